@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/policy.hpp>
+
+namespace snug::adapters {
+
+/// Every parameter of the model is trained.
+struct none {
+    using axis = snug::axis::adapters;
+};
+
+}  // namespace snug::adapters

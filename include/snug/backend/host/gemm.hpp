@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "snug/backend/host/gemm_kernel.hpp"
+#include "snug/backend/host/gemm_packing.hpp"
+#include "snug/backend/host/parallel.hpp"
+
+/// The matrix product of the host, C = A B with A [m, k] and B [k, n], after Goto and van de Geijn, "Anatomy of
+/// High-Performance Matrix Multiplication" (ACM TOMS 34(3), 2008): panels of B packed for the cache, a register-blocked
+/// micro-kernel, and an epilogue instead of a stored C.
+///
+/// Element types `float`, `double` and `bf16`, mixed at will. Two `bf16` operands are multiplied in `bf16` and summed in
+/// `float`; anything else is widened to `float` (to `double` when one operand is `double`) while it is packed.
+///
+/// The sum of one element runs over k in chunks of a fixed length: products of a chunk in order of k, then chunks in
+/// order. It depends on nothing else, so neither the thread count nor the rows computed together change a bit.
+///
+/// Nothing here allocates. `scratch` is aligned to 64 bytes.
+namespace snug::backend::host {
+
+/// The type of the finished sums that an epilogue receives.
+template <class A, class B = A>
+using accumulator_of = typename detail::arithmetic_for<A, B>::accumulator;
+
+namespace detail {
+
+/// How much of C is computed between two packings of B.
+struct tile_limits {
+    std::int64_t rows;
+    std::int64_t columns;
+};
+
+template <class Arithmetic>
+struct blocking {
+    /// One panel of B, [chunk_units][panel_columns], stays in the first-level cache (32 KiB in every arithmetic).
+    static constexpr std::int64_t chunk_units = 256;
+    static constexpr std::int64_t chunk = chunk_units * Arithmetic::depth;
+    /// A [block_rows, chunk] stays in the second-level cache.
+    static constexpr std::int64_t block_rows = 96;
+    /// Large enough that packing is 2 % of the work; packed B stays in the second-level cache.
+    static constexpr tile_limits parallel = {512, 384};
+    /// One block of rows, so that a panel of B is used up as soon as it is packed.
+    static constexpr tile_limits serial = {block_rows, 256};
+};
+
+/// Elements between two rows of sums. The 16 extra keep rows from sharing one set of a cache.
+constexpr std::int64_t sum_row_elements(std::int64_t columns) {
+    return columns + 16;
+}
+
+/// Scratch of one tile, in bytes: the packed panels of B, then the sums, then the packed rows of A.
+struct tile_layout {
+    std::int64_t sums;
+    std::int64_t left;
+    std::int64_t total;
+};
+
+template <class Arithmetic>
+constexpr tile_layout layout_of(tile_limits limits, std::int64_t n, std::int64_t k) {
+    using block = blocking<Arithmetic>;
+    constexpr auto unit_bytes = static_cast<std::int64_t>(sizeof(typename Arithmetic::unit));
+    constexpr auto sum_bytes = static_cast<std::int64_t>(sizeof(typename Arithmetic::accumulator));
+    constexpr std::int64_t panel = panel_columns<Arithmetic>;
+    std::int64_t const units = std::min(units_for<Arithmetic>(k), block::chunk_units);
+    std::int64_t const columns = round_up(std::min(n, limits.columns), panel);
+    std::int64_t const packed_columns = limits.rows > block::block_rows ? columns : panel;
+    tile_layout result{};
+    result.sums = round_up(units * packed_columns * unit_bytes, 64);
+    result.left = result.sums + round_up(limits.rows * sum_row_elements(columns) * sum_bytes, 64);
+    result.total = result.left + round_up(block::block_rows * left_row_units(units) * unit_bytes, 64);
+    return result;
+}
+
+/// A range of rows or columns.
+struct range {
+    std::int64_t first;
+    std::int64_t count;
+};
+
+template <class Arithmetic>
+struct tile_scratch {
+    typename Arithmetic::unit* packed;
+    typename Arithmetic::accumulator* sums;
+    typename Arithmetic::unit* left;
+    std::int64_t sum_row;
+
+    tile_scratch(tile_limits limits, std::int64_t n, std::int64_t k, std::byte* scratch) {
+        auto const layout = layout_of<Arithmetic>(limits, n, k);
+        packed = reinterpret_cast<typename Arithmetic::unit*>(scratch);
+        sums = reinterpret_cast<typename Arithmetic::accumulator*>(scratch + layout.sums);
+        left = reinterpret_cast<typename Arithmetic::unit*>(scratch + layout.left);
+        sum_row = sum_row_elements(round_up(n, panel_columns<Arithmetic>));
+    }
+};
+
+/// Adds the products of one chunk of k to the sums of one block of rows. `rows.first` counts from A's first row,
+/// `tile_row` from the first row of the tile; B is packed on the way when the block is the tile's first.
+template <class Arithmetic, class A, class B>
+[[gnu::noinline]] void multiply_block(operand<A> const& a, operand<B> const& b, range rows, range columns, range k,
+                                      std::int64_t tile_row, bool keep_packed,
+                                      tile_scratch<Arithmetic> const& scratch) {
+    constexpr std::int64_t panel = panel_columns<Arithmetic>;
+    std::int64_t const units = units_for<Arithmetic>(k.count);
+    auto const left = prepare_left<Arithmetic>(a, rows.first, rows.count, k.first, k.count, scratch.left);
+    auto* const sums = scratch.sums + tile_row * scratch.sum_row;
+    for (std::int64_t j = 0; j < columns.count; j += panel) {
+        auto* const packed = scratch.packed + (keep_packed ? j * units : 0);
+        if (tile_row == 0) {
+            pack_right<Arithmetic>(b, k.first, k.count, columns.first + j, std::min(panel, columns.count - j), packed);
+        }
+        multiply_panel<Arithmetic>(left, rows.count, units, packed, sums + j, scratch.sum_row, k.first > 0);
+    }
+}
+
+/// Computes and hands over the tile `rows` x `columns` of C, which is within `limits`.
+template <class Arithmetic, class A, class B, class Epilogue>
+void multiply_tile(operand<A> const& a, operand<B> const& b, range rows, range columns, std::int64_t k,
+                   tile_limits limits, std::byte* memory, Epilogue& epilogue) {
+    using block = blocking<Arithmetic>;
+    tile_scratch<Arithmetic> const scratch(limits, columns.count, k, memory);
+    bool const keep_packed = limits.rows > block::block_rows;
+    for (std::int64_t k0 = 0; k0 < k; k0 += block::chunk) {
+        range const chunk = {k0, std::min(block::chunk, k - k0)};
+        for (std::int64_t i0 = 0; i0 < rows.count; i0 += block::block_rows) {
+            range const block_range = {rows.first + i0, std::min(block::block_rows, rows.count - i0)};
+            multiply_block<Arithmetic>(a, b, block_range, columns, chunk, i0, keep_packed, scratch);
+            if (k0 + chunk.count == k) {
+                for (std::int64_t i = 0; i < block_range.count; ++i) {
+                    epilogue(block_range.first + i, columns.first, columns.count,
+                             scratch.sums + (i0 + i) * scratch.sum_row);
+                }
+            }
+        }
+    }
+}
+
+/// Part `index` of `parts` near-equal parts of [0, size), cut at multiples of `step`. May be empty.
+constexpr range part_of(std::int64_t size, std::int64_t step, std::int64_t parts, std::int64_t index) {
+    std::int64_t const steps = (size + step - 1) / step;
+    std::int64_t const begin = std::min(size, steps * index / parts * step);
+    std::int64_t const end = std::min(size, steps * (index + 1) / parts * step);
+    return {begin, end - begin};
+}
+
+/// Parts that `part_of` needs to keep each within `limit`, a multiple of `step`.
+constexpr std::int64_t parts_within(std::int64_t size, std::int64_t limit) {
+    return (size + limit - 1) / limit;
+}
+
+struct grid {
+    std::int64_t row_parts;
+    std::int64_t column_parts;
+};
+
+/// Cuts C into tiles within `limits`, so that `threads` threads with equal numbers of tiles finish earliest.
+template <class Arithmetic>
+constexpr grid choose_grid(std::int64_t m, std::int64_t n, std::int64_t threads, tile_limits limits) {
+    // Packing one element costs about as much as this many multiply-adds of it.
+    constexpr std::int64_t packing = 12;
+    std::int64_t const least_rows = parts_within(m, limits.rows / kernel_rows * kernel_rows);
+    std::int64_t const least_columns = parts_within(n, limits.columns);
+    grid best{};
+    std::int64_t best_cost = 0;
+    for (std::int64_t r = least_rows; r <= least_rows + threads; ++r) {
+        std::int64_t const c = (round_up(least_columns * r, threads) + r - 1) / r;
+        std::int64_t const tile_rows = round_up((m + r - 1) / r, kernel_rows);
+        std::int64_t const tile_columns = round_up((n + c - 1) / c, panel_columns<Arithmetic>);
+        std::int64_t const cost =
+            (r * c + threads - 1) / threads * (tile_rows + packing) * (tile_columns + packing);
+        if (best.row_parts == 0 || cost < best_cost) {
+            best = {r, c};
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+}  // namespace detail
+
+/// Bytes of scratch for `gemm_serial` of operands `A` and `B` with n <= max_n and k <= max_k.
+template <class A, class B = A>
+constexpr std::int64_t gemm_serial_scratch_bytes(std::int64_t max_n, std::int64_t max_k) {
+    using arithmetic = detail::arithmetic_for<A, B>;
+    return detail::layout_of<arithmetic>(detail::blocking<arithmetic>::serial, max_n, max_k).total;
+}
+
+/// Bytes of scratch for `gemm` of operands `A` and `B` with n <= max_n and k <= max_k on at most `max_threads` threads.
+template <class A, class B = A>
+constexpr std::int64_t gemm_scratch_bytes(std::int64_t max_n, std::int64_t max_k, std::int64_t max_threads) {
+    using arithmetic = detail::arithmetic_for<A, B>;
+    return max_threads * detail::layout_of<arithmetic>(detail::blocking<arithmetic>::parallel, max_n, max_k).total;
+}
+
+/// A [m, k] times B [k, n] on the calling thread; m, n, k >= 1. `epilogue(i, j, count, sums)` is called with the
+/// finished sums of row i, columns [j, j + count), once for every element, in no promised order.
+/// `scratch`: gemm_serial_scratch_bytes<A, B>(n, k) bytes.
+template <class A, class B, class Epilogue>
+void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b, std::byte* scratch,
+                 Epilogue&& epilogue) {
+    using arithmetic = detail::arithmetic_for<A, B>;
+    constexpr auto limits = detail::blocking<arithmetic>::serial;
+    std::int64_t const row_parts = detail::parts_within(m, limits.rows);
+    std::int64_t const column_parts = detail::parts_within(n, limits.columns);
+    for (std::int64_t i = 0; i < row_parts; ++i) {
+        for (std::int64_t j = 0; j < column_parts; ++j) {
+            detail::multiply_tile<arithmetic>(
+                a, b, detail::part_of(m, detail::kernel_rows, row_parts, i),
+                detail::part_of(n, detail::panel_columns<arithmetic>, column_parts, j), k, limits, scratch, epilogue);
+        }
+    }
+}
+
+/// The same on all threads, and with the same bits. `epilogue` is called from several threads at once.
+/// `scratch`: gemm_scratch_bytes<A, B>(n, k, threads) bytes.
+template <class A, class B, class Epilogue>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b, std::byte* scratch,
+          Epilogue&& epilogue) {
+    using arithmetic = detail::arithmetic_for<A, B>;
+    constexpr auto limits = detail::blocking<arithmetic>::parallel;
+    // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine with other
+    // work to do a barrier waits for the slowest thread.
+    auto const parts = detail::choose_grid<arithmetic>(m, n, thread_count(), limits);
+    std::int64_t const bytes = detail::layout_of<arithmetic>(limits, n, k).total;
+    int const first_thread = thread_index();
+    parallel_for(parts.row_parts * parts.column_parts, [&](std::int64_t tile) {
+        // Neighbouring tiles share their part of the larger operand.
+        std::int64_t const i = m > n ? tile / parts.column_parts : tile % parts.row_parts;
+        std::int64_t const j = m > n ? tile % parts.column_parts : tile / parts.row_parts;
+        auto const rows = detail::part_of(m, detail::kernel_rows, parts.row_parts, i);
+        auto const columns = detail::part_of(n, detail::panel_columns<arithmetic>, parts.column_parts, j);
+        if (rows.count > 0 && columns.count > 0) {
+            detail::multiply_tile<arithmetic>(a, b, rows, columns, k, limits,
+                                              scratch + (thread_index() - first_thread) * bytes, epilogue);
+        }
+    });
+}
+
+}  // namespace snug::backend::host

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "snug/backend/host/gemm_kernel.hpp"
+#include "snug/precision/bf16.hpp"
+
+namespace snug::backend::host {
+
+/// A matrix in memory: element (i, j) is `data[i * row_stride + j * column_stride]`. At least one stride is 1.
+template <class T>
+struct operand {
+    T const* data;
+    std::int64_t row_stride;
+    std::int64_t column_stride;
+};
+
+namespace detail {
+
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+template <class Arithmetic>
+constexpr std::int64_t units_for(std::int64_t k) {
+    return (k + Arithmetic::depth - 1) / Arithmetic::depth;
+}
+
+/// The unit of elements `low` (k) and `high` (k + 1); `high` is read only when a unit holds two of them.
+template <class Arithmetic, class T>
+[[gnu::always_inline]] inline typename Arithmetic::unit make_unit(T low, [[maybe_unused]] T high) {
+    if constexpr (Arithmetic::depth == 1) {
+        return static_cast<typename Arithmetic::unit>(low);
+    } else {
+        return low.bits | static_cast<std::uint32_t>(high.bits) << 16;
+    }
+}
+
+/// Units of `count` consecutive k from `source`; what the last unit lacks is zero.
+template <class Arithmetic, class T>
+void make_units(T const* source, std::int64_t count, typename Arithmetic::unit* target) {
+    constexpr int depth = Arithmetic::depth;
+    std::int64_t const whole = count / depth;
+    for (std::int64_t u = 0; u < whole; ++u) {
+        target[u] = make_unit<Arithmetic>(source[u * depth], source[u * depth + depth - 1]);
+    }
+    if (whole * depth < count) {
+        target[whole] = make_unit<Arithmetic>(source[count - 1], T(0.0f));
+    }
+}
+
+/// Lines of k (`source + k * stride`) into panels of `Width` columns, [columns / Width][units][Width], zero-padded.
+template <class Arithmetic, int Width, class T>
+void pack_lines(T const* source, std::int64_t stride, std::int64_t k_count, std::int64_t columns,
+                typename Arithmetic::unit* target) {
+    constexpr int depth = Arithmetic::depth;
+    std::int64_t const units = units_for<Arithmetic>(k_count);
+    static constexpr T zeros[Width] = {};
+    for (std::int64_t u = 0; u < units; ++u) {
+        T const* const low = source + u * depth * stride;
+        bool const has_high = u * depth + depth - 1 < k_count;
+        for (std::int64_t j = 0; j < columns; j += Width) {
+            auto* const out = target + j * units + u * Width;
+            std::int64_t const width = std::min<std::int64_t>(Width, columns - j);
+            T const* const first = low + j;
+            T const* const second = has_high ? first + (depth - 1) * stride : zeros;
+            if (width < Width) {
+                for (std::int64_t l = 0; l < Width; ++l) {
+                    out[l] = l < width ? make_unit<Arithmetic>(first[l], second[l]) : typename Arithmetic::unit{};
+                }
+            } else if constexpr (std::is_same_v<T, typename Arithmetic::unit>) {
+                std::memcpy(out, first, Width * sizeof(T));
+            } else {
+                for (int l = 0; l < Width; ++l) {
+                    out[l] = make_unit<Arithmetic>(first[l], second[l]);
+                }
+            }
+        }
+    }
+}
+
+template <int Half, class Vector, int... Lane>
+[[gnu::always_inline]] inline void exchange_halves(Vector& a, Vector& b, std::integer_sequence<int, Lane...>) {
+    constexpr int lanes = sizeof...(Lane);
+    Vector const low = __builtin_shufflevector(a, b, ((Lane & Half) != 0 ? lanes + Lane - Half : Lane)...);
+    Vector const high = __builtin_shufflevector(a, b, ((Lane & Half) != 0 ? lanes + Lane : Lane + Half)...);
+    a = low;
+    b = high;
+}
+
+/// Transposes a square of `Lanes` vectors in registers: halves of growing size change places.
+template <int Lanes, int Half, class Vector>
+[[gnu::always_inline]] inline void transpose(Vector* rows) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Lanes; ++i) {
+        if ((i & Half) == 0) {
+            exchange_halves<Half>(rows[i], rows[i + Half], std::make_integer_sequence<int, Lanes>{});
+        }
+    }
+    if constexpr (Half * 2 < Lanes) {
+        transpose<Lanes, Half * 2>(rows);
+    }
+}
+
+/// Columns of k (`source + column * stride`, consecutive in k) into one panel [units][panel_columns], zero-padded.
+template <class Arithmetic, class T>
+void pack_columns(T const* source, std::int64_t stride, std::int64_t k_count, std::int64_t columns,
+                  typename Arithmetic::unit* target) {
+    using unit = typename Arithmetic::unit;
+    using vector = typename vector_of<unit>::type;
+    constexpr int lanes = unit_lanes<Arithmetic>;
+    constexpr int depth = Arithmetic::depth;
+    std::int64_t const units = units_for<Arithmetic>(k_count);
+    for (std::int64_t u = 0; u < units; u += lanes) {
+        std::int64_t const k_left = k_count - u * depth;
+        std::int64_t const units_left = std::min<std::int64_t>(lanes, units - u);
+        for (std::int64_t first = 0; first < panel_columns<Arithmetic>; first += lanes) {
+            vector square[lanes];
+            bool const whole = k_left >= lanes * depth && columns - first >= lanes;
+            if (whole) {
+#pragma GCC unroll 16
+                for (int l = 0; l < lanes; ++l) {
+                    unit line[lanes];
+                    make_units<Arithmetic>(source + (first + l) * stride + u * depth, lanes * depth, line);
+                    std::memcpy(&square[l], line, sizeof(vector));
+                }
+            } else {
+                for (int l = 0; l < lanes; ++l) {
+                    unit line[lanes] = {};
+                    if (first + l < columns) {
+                        make_units<Arithmetic>(source + (first + l) * stride + u * depth,
+                                               std::min<std::int64_t>(k_left, lanes * depth), line);
+                    }
+                    std::memcpy(&square[l], line, sizeof(vector));
+                }
+            }
+            transpose<lanes, 1>(square);
+            auto* const out = target + u * panel_columns<Arithmetic> + first;
+            if (units_left == lanes) {
+#pragma GCC unroll 16
+                for (int l = 0; l < lanes; ++l) {
+                    std::memcpy(out + l * panel_columns<Arithmetic>, &square[l], sizeof(vector));
+                }
+            } else {
+                for (int l = 0; l < units_left; ++l) {
+                    std::memcpy(out + l * panel_columns<Arithmetic>, &square[l], sizeof(vector));
+                }
+            }
+        }
+    }
+}
+
+/// Columns [first_column, + columns) and rows [first_k, + k_count) of B into one panel [units][panel_columns].
+template <class Arithmetic, class T>
+[[gnu::noinline]] void pack_right(operand<T> const& b, std::int64_t first_k, std::int64_t k_count,
+                                  std::int64_t first_column, std::int64_t columns,
+                                  typename Arithmetic::unit* target) {
+    T const* const corner = b.data + first_k * b.row_stride + first_column * b.column_stride;
+    if (b.column_stride == 1) {
+        pack_lines<Arithmetic, panel_columns<Arithmetic>>(corner, b.row_stride, k_count, columns, target);
+    } else {
+        pack_columns<Arithmetic>(corner, b.column_stride, k_count, columns, target);
+    }
+}
+
+/// Units between two rows of A packed row by row. The 16 extra keep rows from sharing one set of a cache.
+constexpr std::int64_t left_row_units(std::int64_t units) {
+    return round_up(units, 16) + 16;
+}
+
+/// Rows [first_row, + rows) and columns [first_k, + k_count) of A for the micro-kernel: in place where its memory
+/// already is a sequence of units along k, otherwise packed into `scratch`.
+template <class Arithmetic, class T>
+[[gnu::noinline]] left_block prepare_left(operand<T> const& a, std::int64_t first_row, std::int64_t rows,
+                                          std::int64_t first_k, std::int64_t k_count,
+                                          typename Arithmetic::unit* scratch) {
+    using unit = typename Arithmetic::unit;
+    constexpr bool units_in_place = sizeof(T) * Arithmetic::depth == sizeof(unit);
+    constexpr auto unit_bytes = static_cast<std::int64_t>(sizeof(unit));
+    T const* const corner = a.data + first_row * a.row_stride + first_k * a.column_stride;
+    std::int64_t const units = units_for<Arithmetic>(k_count);
+    if (a.column_stride != 1) {
+        pack_lines<Arithmetic, kernel_rows>(corner, a.column_stride, k_count, rows, scratch);
+        return {reinterpret_cast<std::byte const*>(scratch), units * kernel_rows * unit_bytes, unit_bytes,
+                kernel_rows * unit_bytes};
+    }
+    if (units_in_place && k_count % Arithmetic::depth == 0) {
+        std::int64_t const row_bytes = a.row_stride * static_cast<std::int64_t>(sizeof(T));
+        return {reinterpret_cast<std::byte const*>(corner), kernel_rows * row_bytes, row_bytes, unit_bytes};
+    }
+    std::int64_t const row_units = left_row_units(units);
+    for (std::int64_t i = 0; i < rows; ++i) {
+        make_units<Arithmetic>(corner + i * a.row_stride, k_count, scratch + i * row_units);
+    }
+    return {reinterpret_cast<std::byte const*>(scratch), kernel_rows * row_units * unit_bytes, row_units * unit_bytes,
+            unit_bytes};
+}
+
+}  // namespace detail
+
+}  // namespace snug::backend::host

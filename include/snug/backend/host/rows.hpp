@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <snug/backend/host/parallel.hpp>
+#include <snug/backend/host/tag.hpp>
+#include <snug/backend/host/team.hpp>
+#include <snug/ops/backend.hpp>
+
+/// Bodies of the row, element and reduction operations.
+namespace snug::backend::host {
+
+template <int Threads, class Body>
+void for_each_row_on(tag<Threads>, index rows, Body const& body) {
+    parallel_for(rows, [&](index row) { body(serial_team{}, row); });
+}
+
+template <int Threads, class Body>
+void for_each_element_on(tag<Threads>, index count, Body const& body) {
+    constexpr index chunk = 16384;
+    parallel_for((count + chunk - 1) / chunk, [&](index c) {
+        auto const first = c * chunk;
+        serial_team{}.for_each(std::min(chunk, count - first), [&](index i) { body(first + i); });
+    });
+}
+
+template <int Threads, class T, class Value>
+void add_column_sums_on(tag<Threads>, index rows, index columns, T* sums, Value const& value) {
+    constexpr index slice = 64;
+    parallel_for((columns + slice - 1) / slice, [&](index s) {
+        auto const first = s * slice;
+        auto const count = std::min(slice, columns - first);
+        T total[slice] = {};
+        for (index row = 0; row < rows; ++row) {
+#pragma omp simd
+            for (index i = 0; i < count; ++i) total[i] += static_cast<T>(value(row, first + i));
+        }
+        for (index i = 0; i < count; ++i) sums[first + i] += total[i];
+    });
+}
+
+template <int Threads, class Value>
+double sum_on(tag<Threads>, index count, double* partials, Value const& value) {
+    // Always the same pieces, so that the sum does not depend on the number of threads.
+    auto const chunk = (count + ops::sum_partials - 1) / ops::sum_partials;
+    parallel_for(ops::sum_partials, [&](index c) {
+        auto const first = std::min(count, c * chunk);
+        partials[c] = serial_team{}.sum<double>(std::min(chunk, count - first),
+                                                [&](index i) { return static_cast<double>(value(first + i)); });
+    });
+    double total = 0;
+    for (index c = 0; c < ops::sum_partials; ++c) total += partials[c];
+    return total;
+}
+
+}  // namespace snug::backend::host

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/backend/host/gemm.hpp>
+#include <snug/ops/attention.hpp>
+
+namespace snug::backend::host {
+
+/// The host backend. `MaxThreads` bounds the threads that a step uses, because each has a workspace of its own in the
+/// plan; a machine with more cores leaves the rest idle.
+template <int MaxThreads>
+struct tag {
+    static constexpr int max_threads = MaxThreads;
+
+    template <class T>
+    static constexpr index matmul_workspace(index columns, index depth) {
+        return gemm_scratch_bytes<T>(columns, depth, MaxThreads);
+    }
+
+    /// Rows of queries that one task works on; scores exist for these only.
+    static constexpr index query_tile = 64;
+
+    template <class T>
+    struct attention_sizes {
+        using sum = accumulator_of<T>;
+        index tokens;
+        index head_width;
+
+        constexpr index scores() const { return round_up(query_tile * tokens * static_cast<index>(sizeof(sum)), 64); }
+        constexpr index probabilities() const { return round_up(query_tile * tokens * static_cast<index>(sizeof(T)), 64); }
+        constexpr index row_sums() const { return round_up(query_tile * static_cast<index>(sizeof(sum)), 64); }
+        constexpr index key_gradients() const { return round_up(tokens * head_width * static_cast<index>(sizeof(sum)), 64); }
+        constexpr index products() const {
+            auto const longest = std::max(tokens, head_width);
+            return round_up(gemm_serial_scratch_bytes<T>(longest, longest), 64);
+        }
+        constexpr index forward() const { return scores() + probabilities() + row_sums() + products(); }
+        constexpr index backward() const {
+            return scores() + 2 * probabilities() + row_sums() + 2 * key_gradients() + products();
+        }
+    };
+
+    template <class Shape, class T>
+    static constexpr index attention_forward_workspace(index tokens) {
+        return MaxThreads * attention_sizes<T>{tokens, Shape::head_width}.forward();
+    }
+    template <class Shape, class T>
+    static constexpr index attention_backward_workspace(index tokens) {
+        return MaxThreads * attention_sizes<T>{tokens, Shape::head_width}.backward();
+    }
+};
+
+}  // namespace snug::backend::host
+
+namespace snug {
+/// The host backend for up to `Threads` threads.
+template <int Threads>
+using host_threads = backend::host::tag<Threads>;
+/// The host backend: the processor, up to 16 threads.
+using host = host_threads<16>;
+}  // namespace snug

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/meta.hpp>
+
+namespace snug::backend::host {
+
+/// The team of the host: one thread that works on a row with vector instructions. The order of a sum is fixed by
+/// the program, whatever the number of threads.
+struct serial_team {
+    template <class F>
+    void for_each(index n, F const& f) const {
+#pragma omp simd
+        for (index i = 0; i < n; ++i) f(i);
+    }
+
+    template <class S, class F>
+    S sum(index n, F const& f) const {
+        S total{};
+#pragma omp simd reduction(+ : total)
+        for (index i = 0; i < n; ++i) total += f(i);
+        return total;
+    }
+
+    template <class S, class F>
+    S largest(index n, F const& f) const {
+        S result = f(0);
+#pragma omp simd reduction(max : result)
+        for (index i = 0; i < n; ++i) {
+            S const value = f(i);
+            result = value > result ? value : result;
+        }
+        return result;
+    }
+};
+
+}  // namespace snug::backend::host

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/policy.hpp>
+
+namespace snug {
+
+/// What a checkpointing policy decides: `segment(blocks)`, the number of consecutive blocks whose activations are
+/// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
+/// when backward reaches it. 0 keeps everything. Losses and weights are the same to the bit.
+template <class P>
+concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> && requires {
+    { P::segment(index{12}) } -> std::convertible_to<index>;
+};
+
+namespace checkpointing {
+
+struct none {
+    using axis = snug::axis::checkpointing;
+    static constexpr index segment(index) { return 0; }
+};
+
+/// Keeps the input of every K-th block.
+template <index K>
+struct every {
+    static_assert(K > 0, "snug: checkpointing::every<K> keeps the input of every K-th block, so K is at least 1");
+    using axis = snug::axis::checkpointing;
+    static constexpr index segment(index blocks) { return K < blocks ? K : blocks; }
+};
+
+struct every_block : every<1> {};
+
+/// Segments of about √blocks blocks: the least memory for one more forward pass (Chen et al., arXiv 1604.06174).
+struct square_root {
+    using axis = snug::axis::checkpointing;
+    static constexpr index segment(index blocks) {
+        index root = 1;
+        while (root * root < blocks) ++root;
+        return root;
+    }
+};
+
+}  // namespace checkpointing
+}  // namespace snug

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <snug/meta.hpp>
+#include <snug/units.hpp>
+
+/// The bill as a type: when a budget is broken, the compiler prints the names and arguments of these types. They are
+/// never defined; their names are the labels.
+namespace snug {
+
+template <index> struct weights_MiB;
+template <index> struct master_weights_MiB;
+template <index> struct gradients_MiB;
+template <index> struct optimizer_state_MiB;
+template <index> struct activations_MiB;
+template <index> struct workspace_MiB;
+template <index> struct staging_MiB;
+template <index> struct communication_MiB;
+template <index> struct over_budget_by_MiB;
+
+namespace diagnose {
+
+/// Rounded up: a line that is not empty never prints as 0.
+constexpr index mebibytes(bytes amount) { return (amount.count + (index{1} << 20) - 1) >> 20; }
+
+// A string as a template argument is a sentence in g++'s errors, and a list of character codes in others'.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#define SNUG_RENDERS_TEXT_IN_ERRORS 1
+#else
+#define SNUG_RENDERS_TEXT_IN_ERRORS 0
+#endif
+
+/// A sentence of bounded length, as a template argument.
+struct sentence {
+    char characters[320] = {};
+
+    constexpr sentence& operator+=(char const* words) {
+        auto end = length();
+        while (*words != '\0' && end + 1 < sizeof(characters)) characters[end++] = *words++;
+        return *this;
+    }
+    constexpr std::size_t length() const {
+        std::size_t n = 0;
+        while (characters[n] != '\0') ++n;
+        return n;
+    }
+};
+
+constexpr sentence& line(sentence& text, char const* label, bytes amount, char const* end = "; ") {
+    return ((text += label) += to_string(amount).c_str()) += end;
+}
+
+template <sentence>
+struct which_says;
+
+}  // namespace diagnose
+
+/// Total and budget in MiB, then a line for each part; what overflows comes last.
+template <index TotalMiB, index BudgetMiB, class... Lines>
+struct bill {
+    static constexpr index total_MiB = TotalMiB;
+    static constexpr index budget_MiB = BudgetMiB;
+};
+
+namespace refusal {
+
+/// Instantiated when a trainer must fit: says so, with every line of the bill in the type's name.
+template <index TotalMiB, index BudgetMiB, class Bill>
+struct the_training_step_does_not_fit_its_memory_budget {
+    static_assert(TotalMiB <= BudgetMiB,
+                  "snug: the training step does not fit its memory budget; the type above is the bill in MiB, line by "
+                  "line. What makes it smaller: a smaller snug::batch with accumulation::micro_batches, "
+                  "checkpointing::every_block, precision::mixed<bf16>, an optimizer with fewer states");
+};
+
+}  // namespace refusal
+}  // namespace snug

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/layers/layer.hpp>
+#include <snug/memory/plan.hpp>
+#include <snug/ops/backend.hpp>
+
+namespace snug {
+
+namespace refusal {
+
+template <class Model, index LongestSequence, index TokensOfTheBatch>
+struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
+    static_assert(TokensOfTheBatch <= LongestSequence,
+                  "snug: the batch's sequences are longer than the model's context (see LongestSequence and "
+                  "TokensOfTheBatch). Use snug::batch<more sequences, fewer tokens>, or a model with a larger context");
+};
+
+}  // namespace refusal
+
+/// One policy for every axis, applied in order: the model declares parameters and buffers, precision and batch give
+/// them types and sizes, checkpointing decides what is kept and when each buffer lives, the optimizer adds its states;
+/// then everything is laid out. Constants only.
+template <class Chosen>
+struct composition {
+    using chosen = Chosen;
+    using model = typename Chosen::model;
+    using precision = typename Chosen::precision;
+    using batch = typename Chosen::batch;
+    using checkpointing = typename Chosen::checkpointing;
+    using optimizer = typename Chosen::optimizer;
+    using backend = typename Chosen::where::backend;
+    using setting = snug::setting<batch::sequences, batch::tokens, precision, backend>;
+
+    static_assert(sizeof(refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
+                         model, model::longest_sequence == 0 ? batch::tokens : model::longest_sequence, batch::tokens>) > 0);
+
+    static constexpr index micro_batches = Chosen::accumulation::count;
+    static constexpr bool has_master = !std::is_void_v<typename precision::master>;
+    static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
+    /// What the optimizer updates: the master copy where there is one.
+    using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;
+
+    // Declarations: for every parameter weight, master (if any), gradient and states, then the buffers of a micro-batch,
+    // then the partial sums of reductions.
+    static constexpr int parameters = model::parameter_count;
+    static constexpr int weight(int parameter) { return parameter; }
+    static constexpr int master(int parameter) { return parameters + parameter; }
+    static constexpr int gradient(int parameter) { return (has_master ? 2 : 1) * parameters + parameter; }
+    static constexpr int state(int which, int parameter) { return gradient(parameter) + (1 + which) * parameters; }
+    static constexpr int first_buffer = (has_master ? 3 : 2) * parameters + state_count * parameters;
+    static constexpr int partial_sums = first_buffer + model::buffer_count;
+    static constexpr int declaration_count = partial_sums + 1;
+
+    static constexpr auto parameter_table = model::declare_parameters();
+
+    static constexpr auto declare() {
+        std::array<declaration, static_cast<std::size_t>(declaration_count)> all{};
+        auto const at = [&](int id) -> declaration& { return all[static_cast<std::size_t>(id)]; };
+        for (int p = 0; p < parameters; ++p) {
+            auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
+            auto const add = [&]<class T>(int id, std::type_identity<T>, role line, std::string_view suffix) {
+                at(id) = snug::declare<T>(entry.name / suffix, entry.count, entry.copies, line);
+            };
+            add(weight(p), std::type_identity<typename precision::weight>{}, role::weight, "");
+            if constexpr (has_master) add(master(p), std::type_identity<updated>{}, role::master_weight, "master");
+            add(gradient(p), std::type_identity<typename precision::gradient>{}, role::gradient, "gradient");
+            int which = 0;
+            meta::for_each<typename optimizer::states>([&]<class State>(State) {
+                add(state(which++, p), std::type_identity<typename State::element>{}, role::optimizer_state, State::name.view());
+            });
+        }
+        auto const buffers = model::template declare_buffers<setting, checkpointing>();
+        auto const lifetimes = model::template lifetimes<checkpointing>();
+        for (int b = 0; b < model::buffer_count; ++b) {
+            auto const& entry = buffers.entries[static_cast<std::size_t>(b)];
+            at(first_buffer + b) = {entry.name, entry.element, entry.element_size, entry.count, entry.copies, entry.line,
+                                    lifetimes[static_cast<std::size_t>(b)]};
+        }
+        at(partial_sums) = snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace);
+        return all;
+    }
+
+    static constexpr auto plan = pack(declare());
+    static constexpr memory_bill bill = bill_of(plan);
+};
+
+}  // namespace snug

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/engine/composition.hpp>
+
+namespace snug {
+
+/// Walks over a model and runs it: turns references into addresses by the plan and calls the layers. The same
+/// traversal as the recorder's; no arithmetic here.
+template <class Composition>
+class executor {
+  public:
+    using model = typename Composition::model;
+    using setting = typename Composition::setting;
+    using checkpointing = typename Composition::checkpointing;
+
+    executor(std::byte* base, span_of_tokens span, double loss_scale = 0)
+        : base_(base), span_(span), loss_scale_(loss_scale) {}
+
+    template <class Node, bool Added>
+    void forward(buffer_reference x, buffer_reference y, buffer_reference base) const {
+        using L = typename Node::type;
+        L::forward(call<Node>(forward_workspace<Node>()), input<L>(x), sink<Added, L::output_width>(y, base));
+    }
+
+    template <class Node, bool Added>
+    void backward(buffer_reference x, buffer_reference y, buffer_reference dy, buffer_reference dx,
+                  buffer_reference base) const {
+        using L = typename Node::type;
+        L::backward(call<Node>(forward_workspace<Node>() + 1), input<L>(x), activations<L::output_width>(y),
+                    activations<L::output_width>(dy), sink<Added, L::input_width>(dx, base));
+    }
+
+    template <class Node, class TiedNode>
+    void loss(buffer_reference x, buffer_reference targets) {
+        using L = typename Node::type;
+        loss_ += L::template loss<true>(head_call<Node, TiedNode>(), activations<L::input_width>(x),
+                                        reinterpret_cast<std::int32_t const*>(address(targets)), loss_scale_);
+    }
+
+    /// The loss without gradients.
+    void evaluate() {
+        using L = typename model::head;
+        loss_ += L::template loss<false>(head_call<typename model::head_node, typename model::embedding_node>(),
+                                         activations<L::input_width>({model::output}),
+                                         reinterpret_cast<std::int32_t const*>(address({model::targets})), 0.0);
+    }
+
+    /// Logits of the last row of the span, vocabulary wide.
+    auto last_logits() const {
+        using L = typename model::head;
+        auto const rows = activations<L::input_width>({model::output});
+        return L::logits(head_call<typename model::head_node, typename model::embedding_node>(),
+                         rows.rows_from(rows.rows - 1, 1)).row(0);
+    }
+
+    /// Sum of the losses of all counted tokens so far.
+    double total_loss() const { return loss_; }
+
+    template <class Body>
+    void loop(index count, Body const& body) const {
+        for (index i = 0; i < count; ++i) body(i);
+    }
+    buffer_reference select(bool first, buffer_reference a, buffer_reference b) const { return first ? a : b; }
+    void enter_block(index block) { block_ = block; }
+    void release(int, int) const {}
+    void carry(buffer_reference) const {}
+
+  private:
+    std::byte* declared(int id, index copy) const {
+        auto const i = static_cast<std::size_t>(id);
+        auto const& buffer = Composition::plan.declarations[i];
+        return base_ + Composition::plan.offsets[i] + copy % buffer.copies * buffer.stride();
+    }
+    std::byte* address(buffer_reference buffer) const {
+        return declared(Composition::first_buffer + buffer.id, buffer.copy < 0 ? block_ : buffer.copy);
+    }
+
+    /// The rows of this span in a buffer that holds `width` elements of type T for every token.
+    template <class T>
+    T* rows(buffer_reference buffer, index width) const {
+        if (buffer.id < 0) return nullptr;
+        return reinterpret_cast<T*>(address(buffer)) + span_.past * width;
+    }
+    template <index Width>
+    matrix<typename setting::activation, Width> activations(buffer_reference buffer) const {
+        return {rows<typename setting::activation>(buffer, Width), span_.rows()};
+    }
+    template <class L>
+    auto input(buffer_reference buffer) const {
+        using element = layer::input_element<L, setting>;
+        return matrix<element, L::input_width>{rows<element>(buffer, L::input_width), span_.rows()};
+    }
+    template <bool Added, index Width>
+    auto sink(buffer_reference to, buffer_reference base) const {
+        using element = typename setting::activation;
+        if constexpr (Added) return added<element, Width>{activations<Width>(to), activations<Width>(base)};
+        else return written<element, Width>{activations<Width>(to)};
+    }
+
+    template <class Node>
+    static constexpr int forward_workspace() {
+        return Node::first_buffer + static_cast<int>(meta::size<layer::saved<typename Node::type>>);
+    }
+
+    template <class Node>
+    auto call(int workspace) const {
+        using L = typename Node::type;
+        layer_call<L, setting> result;
+        for (std::size_t i = 0; i < result.values.size(); ++i) {
+            auto const parameter = Node::first_parameter + static_cast<int>(i);
+            result.values[i] = declared(Composition::weight(parameter), block_);
+            result.gradients[i] = declared(Composition::gradient(parameter), block_);
+        }
+        std::size_t s = 0;
+        meta::for_each<layer::saved<L>>([&]<class B>(B) {
+            using element = resolved<typename B::element, setting>;
+            result.saved_buffers[s] = reinterpret_cast<std::byte*>(
+                rows<element>({Node::first_buffer + static_cast<int>(s)}, B::per_token));
+            ++s;
+        });
+        result.workspace = declared(Composition::first_buffer + workspace, 0);
+        result.span = span_;
+        return result;
+    }
+
+    template <class Node, class TiedNode>
+    auto head_call() const {
+        auto result = call<Node>(forward_workspace<Node>());
+        if constexpr (Node::type::tied) {
+            result.tied_value = declared(Composition::weight(TiedNode::first_parameter), 0);
+            result.tied_gradient = declared(Composition::gradient(TiedNode::first_parameter), 0);
+        }
+        return result;
+    }
+
+    std::byte* base_;
+    span_of_tokens span_;
+    double loss_scale_;
+    double loss_ = 0;
+    index block_ = 0;
+};
+
+}  // namespace snug

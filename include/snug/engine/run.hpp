@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <snug/engine/composition.hpp>
+#include <snug/memory/arena.hpp>
+#include <snug/optimizers/schedule.hpp>
+#include <span>
+#include <vector>
+
+namespace snug {
+
+/// Tokens of one optimizer step: `micro_batches · sequences · tokens` inputs and as many targets, in this order.
+/// A negative target is not counted. Views: the caller keeps the memory.
+struct token_batch {
+    std::span<std::int32_t const> inputs;
+    std::span<std::int32_t const> targets;
+};
+
+/// What one optimizer step did.
+struct step_result {
+    double loss = 0;            ///< mean over the counted tokens, in nats, before the update
+    double gradient_norm = 0;   ///< global 2-norm, before clipping
+    double learning_rate = 0;
+    index tokens = 0;           ///< counted
+
+    friend std::ostream& operator<<(std::ostream& out, step_result const& r) {
+        return out << "loss " << r.loss << "  gradient norm " << r.gradient_norm << "  learning rate " << r.learning_rate
+                   << "  tokens " << r.tokens;
+    }
+};
+
+struct evaluation {
+    double loss = 0;         ///< mean over the counted tokens, in nats
+    double perplexity = 0;   ///< e^loss
+    index tokens = 0;
+};
+
+struct generation_options {
+    index tokens = 100;         ///< at most so many new ones; the sequence never exceeds the batch's
+    double temperature = 1.0;   ///< 0 takes the likeliest token
+    index top_k = 0;            ///< only the k likeliest; 0: all
+    std::uint64_t seed = 0;
+};
+
+/// The run-time numbers of training. Everything that changes memory is a policy instead.
+template <class Optimizer>
+struct training_options {
+    schedule learning_rate{};
+    double weight_decay = 0.1;          ///< on matrices only
+    double largest_gradient_norm = 1;   ///< clipping by the global norm; 0: none
+    typename Optimizer::options optimizer{};
+};
+
+/// A training run: the one allocation, laid out by the plan of its composition, and what is done with it.
+/// Members are defined in snug/snug.hpp; a file that only asserts budgets needs none of them.
+template <class Composition>
+class run {
+  public:
+    using composition = Composition;
+    using model = typename Composition::model;
+    using weight_type = typename Composition::precision::weight;
+    using gradient_type = typename Composition::precision::gradient;
+
+    /// Tokens of one optimizer step.
+    static constexpr index tokens_per_step =
+        Composition::micro_batches * Composition::batch::sequences * Composition::batch::tokens;
+
+    /// Allocates `footprint<...>.total` bytes and initialises the model from the seed. Throws `snug::error` when the
+    /// memory is not to be had.
+    explicit run(std::uint64_t seed = 0);
+
+    /// One optimizer step: forward and backward of all micro-batches, clipping, update. Allocates nothing. Throws
+    /// `snug::error` when the batch has another size, a token is outside the vocabulary, or no token is counted.
+    step_result step(token_batch const& batch);
+
+    /// The first half of a step: adds the gradients of the batch's mean loss. `step` is this and `update`.
+    step_result accumulate(token_batch const& batch);
+    /// The second half: clips, updates the weights and clears the gradients.
+    step_result update(step_result so_far);
+
+    /// Loss and perplexity of one batch, or of a range of batches, without touching weights or gradients.
+    evaluation evaluate(token_batch const& batch);
+    template <class Batches>
+        requires requires(Batches& batches) { batches.begin(); }
+    evaluation evaluate(Batches&& batches);
+
+    /// Continues a prompt token by token; returns the new tokens. Throws `snug::error` when the prompt is empty or longer
+    /// than the batch's sequences.
+    std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt, generation_options const& options = {});
+
+    /// Writes a snapshot: weights, optimizer state, step, options, and `notes` of the caller. Whole or not at all.
+    void save(std::filesystem::path const& path, std::vector<std::pair<std::string, std::string>> const& notes = {}) const;
+    /// Restores a snapshot bit by bit and returns the caller's notes. Throws `snug::error`, with nothing changed, when
+    /// the file is damaged or belongs to another trainer.
+    std::vector<std::pair<std::string, std::string>> resume(std::filesystem::path const& path);
+
+    /// Optimizer steps done.
+    std::int64_t steps() const { return steps_; }
+    /// Bytes allocated: the footprint's total.
+    bytes allocated() const { return memory_.size(); }
+
+    /// A parameter of the model by its name in `composition::parameter_table` ("blocks.qkv.weight"), all copies of a
+    /// repeated block one after the other, as the products read it.
+    std::span<weight_type> weights(std::string_view name);
+    /// The gradient of a parameter, between `accumulate` and `update`.
+    std::span<gradient_type const> gradients(std::string_view name) const;
+    /// After weights were changed from outside: the master copy follows.
+    void weights_changed();
+
+    training_options<typename Composition::optimizer> options{};
+
+  private:
+    template <class T>
+    T* at(int declaration) const {
+        return reinterpret_cast<T*>(memory_.data() + Composition::plan.offsets[static_cast<std::size_t>(declaration)]);
+    }
+    template <class T>
+    std::span<T> elements(int declaration) const {
+        auto const& d = Composition::plan.declarations[static_cast<std::size_t>(declaration)];
+        return {at<T>(declaration), static_cast<std::size_t>(d.count * d.copies)};
+    }
+    static int parameter_named(std::string_view name);
+    void stage(std::span<std::int32_t const> inputs, std::span<std::int32_t const> targets);
+    static index check(token_batch const& batch);
+
+    arena memory_;
+    std::int64_t steps_ = 0;
+};
+
+}  // namespace snug

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <snug/backend/host/prepare.hpp>
+#include <snug/engine/executor.hpp>
+#include <snug/engine/run.hpp>
+#include <string>
+
+namespace snug {
+
+template <class C>
+run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
+    using backend = typename C::backend;
+    prepare_on(backend{});
+    int p = 0;
+    auto const initialise = [&]<class Parameter>(Parameter) {
+        auto const values = elements<weight_type>(C::weight(p));
+        auto* const master = C::has_master ? at<typename C::updated>(C::master(p)) : nullptr;
+        auto const stream = static_cast<std::uint64_t>(p);
+        ops::for_each_element<backend>(static_cast<index>(values.size()), [=](index i) {
+            auto const value = Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i));
+            if constexpr (C::has_master) master[i] = static_cast<typename C::updated>(value);
+            values[static_cast<std::size_t>(i)] = static_cast<weight_type>(static_cast<typename C::updated>(value));
+        });
+        ++p;
+    };
+    meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(initialise);
+    meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(initialise);
+    // Gradients and optimizer states lie between the last weight and the first buffer of a micro-batch.
+    auto* const first = at<std::byte>(C::gradient(0));
+    ops::for_each_element<backend>(at<std::byte>(C::partial_sums) - first, [=](index i) { first[i] = std::byte{0}; });
+}
+
+template <class C>
+index run<C>::check(token_batch const& batch) {
+    auto const expected = static_cast<std::size_t>(tokens_per_step);
+    if (batch.inputs.size() != expected || batch.targets.size() != expected)
+        throw error({}, "a batch of " + std::to_string(batch.inputs.size()) + " inputs and " +
+                            std::to_string(batch.targets.size()) + " targets",
+                    std::to_string(expected) + " of each: micro-batches × sequences × tokens");
+    index counted = 0;
+    for (std::size_t i = 0; i < expected; ++i) {
+        for (auto const token : {batch.inputs[i], batch.targets[i]})
+            if (token >= model::vocabulary || (token < 0 && token == batch.inputs[i]))
+                throw error({}, "token " + std::to_string(token) + " at position " + std::to_string(i) + " of the batch",
+                            "a token of the vocabulary of " + std::to_string(model::vocabulary));
+        counted += batch.targets[i] >= 0;
+    }
+    if (counted == 0) throw error({}, "a batch without a counted target", "at least one target that is not negative");
+    return counted;
+}
+
+template <class C>
+void run<C>::stage(std::span<std::int32_t const> inputs, std::span<std::int32_t const> targets) {
+    std::memcpy(at<std::int32_t>(C::first_buffer + model::tokens), inputs.data(), inputs.size_bytes());
+    std::memcpy(at<std::int32_t>(C::first_buffer + model::targets), targets.data(), targets.size_bytes());
+}
+
+template <class C>
+step_result run<C>::accumulate(token_batch const& batch) {
+    auto const counted = check(batch);
+    constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
+    constexpr auto rows = static_cast<std::size_t>(span.rows());
+    executor<C> walker(memory_.data(), span, 1.0 / static_cast<double>(counted));
+    for (std::size_t m = 0; m < static_cast<std::size_t>(C::micro_batches); ++m) {
+        stage(batch.inputs.subspan(m * rows, rows), batch.targets.subspan(m * rows, rows));
+        model::walk_training(walker);
+    }
+    return {walker.total_loss() / static_cast<double>(counted), 0, 0, counted};
+}
+
+template <class C>
+step_result run<C>::update(step_result result) {
+    using backend = typename C::backend;
+    double squares = 0;
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const gradient = elements<gradient_type>(C::gradient(p));
+        squares += ops::sum<backend>(static_cast<index>(gradient.size()), at<double>(C::partial_sums), [=](index i) {
+            auto const g = static_cast<double>(gradient[static_cast<std::size_t>(i)]);
+            return g * g;
+        });
+    }
+    result.gradient_norm = std::sqrt(squares);
+    result.learning_rate = options.learning_rate(steps_ + 1);
+    ++steps_;
+
+    update_numbers numbers;
+    numbers.learning_rate = result.learning_rate;
+    numbers.step = steps_;
+    if (options.largest_gradient_norm > 0)
+        numbers.gradient_scale = std::min(1.0, options.largest_gradient_norm / (result.gradient_norm + 1e-6));
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        numbers.weight_decay = entry.is_matrix() ? options.weight_decay : 0;
+        auto const rule = C::optimizer::rule(options.optimizer, numbers);
+        using updated = typename C::updated;
+        auto* const updated_weight = at<updated>(C::has_master ? C::master(p) : C::weight(p));
+        auto* const weight = at<weight_type>(C::weight(p));
+        auto* const gradient = at<gradient_type>(C::gradient(p));
+        [&]<std::size_t... S>(std::index_sequence<S...>) {
+            auto const states = std::tuple{at<typename meta::at<typename C::optimizer::states, static_cast<index>(S)>::element>(
+                C::state(static_cast<int>(S), p))...};
+            ops::for_each_element<backend>(entry.total(), [=](index i) {
+                auto const value = rule(updated_weight[i], static_cast<updated>(gradient[i]), std::get<S>(states)[i]...);
+                updated_weight[i] = value;
+                if constexpr (C::has_master) weight[i] = static_cast<weight_type>(value);
+                gradient[i] = gradient_type(0);
+            });
+        }(std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
+    }
+    return result;
+}
+
+template <class C>
+step_result run<C>::step(token_batch const& batch) {
+    return update(accumulate(batch));
+}
+
+template <class C>
+evaluation run<C>::evaluate(token_batch const& batch) {
+    auto const counted = check(batch);
+    constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
+    constexpr auto rows = static_cast<std::size_t>(span.rows());
+    executor<C> walker(memory_.data(), span);
+    for (std::size_t m = 0; m < static_cast<std::size_t>(C::micro_batches); ++m) {
+        stage(batch.inputs.subspan(m * rows, rows), batch.targets.subspan(m * rows, rows));
+        model::walk_forward(walker);
+        walker.evaluate();
+    }
+    auto const loss = walker.total_loss() / static_cast<double>(counted);
+    return {loss, std::exp(loss), counted};
+}
+
+template <class C>
+template <class Batches>
+    requires requires(Batches& batches) { batches.begin(); }
+evaluation run<C>::evaluate(Batches&& batches) {
+    evaluation total;
+    for (auto const& batch : batches) {
+        auto const one = evaluate(token_batch(batch));
+        total.loss += one.loss * static_cast<double>(one.tokens);
+        total.tokens += one.tokens;
+    }
+    if (total.tokens == 0) throw error({}, "no batch to evaluate", "at least one");
+    total.loss /= static_cast<double>(total.tokens);
+    total.perplexity = std::exp(total.loss);
+    return total;
+}
+
+template <class C>
+int run<C>::parameter_named(std::string_view name) {
+    for (int p = 0; p < C::parameters; ++p)
+        if (C::parameter_table.entries[static_cast<std::size_t>(p)].name.view() == name) return p;
+    throw error({}, "no parameter called " + std::string(name), "a name of the model's parameter table");
+}
+
+template <class C>
+std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) {
+    return elements<weight_type>(C::weight(parameter_named(name)));
+}
+
+template <class C>
+std::span<typename run<C>::gradient_type const> run<C>::gradients(std::string_view name) const {
+    return elements<gradient_type>(C::gradient(parameter_named(name)));
+}
+
+template <class C>
+void run<C>::weights_changed() {
+    if constexpr (C::has_master)
+        for (int p = 0; p < C::parameters; ++p) {
+            auto const from = elements<weight_type>(C::weight(p));
+            auto* const to = at<typename C::updated>(C::master(p));
+            for (std::size_t i = 0; i < from.size(); ++i) to[i] = static_cast<typename C::updated>(from[i]);
+        }
+}
+
+}  // namespace snug

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The io room: what comes from files and goes to them. Files are untrusted: every size is a `checked`,
+/// everything is validated before any of it is handed out, and a refusal is a `snug::error` with file,
+/// offset, found, expected.
+///
+/// This header is the one seam to the file system: every file call of the library is made through `calls()`,
+/// so a test can make the n-th call of any kind fail.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <snug/error.hpp>
+#include <snug/io/size.hpp>
+
+namespace snug::io {
+
+/// The calls of POSIX that the library makes, with POSIX's meaning: -1 (MAP_FAILED) and errno on failure.
+struct file_calls {
+    int (*open)(char const* path, int flags, mode_t mode);
+    int (*close)(int file);
+    ssize_t (*pread)(int file, void* to, std::size_t count, off_t offset);
+    ssize_t (*write)(int file, void const* from, std::size_t count);
+    ssize_t (*pwrite)(int file, void const* from, std::size_t count, off_t offset);
+    int (*truncate)(int file, off_t size);
+    int (*sync)(int file);
+    int (*lock)(int file, int operation);
+    int (*stat)(char const* path, struct ::stat* to);
+    int (*stat_open)(int file, struct ::stat* to);
+    int (*rename)(char const* from, char const* to);
+    int (*unlink)(char const* path);
+    void* (*map)(std::size_t size, int file);
+    int (*unmap)(void* address, std::size_t size);
+    int (*advise)(void* address, std::size_t size, int advice);
+};
+
+/// The table that every file call goes through. Tests replace its members while no other thread uses files.
+inline file_calls& calls() noexcept {
+    static constinit file_calls table{
+        .open = [](char const* path, int flags, mode_t mode) { return ::open(path, flags, mode); },
+        .close = ::close,
+        .pread = ::pread,
+        .write = ::write,
+        .pwrite = ::pwrite,
+        .truncate = ::ftruncate,
+        .sync = ::fsync,
+        .lock = ::flock,
+        .stat = [](char const* path, struct ::stat* to) { return ::stat(path, to); },
+        .stat_open = [](int file, struct ::stat* to) { return ::fstat(file, to); },
+        .rename = [](char const* from, char const* to) { return std::rename(from, to); },
+        .unlink = ::unlink,
+        .map = [](std::size_t size,
+                  int file) { return ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0); },
+        .unmap = ::munmap,
+        .advise = ::madvise,
+    };
+    return table;
+}
+
+/// Text from a file as it may stand in a message: one line, quoted, nothing unprintable, not endless.
+inline std::string printable(std::string_view text) {
+    constexpr std::size_t longest = 120;
+    std::string result = "\"";
+    for (auto const c : text.substr(0, longest)) {
+        auto const byte = static_cast<unsigned char>(c);
+        if (byte >= 0x20 && byte != 0x7f && byte != '"' && byte != '\\') {
+            result += c;
+        } else {
+            constexpr char const* digits = "0123456789abcdef";
+            result += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+        }
+    }
+    return result + (text.size() > longest ? "...\"" : "\"");
+}
+
+namespace detail {
+
+/// Repeats a call that a signal interrupted.
+template <class Call>
+auto uninterrupted(Call call) {
+    auto result = call();
+    while (result == -1 && errno == EINTR) result = call();
+    return result;
+}
+
+/// Throws what errno says about a failed call.
+[[noreturn]] inline void refuse_call(place where, std::string const& what, std::string expected = {}) {
+    if (errno == ENOENT) throw error(std::move(where), "no such file or directory", std::move(expected));
+    auto const reason = std::system_category().message(errno);
+    throw error(std::move(where), "an error on " + what + " (" + reason + ")", std::move(expected));
+}
+
+/// Owns a file descriptor.
+class descriptor {
+  public:
+    descriptor() = default;
+    explicit descriptor(int number) noexcept : number_(number) {}
+    descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+    descriptor& operator=(descriptor&& other) noexcept {
+        std::swap(number_, other.number_);
+        return *this;
+    }
+    ~descriptor() {
+        // What had to last was synced before, with its errors; there is nothing left that close could report.
+        if (number_ >= 0) calls().close(number_);
+    }
+    int get() const noexcept { return number_; }
+
+  private:
+    int number_ = -1;
+};
+
+/// Writes all of it, however many calls that takes.
+inline void write_all(int file, std::string const& path, checked offset, std::span<std::byte const> data) {
+    while (!data.empty()) {
+        auto const written = uninterrupted([&] { return calls().write(file, data.data(), data.size()); });
+        if (written < 0) refuse_call({path, offset.index()}, "write");
+        if (written == 0) throw error({path, offset.index()}, "a file that takes no more bytes", "");
+        offset += written;
+        data = data.subspan(static_cast<std::size_t>(written));
+    }
+}
+
+}  // namespace detail
+
+/// A regular file open for reading.
+class input_file {
+  public:
+    /// Throws when `path` is missing, unreadable, or not a regular file.
+    explicit input_file(std::string path) : path_(std::move(path)) {
+        // Not blocking: opening a pipe would otherwise wait for its other end.
+        file_ = detail::descriptor(detail::uninterrupted(
+            [&] { return calls().open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0); }));
+        if (file_.get() < 0) detail::refuse_call({path_}, "open", "a readable file");
+        struct ::stat status {};
+        if (detail::uninterrupted([&] { return calls().stat_open(file_.get(), &status); }) < 0)
+            detail::refuse_call({path_}, "stat");
+        if (!S_ISREG(status.st_mode))
+            throw error({path_},
+                        S_ISDIR(status.st_mode) ? "a directory" : "something that is not a regular file",
+                        "a file");
+        size_ = checked(status.st_size);
+    }
+
+    std::string const& path() const noexcept { return path_; }
+    /// Bytes in the file when it was opened.
+    checked size() const noexcept { return size_; }
+    int descriptor() const noexcept { return file_.get(); }
+
+    /// Fills `to` from `offset`. Throws when the file ends before.
+    void read_at(checked offset, std::span<std::byte> to) const {
+        while (!to.empty()) {
+            auto const from = offset.narrow<off_t>();
+            auto const count =
+                detail::uninterrupted([&] { return calls().pread(file_.get(), to.data(), to.size(), from); });
+            if (count < 0) detail::refuse_call({path_, from}, "read");
+            if (count == 0)
+                throw error({path_, from}, "the end of the file", std::to_string(to.size()) + " more bytes");
+            offset += count;
+            to = to.subspan(static_cast<std::size_t>(count));
+        }
+    }
+
+  private:
+    std::string path_;
+    detail::descriptor file_;
+    checked size_;
+};
+
+/// A whole file as read-only memory. The file must not be made shorter in place while it is mapped (the
+/// system answers a read past the end with SIGBUS); replacing it by rename, as `output_file` does, is safe.
+class mapping {
+  public:
+    explicit mapping(std::string path) : mapping(input_file(std::move(path))) {}
+
+    explicit mapping(input_file const& file) : path_(file.path()) {
+        auto const size = file.size().narrow<std::size_t>();
+        if (size == 0) return;  // mmap refuses an empty range
+        auto* const address = calls().map(size, file.descriptor());
+        if (address == MAP_FAILED) detail::refuse_call({path_}, "mmap");
+        bytes_ = {static_cast<std::byte const*>(address), size};
+    }
+    mapping(mapping&& other) noexcept
+        : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    mapping& operator=(mapping&& other) noexcept {
+        std::swap(path_, other.path_);
+        std::swap(bytes_, other.bytes_);
+        return *this;
+    }
+    ~mapping() {
+        if (!bytes_.empty()) calls().unmap(address(), bytes_.size());
+    }
+
+    std::string const& path() const noexcept { return path_; }
+    std::span<std::byte const> bytes() const noexcept { return bytes_; }
+    checked size() const noexcept { return bytes_.size(); }
+
+    /// `count` bytes from `offset`. Throws when the file does not hold them.
+    std::span<std::byte const> bytes(checked offset, checked count) const {
+        if (offset > size() || count > size() - offset)
+            throw error({path_, static_cast<std::int64_t>(std::min(offset.value(), size().value()))},
+                        "a file of " + std::to_string(bytes_.size()) + " bytes",
+                        std::to_string(count.value()) + " bytes from byte " + std::to_string(offset.value()));
+        return bytes_.subspan(offset.narrow<std::size_t>(), count.narrow<std::size_t>());
+    }
+
+    /// Takes the pages out of this process's resident memory; reading them again brings them back. Without it
+    /// a pass over a large file would count as memory of the training run.
+    void forget() const noexcept {
+        if (!bytes_.empty()) calls().advise(address(), bytes_.size(), MADV_DONTNEED);
+    }
+
+  private:
+    void* address() const noexcept { return const_cast<std::byte*>(bytes_.data()); }
+
+    std::string path_;
+    std::span<std::byte const> bytes_;
+};
+
+/// A file that appears whole or not at all. Bytes go to `PATH.partial` beside the target; `commit()` syncs
+/// it, renames it over the target and syncs the directory. Without `commit()` the target stays as it was and
+/// the partial file is removed. After a kill the target is the old or the new file, and a partial file that
+/// was left behind is taken over by the next writer. Two writers at once of one target: the second is
+/// refused.
+class output_file {
+  public:
+    /// Throws when the directory can't be written, when the target exists and is not a regular file, or when
+    /// somebody else is writing it.
+    explicit output_file(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {
+        struct ::stat target {};
+        if (detail::uninterrupted([&] { return calls().stat(path_.c_str(), &target); }) == 0) {
+            if (!S_ISREG(target.st_mode))
+                throw error({path_},
+                            S_ISDIR(target.st_mode) ? "a directory" : "something that is not a regular file",
+                            "a file, or nothing yet");
+        } else if (errno != ENOENT) {
+            detail::refuse_call({path_}, "stat");
+        }
+        // Opened now: after the rename there must be as little left to fail as possible.
+        auto const directory = parent(path_);
+        directory_ = detail::descriptor(detail::uninterrupted(
+            [&] { return calls().open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); }));
+        if (directory_.get() < 0) detail::refuse_call({directory}, "open", "a directory to write in");
+        try {
+            for (int attempts = 1; !claim(); ++attempts)
+                if (attempts == 10)
+                    throw error({partial_}, "a file that changes hands", "one writer at a time");
+            if (detail::uninterrupted([&] { return calls().truncate(file_.get(), 0); }) < 0)
+                detail::refuse_call({partial_}, "truncate");
+        } catch (...) {
+            discard();
+            throw;
+        }
+    }
+    output_file(output_file const&) = delete;
+    output_file& operator=(output_file const&) = delete;
+    ~output_file() { discard(); }
+
+    std::string const& path() const noexcept { return path_; }
+    /// Bytes appended so far.
+    checked size() const noexcept { return size_; }
+
+    /// Appends.
+    void write(std::span<std::byte const> data) {
+        whole_ = false;
+        detail::write_all(file_.get(), path_, size_, data);
+        size_ += data.size();
+        whole_ = true;
+    }
+    void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+    /// Overwrites bytes that were written before.
+    void write_at(checked offset, std::span<std::byte const> data) {
+        if (offset + data.size() > size_)
+            throw error({path_, offset.index()}, std::to_string(data.size()) + " bytes to overwrite",
+                        "bytes among the " + std::to_string(size_.value()) + " written before");
+        whole_ = false;
+        while (!data.empty()) {
+            auto const to = offset.narrow<off_t>();
+            auto const written = detail::uninterrupted(
+                [&] { return calls().pwrite(file_.get(), data.data(), data.size(), to); });
+            if (written < 0) detail::refuse_call({path_, to}, "write");
+            if (written == 0) throw error({path_, to}, "a file that takes no more bytes", "");
+            offset += written;
+            data = data.subspan(static_cast<std::size_t>(written));
+        }
+        whole_ = true;
+    }
+
+    /// Makes the file the target, lastingly; once, and only when no write failed. When it throws, the target
+    /// is the old file; only when the very last call fails, the sync of the directory, it is the new one,
+    /// whole, but a power cut may still undo it.
+    void commit() {
+        if (!std::exchange(whole_, false))
+            throw error({path_}, "a file that was committed or whose writing failed",
+                        "all writes to succeed first");
+        if (detail::uninterrupted([&] { return calls().sync(file_.get()); }) < 0)
+            detail::refuse_call({path_}, "sync");
+        if (detail::uninterrupted([&] { return calls().rename(partial_.c_str(), path_.c_str()); }) < 0)
+            detail::refuse_call({path_}, "rename from " + partial_);
+        claimed_ = false;
+        // EINVAL: a file system whose directories can't be synced; there is nothing more to do there.
+        if (detail::uninterrupted([&] { return calls().sync(directory_.get()); }) < 0 && errno != EINVAL)
+            detail::refuse_call({path_}, "sync of the directory");
+        file_ = detail::descriptor();
+    }
+
+  private:
+    static std::string parent(std::string const& path) {
+        auto const slash = path.rfind('/');
+        return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    }
+
+    /// Opens and locks the partial file. False when another writer renamed it before the lock was ours: try
+    /// again.
+    bool claim() {
+        file_ = detail::descriptor(detail::uninterrupted([&] {
+            return calls().open(partial_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        }));
+        if (file_.get() < 0) detail::refuse_call({partial_}, "open", "a place to write to");
+        // The lock goes with the process, so one that was killed is in nobody's way. A file system that knows
+        // no locks still gives everything but the refusal of a second writer.
+        if (detail::uninterrupted([&] { return calls().lock(file_.get(), LOCK_EX | LOCK_NB); }) < 0 &&
+            errno == EWOULDBLOCK)
+            throw error({path_}, "another process that is writing this file", "one writer at a time");
+        struct ::stat ours {};
+        struct ::stat named {};
+        claimed_ = detail::uninterrupted([&] { return calls().stat_open(file_.get(), &ours); }) == 0 &&
+                   detail::uninterrupted([&] { return calls().stat(partial_.c_str(), &named); }) == 0 &&
+                   ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+        return claimed_;
+    }
+
+    void discard() noexcept {
+        if (std::exchange(claimed_, false)) calls().unlink(partial_.c_str());
+    }
+
+    std::string path_;
+    std::string partial_;
+    detail::descriptor directory_;
+    detail::descriptor file_;
+    bool claimed_ = false;
+    bool whole_ = true;
+    checked size_;
+};
+
+/// A text file that grows line by line, such as metrics: kept up to the last line when the process dies.
+class append_file {
+  public:
+    /// Goes on behind what the file holds, or begins it.
+    explicit append_file(std::string path) : path_(std::move(path)) {
+        file_ = detail::descriptor(detail::uninterrupted(
+            [&] { return calls().open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); }));
+        if (file_.get() < 0) detail::refuse_call({path_}, "open", "a file to append to");
+    }
+    void write(std::string_view text) {
+        detail::write_all(file_.get(), path_, size_, std::as_bytes(std::span(text)));
+        size_ += text.size();
+    }
+
+  private:
+    std::string path_;
+    detail::descriptor file_;
+    checked size_;
+};
+
+}  // namespace snug::io

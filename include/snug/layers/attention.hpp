@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/kernels/rotary.hpp>
+#include <snug/layers/layer.hpp>
+#include <snug/ops/attention.hpp>
+
+namespace snug {
+
+/// No rotation: positions come from somewhere else.
+struct no_rotation {
+    static constexpr bool rotates = false;
+};
+
+/// Rotary position embedding with base `Theta` (10000 in RoFormer and Llama 2, 500000 in Llama 3).
+template <index Theta>
+struct rotary {
+    static constexpr bool rotates = true;
+    static constexpr double theta = static_cast<double>(Theta);
+};
+
+/// Causal self-attention with grouped queries (Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245).
+/// x holds queries, keys and values, shape (rows, (Heads + 2 KvHeads) · HeadWidth); y has shape (rows, Heads · HeadWidth).
+/// Queries and keys are rotated where they lie, so the layer before must not need its output again.
+template <index Heads, index KvHeads, index HeadWidth, class Rotation = no_rotation>
+struct causal_attention {
+    static_assert(KvHeads > 0 && Heads % KvHeads == 0,
+                  "snug: the number of heads must be a multiple of the number of key-value heads");
+    static_assert(!Rotation::rotates || HeadWidth % 2 == 0, "snug: a rotated head must have an even width");
+
+    using numbers = attention_shape<Heads, KvHeads, HeadWidth>;
+    static constexpr index input_width = numbers::qkv_width;
+    static constexpr index output_width = numbers::output_width;
+    static constexpr bool backward_reads_output = true;
+    static constexpr bool backward_writes_over_input = true;
+
+    using logsumexp = saved_per_token<"logsumexp", statistic, Heads>;
+    using saved = meta::list<logsumexp>;
+
+    template <class Setting>
+    static constexpr index forward_workspace() {
+        return ops::attention_forward_workspace<typename Setting::backend, numbers, typename Setting::activation>(Setting::tokens);
+    }
+    template <class Setting>
+    static constexpr index backward_workspace() {
+        return ops::attention_backward_workspace<typename Setting::backend, numbers, typename Setting::activation>(Setting::tokens);
+    }
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        rotate(call, x, 1);
+        ops::attention_forward<typename Call::backend, numbers>(call.span.sequences, call.span.tokens, call.span.past, x.data, y.to.data,
+                                                 call.saved(logsumexp{}), call.workspace);
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, X x, Y y, DY dy, DX dx) {
+        ops::attention_backward<typename Call::backend, numbers>(call.span.sequences, call.span.tokens, x.data, y.data, dy.data,
+                                                  call.saved(logsumexp{}), dx.to.data, call.workspace);
+        rotate(call, dx.to, -1);
+    }
+
+  private:
+    template <class Call, class Rows>
+    static void rotate(Call const& call, Rows x, int direction) {
+        if constexpr (Rotation::rotates) {
+            using S = typename Call::setting::statistic;
+            auto const span = call.span;
+            ops::for_each_row<typename Call::backend>(x.rows, [=](auto, index row) {
+                // Keys follow the queries in a row: one call turns both.
+                kernels::rotate<HeadWidth>(x.row(row), Heads + KvHeads, span.past + row % span.tokens, Rotation::theta,
+                                           static_cast<S>(direction));
+            });
+        }
+    }
+};
+
+}  // namespace snug

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/kernels/cross_entropy.hpp>
+#include <snug/layers/initial.hpp>
+#include <snug/layers/layer.hpp>
+#include <snug/ops/backend.hpp>
+
+namespace snug {
+
+/// The language-model head fused with the softmax cross-entropy: logits = x Wᵀ with W of shape (Vocabulary, Width),
+/// the embedding's table when `Tied`. Rows go through in chunks, forward and backward at once, so the logits of a
+/// micro-batch are never whole in memory.
+template <index Width, index Vocabulary, bool Tied>
+struct head_with_loss {
+    static constexpr index input_width = Width;
+    static constexpr index vocabulary = Vocabulary;
+    static constexpr bool tied = Tied;
+
+    using weight = parameter<"weight", shape<Vocabulary, Width>, initial::normal<std::ratio<2, 100>>>;
+    using parameters = std::conditional_t<Tied, meta::list<>, meta::list<weight>>;
+
+    /// Logits of one chunk take at most this, unless a single row takes more.
+    static constexpr index largest_chunk_bytes = index{64} << 20;
+
+    /// The largest divisor of the rows whose logits fit: all chunks are alike.
+    template <class Setting>
+    static constexpr index chunk_rows() {
+        constexpr auto row = Vocabulary * static_cast<index>(sizeof(typename Setting::activation));
+        index chunk = 1;
+        for (index rows = 1; rows <= Setting::rows; ++rows)
+            if (Setting::rows % rows == 0 && rows * row <= largest_chunk_bytes) chunk = rows;
+        return chunk;
+    }
+
+    template <class Setting>
+    static constexpr index forward_workspace() {
+        return products_at<Setting>() + products_workspace<Setting>();
+    }
+
+    /// Sum of the losses of all counted tokens, -log p(target). With `Training`, also adds scale · gradient to the
+    /// weight's gradient and replaces x by its gradient; `scale` is 1 / the number of counted tokens of the step.
+    template <bool Training, class Call, class X>
+    static double loss(Call const& call, X x, std::int32_t const* targets, double scale) {
+        using setting = typename Call::setting;
+        using backend = typename Call::backend;
+        using S = typename setting::statistic;
+        auto const w = weight_of(call);
+        auto* const row_losses = reinterpret_cast<double*>(call.workspace);
+        auto* const products = call.workspace + products_at<setting>();
+        constexpr auto chunk = chunk_rows<setting>();
+        for (index first = 0; first < x.rows; first += chunk) {
+            auto const count = std::min(chunk, x.rows - first);
+            auto const rows = x.rows_from(first, count);
+            auto const chunk_logits = logits(call, rows);
+            auto const s = static_cast<S>(scale);
+            ops::for_each_row<backend>(count, [=](auto team, index row) {
+                row_losses[first + row] = static_cast<double>(kernels::cross_entropy<S>(
+                    team, Vocabulary, chunk_logits.row(row), targets[first + row], Training ? &s : nullptr));
+            });
+            if constexpr (Training) {
+                auto* const d_weight = weight_gradient_of(call);
+                ops::matmul<backend>(transposed{chunk_logits}, rows, products, [=](index row, index column, auto value) {
+                    d_weight[row * Width + column] += static_cast<typename Call::gradient_type>(value);
+                });
+                ops::matmul<backend>(chunk_logits, w, products, written<typename setting::activation, Width>{rows});
+            }
+        }
+        double total = 0;
+        for (index row = 0; row < x.rows; ++row) total += row_losses[row];
+        return total;
+    }
+
+    /// Logits of at most `chunk_rows` rows, in the head's workspace.
+    template <class Call, class X>
+    static auto logits(Call const& call, X rows) {
+        using setting = typename Call::setting;
+        auto const result = matrix<typename setting::activation, Vocabulary>{
+            reinterpret_cast<typename setting::activation*>(call.workspace + logits_at<setting>()), rows.rows};
+        ops::matmul<typename Call::backend>(rows, transposed{weight_of(call)}, call.workspace + products_at<setting>(),
+                                            written<typename setting::activation, Vocabulary>{result});
+        return result;
+    }
+
+  private:
+    // The workspace: losses by row, logits of a chunk, workspace of the products.
+    template <class Setting>
+    static constexpr index logits_at() { return round_up(Setting::rows * static_cast<index>(sizeof(double)), 64); }
+    template <class Setting>
+    static constexpr index products_at() {
+        return logits_at<Setting>() +
+               round_up(chunk_rows<Setting>() * Vocabulary * static_cast<index>(sizeof(typename Setting::activation)), 64);
+    }
+    template <class Setting>
+    static constexpr index products_workspace() {
+        using backend = typename Setting::backend;
+        using element = typename Setting::activation;
+        return std::max({ops::matmul_workspace<backend, element>(Vocabulary, Width),
+                         ops::matmul_workspace<backend, element>(Width, Vocabulary),
+                         ops::matmul_workspace<backend, element>(Width, chunk_rows<Setting>())});
+    }
+
+    template <class Call>
+    static auto weight_of(Call const& call) {
+        using element = typename Call::weight_type const;
+        if constexpr (Tied) return matrix<element, Width>{reinterpret_cast<element*>(call.tied_value), Vocabulary};
+        else return matrix<element, Width>{call.value(weight{}), Vocabulary};
+    }
+    template <class Call>
+    static auto* weight_gradient_of(Call const& call) {
+        if constexpr (Tied) return reinterpret_cast<typename Call::gradient_type*>(call.tied_gradient);
+        else return call.gradient(weight{});
+    }
+};
+
+}  // namespace snug

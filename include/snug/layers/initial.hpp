@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <ratio>
+#include <snug/kernels/random.hpp>
+#include <snug/meta.hpp>
+
+/// Initial values of parameters. An initialiser is a struct with `value(seed, stream, i)`: element i of the tensor
+/// that `stream` numbers. Stateless, so that the values do not depend on threads or on the order of tensors.
+namespace snug::initial {
+
+struct zeros {
+    static double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 0.0; }
+};
+
+struct ones {
+    static double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 1.0; }
+};
+
+/// Normal with standard deviation Deviation / √Divisor (Divisor: 2 · layers for projections onto a residual stream,
+/// Radford et al., "Language Models are Unsupervised Multitask Learners", section 2.3).
+template <class Deviation, index Divisor = 1>
+struct normal {
+    static double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
+        double const deviation = static_cast<double>(Deviation::num) / static_cast<double>(Deviation::den);
+        return deviation / std::sqrt(static_cast<double>(Divisor)) * static_cast<double>(random::normal(seed, stream, i));
+    }
+};
+
+}  // namespace snug::initial

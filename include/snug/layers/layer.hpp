@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <ratio>
+#include <snug/memory/declaration.hpp>
+#include <snug/memory/recorder.hpp>
+#include <snug/memory/tensor.hpp>
+#include <type_traits>
+
+/// A layer is a struct that declares what it needs and says how to run forward and backward; see docs/layers.md.
+/// A leaf layer has `input_width`, `output_width` and two functions,
+///
+///     static void forward(auto const& call, auto x, auto y);                 // y(row, column, value) stores
+///     static void backward(auto const& call, auto x, auto y, auto dy, auto dx);
+///
+/// and may declare `parameters`, `saved`, `forward_workspace<Setting>()`, `backward_workspace<Setting>()` and the
+/// four `backward_...` constants below. A composite layer (`sequence`, `residual`, `repeat`) has children.
+/// Layers call operations (`snug::ops`); they know neither backend nor policy.
+namespace snug {
+
+// What a layer declares --------------------------------------------------------------------------------------
+
+template <index... Dimensions>
+struct shape {
+    static constexpr int rank = sizeof...(Dimensions);
+    static constexpr index count = (Dimensions * ... * 1);
+    static constexpr std::array<index, sizeof...(Dimensions)> dimensions{Dimensions...};
+};
+
+/// A trained (or frozen) tensor of the layer. `Initial` is one of `snug::initial` or a user's own.
+template <text Name, class Shape, class Initial>
+struct parameter {
+    static constexpr auto name = Name;
+    using shape = Shape;
+    using initial = Initial;
+};
+
+/// Symbolic element types: the precision policy decides what they are.
+struct activation {};
+struct statistic {};
+
+/// A buffer that forward writes and backward reads: `PerToken` elements for every token of the micro-batch.
+template <text Name, class Element, index PerToken>
+struct saved_per_token {
+    static constexpr auto name = Name;
+    using element = Element;
+    static constexpr index per_token = PerToken;
+};
+
+/// Gives a layer a name in tensor names, errors and the bill: "blocks.3.qkv.weight".
+template <text Name, class Layer>
+struct named : Layer {
+    static constexpr auto name = Name;
+};
+
+// What a layer is asked --------------------------------------------------------------------------------------
+
+/// Everything a layer may depend on besides itself: sizes, element types and the backend.
+template <index Sequences, index Tokens, class Precision, class Backend>
+struct setting {
+    static constexpr index sequences = Sequences;
+    static constexpr index tokens = Tokens;
+    static constexpr index rows = Sequences * Tokens;
+    using weight = typename Precision::weight;
+    using activation = typename Precision::activation;
+    using gradient = typename Precision::gradient;
+    using statistic = typename Precision::statistic;
+    using backend = Backend;
+};
+
+template <class Element, class Setting>
+using resolved = std::conditional_t<
+    std::is_same_v<Element, activation>, typename Setting::activation,
+    std::conditional_t<std::is_same_v<Element, statistic>, typename Setting::statistic, Element>>;
+
+namespace layer {
+
+template <class L>
+concept composite = requires { typename L::children; };
+
+template <class L>
+struct parameters_of { using type = meta::list<>; };
+template <class L>
+    requires requires { typename L::parameters; }
+struct parameters_of<L> { using type = typename L::parameters; };
+template <class L>
+using parameters = typename parameters_of<L>::type;
+
+template <class L>
+struct saved_of { using type = meta::list<>; };
+template <class L>
+    requires requires { typename L::saved; }
+struct saved_of<L> { using type = typename L::saved; };
+template <class L>
+using saved = typename saved_of<L>::type;
+
+/// Backward reads the layer's input (the default: most layers do).
+template <class L>
+inline constexpr bool backward_reads_input = true;
+template <class L>
+    requires requires { L::backward_reads_input; }
+inline constexpr bool backward_reads_input<L> = L::backward_reads_input;
+
+/// Backward reads the layer's output.
+template <class L>
+inline constexpr bool backward_reads_output = false;
+template <class L>
+    requires requires { L::backward_reads_output; }
+inline constexpr bool backward_reads_output<L> = L::backward_reads_output;
+
+/// dx may be stored where x is: backward has no more use for x where it stores.
+template <class L>
+inline constexpr bool backward_writes_over_input = false;
+template <class L>
+    requires requires { L::backward_writes_over_input; }
+inline constexpr bool backward_writes_over_input<L> = L::backward_writes_over_input;
+
+/// dx may be stored where dy is.
+template <class L>
+inline constexpr bool backward_writes_over_gradient = false;
+template <class L>
+    requires requires { L::backward_writes_over_gradient; }
+inline constexpr bool backward_writes_over_gradient<L> = L::backward_writes_over_gradient;
+
+template <class L>
+constexpr std::string_view name() {
+    if constexpr (requires { L::name; }) return L::name.view();
+    else return {};
+}
+
+template <class L, class Setting>
+constexpr index forward_workspace() {
+    if constexpr (requires { L::template forward_workspace<Setting>(); }) return L::template forward_workspace<Setting>();
+    else return 0;
+}
+
+template <class L, class Setting>
+constexpr index backward_workspace() {
+    if constexpr (requires { L::template backward_workspace<Setting>(); })
+        return L::template backward_workspace<Setting>();
+    else return 0;
+}
+
+/// The element type of a layer's input: activations unless it says otherwise (an embedding reads tokens).
+template <class L, class Setting>
+struct input_element_of { using type = typename Setting::activation; };
+template <class L, class Setting>
+    requires requires { typename L::input_element; }
+struct input_element_of<L, Setting> { using type = typename L::input_element; };
+template <class L, class Setting>
+using input_element = typename input_element_of<L, Setting>::type;
+
+/// All parameters of a layer and of what is inside it, in the order of their declarations.
+template <class L>
+struct all_parameters_of { using type = parameters<L>; };
+template <class... Children>
+struct all_parameters_of<meta::list<Children...>> {
+    using type = meta::mp::mp_append<typename all_parameters_of<Children>::type...>;
+};
+template <composite L>
+struct all_parameters_of<L> : all_parameters_of<typename L::children> {};
+
+// How many declarations a layer makes -----------------------------------------------------------------------
+
+template <class L>
+constexpr int parameter_declarations() {
+    if constexpr (composite<L>)
+        return []<class... Children>(meta::list<Children...>*) {
+            return (parameter_declarations<Children>() + ... + 0);
+        }(static_cast<typename L::children*>(nullptr));
+    else return static_cast<int>(meta::size<parameters<L>>);
+}
+
+/// Buffers of a leaf: what it saves, then the workspace of forward and that of backward.
+template <class L>
+constexpr int buffer_declarations() {
+    if constexpr (composite<L>)
+        return []<class... Children>(meta::list<Children...>*) {
+            return L::own_buffers + (buffer_declarations<Children>() + ... + 0);
+        }(static_cast<typename L::children*>(nullptr));
+    else return static_cast<int>(meta::size<saved<L>>) + 2;
+}
+
+}  // namespace layer
+
+/// A layer at its place in a model: where its parameters and buffers stand in the tables of declarations.
+/// `KeepsOutputGradient`: somebody still needs the gradient of the output after this layer's backward.
+template <class Layer, int FirstParameter, int FirstBuffer, bool KeepsOutputGradient>
+struct node {
+    using type = Layer;
+    static constexpr int first_parameter = FirstParameter;
+    static constexpr int first_buffer = FirstBuffer;
+    static constexpr int last_buffer = FirstBuffer + layer::buffer_declarations<Layer>();
+    static constexpr bool keeps_output_gradient = KeepsOutputGradient;
+};
+
+/// How many tokens one call sees: `sequences` sequences of `tokens` rows each, the first row of each at
+/// position `past` of its sequence. Training: all of the micro-batch, past 0. Generation: one sequence.
+struct span_of_tokens {
+    index sequences = 0;
+    index tokens = 0;
+    index past = 0;
+
+    constexpr index rows() const { return sequences * tokens; }
+};
+
+/// What a leaf layer works with in one call: its parameters, their gradients, its saved buffers, its workspace.
+template <class Layer, class Setting>
+struct layer_call {
+    using setting = Setting;
+    using backend = typename Setting::backend;
+    using weight_type = typename Setting::weight;
+    using gradient_type = typename Setting::gradient;
+    using parameters = layer::parameters<Layer>;
+    using buffers = layer::saved<Layer>;
+
+    std::array<std::byte*, static_cast<std::size_t>(meta::size<parameters>)> values{};
+    std::array<std::byte*, static_cast<std::size_t>(meta::size<parameters>)> gradients{};
+    std::array<std::byte*, static_cast<std::size_t>(meta::size<buffers>)> saved_buffers{};
+    std::byte* workspace = nullptr;
+    std::byte* tied_value = nullptr;     ///< of the head, when it shares the embedding's table
+    std::byte* tied_gradient = nullptr;
+    span_of_tokens span{};
+
+    /// The values of a parameter of this layer, in its shape's row-major order.
+    template <class Parameter>
+    weight_type const* value(Parameter) const {
+        return reinterpret_cast<weight_type const*>(values[position<parameters, Parameter>()]);
+    }
+
+    /// The gradient of a parameter: backward adds to it.
+    template <class Parameter>
+    gradient_type* gradient(Parameter) const {
+        return reinterpret_cast<gradient_type*>(gradients[position<parameters, Parameter>()]);
+    }
+
+    /// A saved buffer, shape (rows, PerToken).
+    template <class Buffer>
+    resolved<typename Buffer::element, Setting>* saved(Buffer) const {
+        return reinterpret_cast<resolved<typename Buffer::element, Setting>*>(
+            saved_buffers[position<buffers, Buffer>()]);
+    }
+
+  private:
+    template <class List, class T>
+    static constexpr std::size_t position() {
+        static_assert(meta::contains<List, T>, "snug: this layer did not declare what it asks for");
+        return static_cast<std::size_t>(meta::find<List, T>);
+    }
+};
+
+// Tables of declarations -------------------------------------------------------------------------------------
+
+/// A parameter of a model: one entry stands for all `copies` of a repeated block.
+struct parameter_entry {
+    path name{};                        ///< "blocks.qkv.weight"
+    std::array<index, 4> dimensions{};
+    int rank = 0;
+    index count = 0;                    ///< elements of one copy
+    index copies = 1;
+    int repeated_at = -1;               ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+
+    constexpr bool is_matrix() const { return rank >= 2; }
+    constexpr index total() const { return count * copies; }
+};
+
+/// A buffer of a model before its lifetime is known.
+struct buffer_entry {
+    path name{};
+    std::string_view element{};
+    index element_size = 0;
+    index count = 0;
+    index copies = 1;
+    role line = role::activation;
+};
+
+template <std::size_t N>
+struct parameter_table {
+    std::array<parameter_entry, N> entries{};
+    std::size_t size = 0;
+
+    constexpr void add(parameter_entry entry) { entries[size++] = entry; }
+};
+
+template <std::size_t N>
+struct buffer_table {
+    std::array<buffer_entry, N> entries{};
+    std::size_t size = 0;
+
+    template <class T>
+    constexpr void add(path name, index count, index copies, role line) {
+        entries[size++] = {name, element_name<T>, static_cast<index>(sizeof(T)), count, count == 0 ? 1 : copies, line};
+    }
+};
+
+/// Where in the model a declaration is made.
+struct declaration_context {
+    path name{};
+    index copies = 1;        ///< of parameters: the number of blocks
+    index kept_copies = 1;   ///< of what backward reads: the number of blocks kept at once
+    int repeated_at = -1;
+
+    constexpr declaration_context inside(std::string_view part) const {
+        auto deeper = *this;
+        deeper.name = name / part;
+        return deeper;
+    }
+};
+
+namespace layer {
+
+template <class L, std::size_t N>
+constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
+    where = where.inside(name<L>());
+    if constexpr (composite<L>) {
+        L::declare_parameters(table, where);
+    } else {
+        meta::for_each<parameters<L>>([&]<class P>(P) {
+            parameter_entry entry{where.name / P::name.view(), {}, P::shape::rank, P::shape::count, where.copies,
+                                  where.repeated_at};
+            for (std::size_t i = 0; i < P::shape::dimensions.size(); ++i)
+                entry.dimensions[i] = P::shape::dimensions[i];
+            table.add(entry);
+        });
+    }
+}
+
+template <class Node, class Setting, class Checkpointing, std::size_t N>
+constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
+    using L = typename Node::type;
+    where = where.inside(name<L>());
+    if constexpr (composite<L>) {
+        L::template declare_buffers<Node, Setting, Checkpointing>(table, where);
+    } else {
+        meta::for_each<saved<L>>([&]<class B>(B) {
+            table.template add<resolved<typename B::element, Setting>>(
+                where.name / B::name.view(), B::per_token * Setting::rows, where.kept_copies, role::activation);
+        });
+        table.template add<std::byte>(where.name / "forward", forward_workspace<L, Setting>(), 1, role::workspace);
+        table.template add<std::byte>(where.name / "backward", backward_workspace<L, Setting>(), 1, role::workspace);
+    }
+}
+
+// Running: composites pass on, leaves are called ---------------------------------------------------------------
+
+/// y = layer(x), or y = base + layer(x) when `Added`. A `y` without a buffer: nobody needs the output.
+template <class Node, bool Added, class Walker>
+constexpr void forward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference base) {
+    using L = typename Node::type;
+    if constexpr (composite<L>) {
+        L::template walk_forward<Node, Added>(walker, x, y, base);
+    } else {
+        if (y.id < 0 && !backward_reads_output<L>) return;
+        walker.template forward<Node, Added>(x, y, base);
+    }
+}
+
+/// dx = layer'(x)ᵀ dy, or dx = base + layer'(x)ᵀ dy when `Added`; adds to the gradients of the parameters.
+template <class Node, bool Added, class Walker>
+constexpr void backward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference dy,
+                        buffer_reference dx, buffer_reference base) {
+    using L = typename Node::type;
+    if constexpr (composite<L>) L::template walk_backward<Node, Added>(walker, x, y, dy, dx, base);
+    else walker.template backward<Node, Added>(x, y, dy, dx, base);
+}
+
+}  // namespace layer
+}  // namespace snug

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/layers/initial.hpp>
+#include <snug/layers/layer.hpp>
+#include <snug/ops/backend.hpp>
+
+namespace snug {
+
+/// y = x Wᵀ + b with W of shape (Out, In), b of shape (Out). `Initial` initialises W; b starts at zero.
+template <index In, index Out, bool Bias = true, class Initial = initial::normal<std::ratio<2, 100>>>
+struct linear {
+    static constexpr index input_width = In;
+    static constexpr index output_width = Out;
+    static constexpr bool backward_writes_over_input = true;
+
+    using weight = parameter<"weight", shape<Out, In>, Initial>;
+    using bias = parameter<"bias", shape<Out>, initial::zeros>;
+    using parameters = std::conditional_t<Bias, meta::list<weight, bias>, meta::list<weight>>;
+
+    template <class Setting>
+    static constexpr index forward_workspace() {
+        return ops::matmul_workspace<typename Setting::backend, typename Setting::activation>(Out, In);
+    }
+    template <class Setting>
+    static constexpr index backward_workspace() {
+        using backend = typename Setting::backend;
+        using element = typename Setting::activation;
+        return std::max(ops::matmul_workspace<backend, element>(In, Setting::rows),
+                        ops::matmul_workspace<backend, element>(In, Out));
+    }
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        using backend = typename Call::backend;
+        auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
+        if constexpr (Bias) {
+            auto const* const b = call.value(bias{});
+            ops::matmul<backend>(x, transposed{w}, call.workspace, [=](index row, index column, auto value) {
+                y(row, column, value + static_cast<decltype(value)>(b[column]));
+            });
+        } else {
+            ops::matmul<backend>(x, transposed{w}, call.workspace, y);
+        }
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
+        using backend = typename Call::backend;
+        auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
+        auto* const d_weight = call.gradient(weight{});
+        // The gradient of W first: after it x is dead and dx may take its place.
+        ops::matmul<backend>(transposed{dy}, x, call.workspace, [=](index row, index column, auto value) {
+            d_weight[row * In + column] += static_cast<typename Call::gradient_type>(value);
+        });
+        if constexpr (Bias)
+            ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}),
+                                          [=](index row, index column) { return dy.row(row)[column]; });
+        ops::matmul<backend>(dy, w, call.workspace, dx);
+    }
+};
+
+}  // namespace snug

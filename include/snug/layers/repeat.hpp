@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/layers/sequence.hpp>
+
+namespace snug {
+
+/// The same block `Blocks` times, each with parameters of its own. Runs as a loop: compile time does not
+/// depend on the number of blocks. What backward needs is kept for all blocks, or, when the checkpointing
+/// policy says so, only the input of every segment of blocks; the rest is recomputed segment by segment
+/// (Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
+template <index Blocks, class Block>
+struct repeat {
+    static_assert(Blocks > 0, "snug: a repeated block needs at least one block");
+    static_assert(Block::input_width == Block::output_width,
+                  "snug: a repeated block must be as wide at its output as at its input");
+
+    using children = meta::list<Block>;
+    static constexpr index blocks = Blocks;
+    static constexpr index input_width = Block::input_width;
+    static constexpr index output_width = Block::output_width;
+    static constexpr bool backward_reads_input = true;
+    static constexpr bool backward_reads_output = false;
+    static_assert(!layer::backward_reads_output<Block>,
+                  "snug: a repeated block must not read its own output in backward");
+    static constexpr bool backward_writes_over_input = false;
+    static constexpr bool backward_writes_over_gradient = layer::backward_writes_over_gradient<Block>;
+
+    /// Inputs of the blocks of one segment, inputs of the segments, gradients between blocks.
+    static constexpr int own_buffers = 3;
+
+    /// The gradient of a block's output is dead after the block, except that of the last block when somebody
+    /// above still needs it; then it is copied into dx by the addition of the first residual connection.
+    template <class Node>
+    using block_node = node<Block, Node::first_parameter, Node::first_buffer + own_buffers, Node::keeps_output_gradient>;
+
+    template <std::size_t N>
+    static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
+        where.copies = Blocks;
+        where.repeated_at = static_cast<int>(where.name.length);
+        layer::declare_parameters<Block>(table, where);
+    }
+
+    template <class Node, class Setting, class Checkpointing, std::size_t N>
+    static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
+        using element = typename Setting::activation;
+        constexpr auto count = input_width * Setting::rows;
+        auto const some = [&](std::string_view name, index copies, role line) {
+            table.template add<element>(where.name / name, copies == 0 ? 0 : count, copies, line);
+        };
+        some("input", segment<Checkpointing> - 1, role::activation);
+        some("segment_input", segments<Checkpointing> - 1, role::activation);
+        some("gradient", backward_writes_over_gradient ? 0 : 2, role::workspace);
+        where.kept_copies = segment<Checkpointing>;
+        layer::declare_buffers<block_node<Node>, Setting, Checkpointing>(table, where);
+    }
+
+    template <class Node, bool Added, class Walker>
+    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference) {
+        static_assert(!Added, "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
+        using checkpointing = typename Walker::checkpointing;
+        walker.loop(Blocks, [&](index i) {
+            walker.enter_block(i);
+            layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x),
+                                                    block_output<Node>(walker, i, y), {});
+        });
+        if constexpr (checkpointing::segment(Blocks) > 0) {
+            walker.release(Node::first_buffer, Node::first_buffer + 1);
+            walker.release(block_node<Node>::first_buffer, block_node<Node>::last_buffer);
+        }
+    }
+
+    template <class Node, bool Added, class Walker>
+    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference, buffer_reference dy,
+                                        buffer_reference dx, buffer_reference) {
+        static_assert(!Added, "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
+        using checkpointing = typename Walker::checkpointing;
+        constexpr auto length = segment<checkpointing>;
+        constexpr auto count = segments<checkpointing>;
+        auto const carried = buffer_reference{backward_writes_over_gradient ? -1 : Node::first_buffer + 2};
+        walker.carry(carried);
+        walker.loop(count, [&](index s) {
+            auto const first = (count - 1 - s) * length;
+            auto const last = first + length < Blocks ? first + length : Blocks;
+            if constexpr (checkpointing::segment(Blocks) > 0)
+                in_segment<length>(walker, last - first, [&](index j) {
+                    walker.enter_block(first + j);
+                    // The output of a segment's last block is there already: it is the next segment's input.
+                    auto const output = length == 1 ? buffer_reference{}
+                                                    : walker.select(first + j + 1 == last, {}, inner<Node>(j + 1));
+                    layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, first + j, x), output, {});
+                });
+            in_segment<length>(walker, last - first, [&](index j) {
+                auto const i = last - 1 - j;
+                walker.enter_block(i);
+                auto const d_in = backward_writes_over_gradient
+                                      ? dx : walker.select(i == 0, dx, {Node::first_buffer + 2, i % 2});
+                auto const d_out = walker.select(
+                    i == Blocks - 1, dy,
+                    backward_writes_over_gradient ? dx : buffer_reference{Node::first_buffer + 2, (i + 1) % 2});
+                layer::backward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x), {}, d_out, d_in, {});
+            });
+        });
+        walker.carry(carried);
+    }
+
+  private:
+    /// A segment of one block is no loop: its buffers live from call to call, not for the whole block.
+    template <index Length, class Walker, class Body>
+    static constexpr void in_segment(Walker& walker, index count, Body const& body) {
+        if constexpr (Length == 1) body(index{0});
+        else walker.loop(count, body);
+    }
+
+    /// Blocks kept at once, and how often.
+    template <class Checkpointing>
+    static constexpr index segment = Checkpointing::segment(Blocks) > 0 ? Checkpointing::segment(Blocks) : Blocks;
+    template <class Checkpointing>
+    static constexpr index segments = (Blocks + segment<Checkpointing> - 1) / segment<Checkpointing>;
+
+    template <class Node>
+    static constexpr buffer_reference inner(index j) { return {Node::first_buffer, j - 1}; }
+
+    template <class Node, class Walker>
+    static constexpr buffer_reference block_input(Walker& walker, index i, buffer_reference x) {
+        constexpr auto length = segment<typename Walker::checkpointing>;
+        auto const later = segments<typename Walker::checkpointing> == 1
+                               ? inner<Node>(i)
+                               : walker.select(i % length == 0, {Node::first_buffer + 1, i / length - 1},
+                                               length == 1 ? buffer_reference{Node::first_buffer + 1} : inner<Node>(i % length));
+        return Blocks == 1 ? x : walker.select(i == 0, x, later);
+    }
+
+    template <class Node, class Walker>
+    static constexpr buffer_reference block_output(Walker& walker, index i, buffer_reference y) {
+        return Blocks == 1 ? y : walker.select(i == Blocks - 1, y, block_input<Node>(walker, i + 1, y));
+    }
+};
+
+}  // namespace snug

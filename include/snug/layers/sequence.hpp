@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/layers/layer.hpp>
+#include <tuple>
+
+namespace snug {
+
+namespace refusal {
+template <class Before, class After, index OutputWidth, index InputWidth>
+struct a_layer_does_not_fit_the_one_before_it {
+    static_assert(OutputWidth == InputWidth,
+                  "snug: in a sequence, the output width of a layer is not the input width of the next "
+                  "(see Before, After, OutputWidth, InputWidth)");
+};
+}  // namespace refusal
+
+/// One layer after another. Between two layers stands one activation: kept for backward only when one of
+/// the two reads it there; its gradient takes over the storage of something that is dead by then, if it can.
+template <class... Layers>
+struct sequence {
+    static_assert(sizeof...(Layers) > 0, "snug: a sequence needs at least one layer");
+
+    using children = meta::list<Layers...>;
+    static constexpr int length = sizeof...(Layers);
+    template <int K>
+    using child = meta::at<children, K>;
+
+    static constexpr index input_width = child<0>::input_width;
+    static constexpr index output_width = child<length - 1>::output_width;
+    static constexpr bool backward_reads_input = layer::backward_reads_input<child<0>>;
+    static constexpr bool backward_reads_output = layer::backward_reads_output<child<length - 1>>;
+    static constexpr bool backward_writes_over_input = layer::backward_writes_over_input<child<0>>;
+    static constexpr bool backward_writes_over_gradient =
+        (layer::backward_writes_over_gradient<Layers> && ...);
+
+    /// `length - 1` values between the layers, then as many gradients.
+    static constexpr int own_buffers = 2 * (length - 1);
+
+    template <class Node, int K>
+    static constexpr auto child_node_of() {
+        constexpr int skipped_parameters = []<std::size_t... I>(std::index_sequence<I...>) {
+            return (layer::parameter_declarations<child<static_cast<int>(I)>>() + ... + 0);
+        }(std::make_index_sequence<static_cast<std::size_t>(K)>{});
+        constexpr int skipped_buffers = []<std::size_t... I>(std::index_sequence<I...>) {
+            return (layer::buffer_declarations<child<static_cast<int>(I)>>() + ... + 0);
+        }(std::make_index_sequence<static_cast<std::size_t>(K)>{});
+        return node<child<K>, Node::first_parameter + skipped_parameters,
+                    Node::first_buffer + own_buffers + skipped_buffers,
+                    Node::keeps_output_gradient && K == length - 1>{};
+    }
+    template <class Node, int K>
+    using child_node = decltype(child_node_of<Node, K>());
+
+    template <std::size_t N>
+    static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
+        meta::for_each<meta::list<std::type_identity<Layers>...>>(
+            [&]<class L>(std::type_identity<L>) { layer::declare_parameters<L>(table, where); });
+    }
+
+    template <class Node, class Setting, class Checkpointing, std::size_t N>
+    static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
+        static_assert(fits_together(std::make_index_sequence<static_cast<std::size_t>(length - 1)>{}));
+        using element = typename Setting::activation;
+        each([&]<int K>() {
+            if constexpr (K < length - 1)
+                table.template add<element>(where.name / layer::name<child<K>>() / "output",
+                                            child<K>::output_width * Setting::rows,
+                                            value_is_kept<K> ? where.kept_copies : 1,
+                                            value_is_kept<K> ? role::activation : role::workspace);
+        });
+        each([&]<int K>() {
+            if constexpr (K < length - 1)
+                table.template add<element>(where.name / layer::name<child<K>>() / "output_gradient",
+                                            gradient_home<Node, K>() == home::own
+                                                ? child<K>::output_width * Setting::rows : 0,
+                                            1, role::workspace);
+        });
+        each([&]<int K>() {
+            layer::declare_buffers<child_node<Node, K>, Setting, Checkpointing>(table, where);
+        });
+    }
+
+    template <class Node, bool Added, class Walker>
+    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference base) {
+        each([&]<int K>() {
+            auto const in = K == 0 ? x : value<Node>(K - 1);
+            if constexpr (K == length - 1) layer::forward<child_node<Node, K>, Added>(walker, in, y, base);
+            else layer::forward<child_node<Node, K>, false>(walker, in, value<Node>(K), {});
+        });
+    }
+
+    template <class Node, bool Added, class Walker>
+    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference dy,
+                                        buffer_reference dx, buffer_reference base) {
+        each_reversed([&]<int K>() {
+            auto const in = K == 0 ? x : value<Node>(K - 1);
+            auto const out = K == length - 1 ? y : value<Node>(K);
+            auto const d_out = gradient<Node, K>(dy);
+            if constexpr (K == 0) layer::backward<child_node<Node, K>, Added>(walker, in, out, d_out, dx, base);
+            else layer::backward<child_node<Node, K>, false>(walker, in, out, d_out, gradient<Node, K - 1>(dy), {});
+        });
+    }
+
+  private:
+    enum class home { output_gradient, value, own };
+
+    template <int K>
+    static constexpr bool value_is_kept =
+        layer::backward_reads_output<child<K>> || layer::backward_reads_input<child<K + 1>>;
+
+    /// Where the gradient of the value between layers K and K + 1 lives.
+    template <class Node, int K>
+    static constexpr home gradient_home() {
+        if constexpr (layer::backward_writes_over_gradient<child<K + 1>> &&
+                      (K + 1 < length - 1 || !Node::keeps_output_gradient))
+            return home::output_gradient;
+        else if constexpr (layer::backward_writes_over_input<child<K + 1>> && !layer::backward_reads_output<child<K>>)
+            return home::value;
+        else return home::own;
+    }
+
+    template <class Node>
+    static constexpr buffer_reference value(int k) { return {Node::first_buffer + k}; }
+
+    /// The gradient of the output of layer K.
+    template <class Node, int K>
+    static constexpr buffer_reference gradient(buffer_reference dy) {
+        if constexpr (K == length - 1) return dy;
+        else if constexpr (gradient_home<Node, K>() == home::output_gradient) return gradient<Node, K + 1>(dy);
+        else if constexpr (gradient_home<Node, K>() == home::value) return value<Node>(K);
+        else return {Node::first_buffer + (length - 1) + K};
+    }
+
+    template <std::size_t... K>
+    static constexpr bool fits_together(std::index_sequence<K...>) {
+        return ((sizeof(refusal::a_layer_does_not_fit_the_one_before_it<
+                        child<static_cast<int>(K)>, child<static_cast<int>(K) + 1>,
+                        child<static_cast<int>(K)>::output_width, child<static_cast<int>(K) + 1>::input_width>) > 0) &&
+                ... && true);
+    }
+
+    template <class F>
+    static constexpr void each(F&& f) {
+        [&]<std::size_t... K>(std::index_sequence<K...>) {
+            (f.template operator()<static_cast<int>(K)>(), ...);
+        }(std::make_index_sequence<sizeof...(Layers)>{});
+    }
+
+    template <class F>
+    static constexpr void each_reversed(F&& f) {
+        [&]<std::size_t... K>(std::index_sequence<K...>) {
+            (f.template operator()<length - 1 - static_cast<int>(K)>(), ...);
+        }(std::make_index_sequence<sizeof...(Layers)>{});
+    }
+};
+
+}  // namespace snug

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <snug/meta.hpp>
+#include <snug/precision/bf16.hpp>
+#include <snug/units.hpp>
+#include <string_view>
+
+namespace snug {
+
+/// The lines of the bill. Every byte that a trainer owns stands on exactly one of them.
+enum class role { weight, master_weight, gradient, optimizer_state, activation, workspace, staging, communication };
+
+/// The name of an element type as files and reports spell it. Specialise it for your own format.
+template <class T>
+inline constexpr std::string_view element_name = "bytes";
+template <>
+inline constexpr std::string_view element_name<double> = "fp64";
+template <>
+inline constexpr std::string_view element_name<float> = "fp32";
+template <>
+inline constexpr std::string_view element_name<bf16> = "bf16";
+template <>
+inline constexpr std::string_view element_name<std::int32_t> = "int32";
+
+/// A name of bounded length that can be built at compile time: "blocks.qkv.weight".
+struct path {
+    static constexpr std::size_t capacity = 96;
+    std::array<char, capacity> characters{};
+    std::size_t length = 0;
+
+    constexpr path() = default;
+    constexpr path(std::string_view part) { *this = *this / part; }
+
+    constexpr std::string_view view() const { return {characters.data(), length}; }
+
+    /// Appends a part after a dot; an empty part changes nothing.
+    friend constexpr path operator/(path whole, std::string_view part) {
+        if (part.empty()) return whole;
+        if (whole.length > 0) whole.push('.');
+        for (char c : part) whole.push(c);
+        return whole;
+    }
+
+  private:
+    constexpr void push(char c) {
+        if (length < capacity) characters[length++] = c;
+    }
+};
+
+/// When a buffer holds something that is still needed: a few closed intervals of the step's schedule, whose
+/// positions are the calls of layers in the order in which they run.
+struct lifetime {
+    struct interval {
+        int first = 0;
+        int last = -1;
+    };
+    static constexpr int capacity = 4;
+    std::array<interval, capacity> intervals{};
+    int count = 0;
+    bool forever = false;
+
+    static constexpr lifetime always() {
+        lifetime result;
+        result.forever = true;
+        return result;
+    }
+
+    constexpr void add(interval span) {
+        if (count == capacity) {
+            forever = true;  // still correct, only less tightly packed
+            return;
+        }
+        intervals[static_cast<std::size_t>(count++)] = span;
+    }
+
+    constexpr bool overlaps(lifetime const& other) const {
+        if (forever || other.forever) return true;
+        for (int i = 0; i < count; ++i)
+            for (int j = 0; j < other.count; ++j) {
+                auto const& a = intervals[static_cast<std::size_t>(i)];
+                auto const& b = other.intervals[static_cast<std::size_t>(j)];
+                if (a.first <= b.last && b.first <= a.last) return true;
+            }
+        return false;
+    }
+};
+
+/// A buffer of the step: it exists because a layer or a policy declares it. `copies` counts repetitions of
+/// the same buffer (one for each block that is kept), stored one after the other.
+struct declaration {
+    path name{};
+    std::string_view element = "bytes";
+    index element_size = 1;
+    index count = 0;   ///< elements of one copy
+    index copies = 1;
+    role line = role::workspace;
+    lifetime alive = lifetime::always();
+
+    constexpr index stride() const { return count * element_size; }        ///< bytes from one copy to the next
+    constexpr bytes size() const { return {stride() * copies}; }
+};
+
+template <class T>
+constexpr declaration declare(path name, index count, index copies, role line,
+                              lifetime alive = lifetime::always()) {
+    return {name, element_name<T>, static_cast<index>(sizeof(T)), count, copies, line, alive};
+}
+
+}  // namespace snug

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <snug/memory/declaration.hpp>
+
+namespace snug {
+
+/// Every buffer starts on a cache line, and on what vector loads and the GPU's 16-byte accesses need.
+inline constexpr index buffer_alignment = 64;
+
+/// The layout of a step: one offset for each declaration, and the size of the one allocation.
+template <std::size_t N>
+struct memory_plan {
+    std::array<declaration, N> declarations{};
+    std::array<index, N> offsets{};
+    bytes total{};
+};
+
+/// Packs declarations by lifetime: two buffers share memory when they are never needed at the same time.
+/// Larger buffers are placed first, each at the lowest offset that is free during its whole life
+/// (the "greedy by size" order of Pisarchyk and Lee, arXiv 2001.03288). Buffers that always live lie below the rest.
+template <std::size_t N>
+constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
+    memory_plan<N> plan{declarations, {}, {}};
+    auto const padded = [&](std::size_t i) { return round_up(declarations[i].size().count, buffer_alignment); };
+
+    index floor = 0;
+    std::array<std::size_t, N> order{};
+    std::size_t movable = 0;
+    for (std::size_t i = 0; i < N; ++i) {
+        if (declarations[i].size().count == 0) continue;
+        if (declarations[i].alive.forever) {
+            plan.offsets[i] = floor;
+            floor += padded(i);
+        } else {
+            order[movable++] = i;
+        }
+    }
+    for (std::size_t i = 1; i < movable; ++i)  // insertion sort: stable, so the plan never depends on the compiler
+        for (std::size_t j = i; j > 0 && padded(order[j]) > padded(order[j - 1]); --j)
+            std::swap(order[j], order[j - 1]);
+
+    index top = floor;
+    for (std::size_t i = 0; i < movable; ++i) {
+        auto const current = order[i];
+        index offset = floor;
+        // Each obstacle can only push the buffer up; restart until no placed buffer is in the way.
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (std::size_t j = 0; j < i; ++j) {
+                auto const placed = order[j];
+                if (!declarations[current].alive.overlaps(declarations[placed].alive)) continue;
+                auto const begin = plan.offsets[placed];
+                auto const end = begin + padded(placed);
+                if (offset < end && begin < offset + padded(current)) {
+                    offset = end;
+                    moved = true;
+                }
+            }
+        }
+        plan.offsets[current] = offset;
+        top = std::max(top, offset + padded(current));
+    }
+    plan.total = {top};
+    return plan;
+}
+
+/// The bill of one allocation by line. `total` is what is allocated: lifetimes packed, so at most the sum.
+struct memory_bill {
+    bytes weights{};
+    bytes master_weights{};
+    bytes gradients{};
+    bytes optimizer_state{};
+    bytes activations{};
+    bytes workspace{};      ///< what lives inside one call, and the padding between buffers
+    bytes staging{};
+    bytes communication{};
+    bytes total{};
+
+    constexpr bytes sum() const {
+        return weights + master_weights + gradients + optimizer_state + activations + workspace + staging +
+               communication;
+    }
+};
+
+template <std::size_t N>
+constexpr memory_bill bill_of(memory_plan<N> const& plan) {
+    memory_bill bill;
+    bill.total = plan.total;
+    for (auto const& buffer : plan.declarations) {
+        auto const size = buffer.size();
+        switch (buffer.line) {
+        case role::weight: bill.weights += size; break;
+        case role::master_weight: bill.master_weights += size; break;
+        case role::gradient: bill.gradients += size; break;
+        case role::optimizer_state: bill.optimizer_state += size; break;
+        case role::activation: bill.activations += size; break;
+        case role::workspace: bill.workspace += size; break;
+        case role::staging: bill.staging += size; break;
+        case role::communication: bill.communication += size; break;
+        }
+        bill.workspace += {round_up(size.count, buffer_alignment) - size.count};
+    }
+    return bill;
+}
+
+}  // namespace snug

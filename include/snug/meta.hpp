@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <boost/mp11/algorithm.hpp>
+#include <boost/mp11/list.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace snug {
+
+/// Sizes, counts and positions. Signed: a difference of two is meaningful.
+using index = std::int64_t;
+
+/// The few verbs of Boost.Mp11 in use. Everything here exists in Mp11 of Boost 1.74.
+namespace meta {
+
+namespace mp = boost::mp11;
+
+template <class... Ts>
+using list = mp::mp_list<Ts...>;
+
+template <class List>
+inline constexpr index size = static_cast<index>(mp::mp_size<List>::value);
+
+template <class List, index I>
+using at = mp::mp_at_c<List, static_cast<std::size_t>(I)>;
+
+/// Position of T in List, or size<List> when it is not there.
+template <class List, class T>
+inline constexpr index find = static_cast<index>(mp::mp_find<List, T>::value);
+
+template <class List, class T>
+inline constexpr bool contains = mp::mp_contains<List, T>::value;
+
+/// Calls `f(element_of_type_T{})` for every T of the list; the elements must be empty types.
+template <class List, class F>
+constexpr void for_each(F&& f) {
+    [&]<class... Ts>(list<Ts...>*) { (f(Ts{}), ...); }(static_cast<mp::mp_rename<List, list>*>(nullptr));
+}
+
+}  // namespace meta
+
+/// A string as a template argument: `named<"qkv", ...>`, `parameter<"weight", ...>`.
+template <std::size_t N>
+struct text {
+    char characters[N] = {};
+
+    constexpr text(char const (&literal)[N]) { std::copy_n(literal, N, characters); }
+    constexpr std::string_view view() const { return {characters, N - 1}; }
+};
+
+}  // namespace snug

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/layers/embedding.hpp>
+#include <snug/layers/head_with_loss.hpp>
+#include <snug/layers/recording.hpp>
+#include <snug/layers/repeat.hpp>
+#include <snug/layers/residual.hpp>
+#include <snug/layers/sequence.hpp>
+#include <snug/policy.hpp>
+
+namespace snug {
+
+/// A model is a list of layers: an embedding first, a head with its loss last, anything that fits between them.
+/// It is the policy of the model axis.
+template <class First, class... Rest>
+struct stack {
+    static_assert(sizeof...(Rest) >= 1, "snug: a model needs an embedding, layers, and a head with its loss");
+
+    using axis = snug::axis::model;
+    using embedding_layer = First;
+    using head = meta::mp::mp_back<meta::list<Rest...>>;
+    using body = meta::mp::mp_rename<meta::mp::mp_push_front<meta::mp::mp_pop_back<meta::list<Rest...>>, First>, sequence>;
+
+    static_assert(body::output_width == head::input_width,
+                  "snug: the head of a model must be as wide as the layer before it");
+    static_assert(head::vocabulary == First::vocabulary,
+                  "snug: embedding and head of a model must have the same vocabulary");
+    static_assert(!body::backward_reads_output,
+                  "snug: the layer before the head must not need its output in backward: the head stores the gradient there");
+
+    static constexpr index vocabulary = head::vocabulary;
+    static constexpr index width = head::input_width;
+    /// The longest sequence that the layers can tell apart, 0 when there is no limit.
+    static constexpr index longest_sequence = First::longest_sequence;
+
+    static constexpr int body_parameters = layer::parameter_declarations<body>();
+    static constexpr int parameter_count = body_parameters + layer::parameter_declarations<head>();
+    static constexpr int body_buffers = layer::buffer_declarations<body>();
+
+    // Buffers of a micro-batch: those of the body, its output, those of the head, then tokens and targets.
+    static constexpr int output = body_buffers;
+    static constexpr int tokens = output + 1 + layer::buffer_declarations<head>();
+    static constexpr int targets = tokens + 1;
+    static constexpr int buffer_count = targets + 1;
+
+    using body_node = node<body, 0, 0, false>;
+    using embedding_node = decltype(body::template child_node_of<body_node, 0>());
+    using head_node = node<head, body_parameters, output + 1, false>;
+
+    static constexpr auto declare_parameters() {
+        parameter_table<static_cast<std::size_t>(parameter_count)> table;
+        layer::declare_parameters<body>(table, {});
+        layer::declare_parameters<head>(table, {});
+        return table;
+    }
+
+    template <class Setting, class Checkpointing>
+    static constexpr auto declare_buffers() {
+        buffer_table<static_cast<std::size_t>(buffer_count)> table;
+        layer::declare_buffers<body_node, Setting, Checkpointing>(table, {});
+        table.template add<typename Setting::activation>(path{"output"}, width * Setting::rows, 1, role::activation);
+        layer::declare_buffers<head_node, Setting, Checkpointing>(table, {});
+        table.template add<std::int32_t>(path{"tokens"}, Setting::rows, 1, role::staging);
+        table.template add<std::int32_t>(path{"targets"}, Setting::rows, 1, role::staging);
+        return table;
+    }
+
+    /// Forward, loss and backward of one micro-batch. The recorder of the plan and the step walk the same way.
+    template <class Walker>
+    static constexpr void walk_training(Walker& walker) {
+        walk_forward(walker);
+        walker.template loss<head_node, embedding_node>(buffer_reference{output}, buffer_reference{targets});
+        layer::backward<body_node, false>(walker, {tokens}, {output}, {output}, {}, {});
+    }
+
+    template <class Walker>
+    static constexpr void walk_forward(Walker& walker) {
+        layer::forward<body_node, false>(walker, {tokens}, {output}, {});
+    }
+
+    /// When each buffer of a micro-batch is in use.
+    template <class Checkpointing>
+    static constexpr auto lifetimes() {
+        recording_walker<static_cast<std::size_t>(buffer_count), Checkpointing> walker;
+        walker.use({tokens}, {targets});
+        walk_training(walker);
+        return walker.record.finish();
+    }
+};
+
+/// A model can be asked for its layers' declarations and be walked over; derive from `stack` to make one.
+template <class M>
+concept model = policy<M> && std::same_as<typename M::axis, axis::model> && requires {
+    M::vocabulary;
+    M::declare_parameters();
+};
+
+/// All parameters of a model, a constant.
+template <model Model>
+inline constexpr index parameter_count = [] {
+    index total = 0;
+    for (auto const& entry : Model::declare_parameters().entries) total += entry.total();
+    return total;
+}();
+
+}  // namespace snug

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/ops/backend.hpp>
+
+namespace snug {
+
+/// The numbers of a causal self-attention with grouped queries: a row of `qkv` holds `heads` queries, then
+/// `kv_heads` keys, then `kv_heads` values, each `head_width` wide.
+template <index Heads, index KvHeads, index HeadWidth>
+struct attention_shape {
+    static constexpr index heads = Heads;
+    static constexpr index kv_heads = KvHeads;
+    static constexpr index head_width = HeadWidth;
+    static constexpr index queries_per_key = Heads / KvHeads;
+    static constexpr index qkv_width = (Heads + 2 * KvHeads) * HeadWidth;
+    static constexpr index output_width = Heads * HeadWidth;
+    static constexpr index key_offset = Heads * HeadWidth;
+    static constexpr index value_offset = (Heads + KvHeads) * HeadWidth;
+};
+
+namespace ops {
+
+template <class Backend, class Shape, class T>
+constexpr index attention_forward_workspace(index tokens) {
+    return Backend::template attention_forward_workspace<Shape, T>(tokens);
+}
+
+template <class Backend, class Shape, class T>
+constexpr index attention_backward_workspace(index tokens) {
+    return Backend::template attention_backward_workspace<Shape, T>(tokens);
+}
+
+/// out = softmax(Q Kᵀ / √head_width, causal) V for `sequences` sequences of `tokens` rows each. Row 0 of a sequence
+/// stands at position `past`; the rows of earlier positions precede it in memory. `logsumexp` has shape
+/// (rows, heads). Never stores a score matrix of tokens × tokens.
+template <class Backend, class Shape, class T, class S>
+inline void attention_forward(index sequences, index tokens, index past, T const* qkv, T* out, S* logsumexp,
+                              std::byte* workspace) {
+    if constexpr (requires { attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp, workspace); })
+        attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp, workspace);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Shape, T>);
+}
+
+/// d_qkv from the gradient of the output; `d_qkv` may be the same memory as `qkv`.
+template <class Backend, class Shape, class T, class S>
+inline void attention_backward(index sequences, index tokens, T const* qkv, T const* out, T const* d_out,
+                               S const* logsumexp, T* d_qkv, std::byte* workspace) {
+    if constexpr (requires { attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv, workspace); })
+        attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv, workspace);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Shape, T>);
+}
+
+}  // namespace ops
+}  // namespace snug

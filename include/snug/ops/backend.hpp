@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <snug/memory/tensor.hpp>
+
+/// Operations: what layers call. Each is an entry point that finds its body by argument-dependent lookup on a
+/// backend tag (`snug::host`, ...), in the namespace where the tag is declared. There is no fallback: a body
+/// that is missing is a refusal that names operation and backend.
+namespace snug {
+
+/// The transpose of a matrix, as an operand of a product.
+template <class M>
+struct transposed {
+    M of;
+};
+template <class T, index Width>
+transposed(matrix<T, Width>) -> transposed<matrix<T, Width>>;
+
+namespace refusal {
+template <class Backend, class... Operands>
+struct this_backend_has_no_body_for_this_operation {
+    static_assert(sizeof...(Operands) < 0,
+                  "snug: this backend has no body for an operation that a layer calls (see Backend and Operands). "
+                  "Include snug/snug.hpp for the host's, or write the function that snug/ops names");
+};
+}  // namespace refusal
+
+namespace ops {
+
+/// Bytes of workspace that a product needs whose right operand has `columns` columns, summed over at most `depth`
+/// terms, with operands of type T. A constant of the program: it depends on no machine.
+template <class Backend, class T>
+constexpr index matmul_workspace(index columns, index depth) {
+    return Backend::template matmul_workspace<T>(columns, depth);
+}
+
+/// store(row, column, value) for every element of A B; A and B are `matrix` or `transposed<matrix>`.
+/// `workspace` has `matmul_workspace` bytes, aligned to a cache line.
+template <class Backend, class A, class B, class Store>
+inline void matmul(A a, B b, std::byte* workspace, Store const& store) {
+    if constexpr (requires { matmul_on(Backend{}, a, b, workspace, store); }) matmul_on(Backend{}, a, b, workspace, store);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, A, B, Store>);
+}
+
+/// body(team, row) for every row, in any order, on all threads.
+template <class Backend, class Body>
+inline void for_each_row(index rows, Body const& body) {
+    if constexpr (requires { for_each_row_on(Backend{}, rows, body); }) for_each_row_on(Backend{}, rows, body);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Body>);
+}
+
+/// body(i) for every i below `count`, in any order, on all threads.
+template <class Backend, class Body>
+inline void for_each_element(index count, Body const& body) {
+    if constexpr (requires { for_each_element_on(Backend{}, count, body); }) for_each_element_on(Backend{}, count, body);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Body>);
+}
+
+/// sums[column] += Σ over rows of value(row, column). The order of summation is fixed.
+template <class Backend, class T, class Value>
+inline void add_column_sums(index rows, index columns, T* sums, Value const& value) {
+    if constexpr (requires { add_column_sums_on(Backend{}, rows, columns, sums, value); })
+        add_column_sums_on(Backend{}, rows, columns, sums, value);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, T, Value>);
+}
+
+/// Partial sums that `sum` needs room for.
+inline constexpr index sum_partials = 1024;
+
+/// Σ of value(i) for i below `count`, in double precision and in a fixed order; `partials` has room for `sum_partials`.
+template <class Backend, class Value>
+inline double sum(index count, double* partials, Value const& value) {
+    if constexpr (requires { sum_on(Backend{}, count, partials, value); }) return sum_on(Backend{}, count, partials, value);
+    else return sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Value>);
+}
+
+}  // namespace ops
+}  // namespace snug

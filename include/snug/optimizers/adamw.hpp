@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/kernels/adamw.hpp>
+#include <snug/optimizers/optimizer.hpp>
+
+namespace snug::optimizers {
+
+/// The element type of an optimizer's states.
+template <class T>
+struct states {
+    using element = T;
+};
+
+/// AdamW (Loshchilov and Hutter, arXiv 1711.05101): two moments for every trained element.
+template <class States = states<float>>
+struct adamw {
+    using axis = snug::axis::optimizer;
+    using element = typename States::element;
+    using states = meta::list<optimizer_state<"first_moment", element>, optimizer_state<"second_moment", element>>;
+
+    struct options {
+        double beta1 = 0.9;
+        double beta2 = 0.95;
+        double epsilon = 1e-8;
+    };
+
+    static auto rule(options const& o, update_numbers const& n) {
+        auto const t = static_cast<double>(n.step);
+        return kernels::adamw_step{n.learning_rate, o.beta1, o.beta2, o.epsilon, 1 - n.learning_rate * n.weight_decay,
+                                   1 / (1 - std::pow(o.beta1, t)), 1 / std::sqrt(1 - std::pow(o.beta2, t)),
+                                   n.gradient_scale};
+    }
+};
+
+}  // namespace snug::optimizers

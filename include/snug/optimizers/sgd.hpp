@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/kernels/sgd.hpp>
+#include <snug/optimizers/optimizer.hpp>
+
+namespace snug::optimizers {
+
+/// Stochastic gradient descent with momentum (Polyak; as Sutskever et al. 2013 write it, without dampening): one state
+/// for every trained element. Weight decay is decoupled, as in AdamW.
+template <class Element = float>
+struct sgd {
+    using axis = snug::axis::optimizer;
+    using states = meta::list<optimizer_state<"momentum", Element>>;
+
+    struct options {
+        double momentum = 0.9;
+    };
+
+    static auto rule(options const& o, update_numbers const& n) {
+        return kernels::sgd_step{n.learning_rate, o.momentum, 1 - n.learning_rate * n.weight_decay, n.gradient_scale};
+    }
+};
+
+}  // namespace snug::optimizers

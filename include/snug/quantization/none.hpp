@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/policy.hpp>
+
+namespace snug::quantization {
+
+/// Weights stay in the precision's own type.
+struct none {
+    using axis = snug::axis::quantization;
+};
+
+}  // namespace snug::quantization
