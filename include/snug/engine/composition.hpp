@@ -37,6 +37,8 @@ struct composition {
 
     static constexpr index micro_batches = Chosen::accumulation::count;
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
+    /// Activations of all blocks are kept: generation can go on from the keys and values of earlier tokens.
+    static constexpr bool keeps_all_activations = checkpointing::segment(2) == 0;
     static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
     /// What the optimizer updates: the master copy where there is one.
     using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;
@@ -76,6 +78,9 @@ struct composition {
             auto const& entry = buffers.entries[static_cast<std::size_t>(b)];
             at(first_buffer + b) = {entry.name, entry.element, entry.element_size, entry.count, entry.copies, entry.line,
                                     lifetimes[static_cast<std::size_t>(b)]};
+            // Kept from one forward pass of a generated token to the next.
+            if (keeps_all_activations && entry.line == role::activation)
+                for (auto& span : at(first_buffer + b).alive.intervals) span.first = 0;
         }
         at(partial_sums) = snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace);
         return all;

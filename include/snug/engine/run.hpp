@@ -86,8 +86,14 @@ class run {
         requires requires(Batches& batches) { batches.begin(); }
     evaluation evaluate(Batches&& batches);
 
-    /// Continues a prompt token by token; returns the new tokens. Throws `snug::error` when the prompt is empty or longer
-    /// than the batch's sequences.
+    /// Logits of the token after `sequence`, vocabulary wide, valid until the next call of a member. `known`: so many
+    /// tokens at the start are those of the previous call, and nothing has run since; they are not computed again when
+    /// their keys and values are still there. Throws `snug::error` when the sequence is empty, longer than the batch's
+    /// sequences, or holds a token outside the vocabulary.
+    std::span<typename Composition::precision::activation const> next_token_logits(std::span<std::int32_t const> sequence,
+                                                                                   index known = 0);
+
+    /// Continues a prompt token by token; returns the new tokens. Throws like `next_token_logits`.
     std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt, generation_options const& options = {});
 
     /// Writes a snapshot: weights, optimizer state, step, options, and `notes` of the caller. Whole or not at all.

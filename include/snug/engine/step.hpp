@@ -6,6 +6,7 @@
 #include <snug/backend/host/prepare.hpp>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/run.hpp>
+#include <snug/optimizers/optimizer.hpp>
 #include <string>
 
 namespace snug {

@@ -3,6 +3,7 @@
 
 #include <snug/backend/host/gemm.hpp>
 #include <snug/ops/attention.hpp>
+#include <snug/units.hpp>
 
 namespace snug::backend::host {
 

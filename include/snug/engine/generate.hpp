@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <snug/engine/executor.hpp>
+#include <snug/engine/run.hpp>
+#include <snug/kernels/random.hpp>
+#include <string>
+
+namespace snug {
+
+template <class C>
+std::span<typename C::precision::activation const> run<C>::next_token_logits(std::span<std::int32_t const> sequence,
+                                                                             index known) {
+    auto const length = static_cast<index>(sequence.size());
+    if (length == 0 || length > C::batch::tokens)
+        throw error({}, "a sequence of " + std::to_string(length) + " tokens",
+                    "1 to " + std::to_string(C::batch::tokens) + ", the tokens of the batch's sequences");
+    for (auto const token : sequence)
+        if (token < 0 || token >= model::vocabulary)
+            throw error({}, "token " + std::to_string(token),
+                        "a token of the vocabulary of " + std::to_string(model::vocabulary));
+    // Where all blocks' activations are kept, keys and values of earlier tokens still lie where attention left them.
+    if (!C::keeps_all_activations || known < 0 || known >= length) known = 0;
+    auto* const tokens = at<std::int32_t>(C::first_buffer + model::tokens);
+    std::copy(sequence.begin(), sequence.end(), tokens);
+    executor<C> walker(memory_.data(), {1, length - known, known});
+    model::walk_forward(walker);
+    return {walker.last_logits(), static_cast<std::size_t>(model::vocabulary)};
+}
+
+namespace detail {
+
+/// Draws from softmax(logits / temperature), restricted to the `top_k` likeliest when that is not 0.
+template <class Logits>
+std::int32_t sample(Logits logits, generation_options const& options, std::uint64_t draw, std::vector<std::pair<float, std::int32_t>>& room) {
+    room.clear();
+    for (std::size_t i = 0; i < logits.size(); ++i)
+        room.emplace_back(static_cast<float>(logits[i]), static_cast<std::int32_t>(i));
+    auto const likelier = [](auto const& a, auto const& b) { return a.first > b.first || (a.first == b.first && a.second < b.second); };
+    auto const best = *std::min_element(room.begin(), room.end(), likelier);
+    if (options.temperature <= 0) return best.second;
+    if (options.top_k > 0 && options.top_k < static_cast<index>(room.size())) {
+        std::nth_element(room.begin(), room.begin() + (options.top_k - 1), room.end(), likelier);
+        room.resize(static_cast<std::size_t>(options.top_k));
+        std::sort(room.begin(), room.end(), likelier);   // the draw must not depend on how the selection went
+    }
+    double total = 0;
+    for (auto& [value, token] : room) {
+        value = static_cast<float>(std::exp(static_cast<double>(value - best.first) / options.temperature));
+        total += static_cast<double>(value);
+    }
+    double rest = static_cast<double>(random::uniform(options.seed, 0, draw)) * total;
+    for (auto const& [value, token] : room) {
+        rest -= static_cast<double>(value);
+        if (rest < 0) return token;
+    }
+    return room.back().second;
+}
+
+}  // namespace detail
+
+template <class C>
+std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt, generation_options const& options) {
+    std::vector<std::int32_t> sequence(prompt.begin(), prompt.end());
+    std::vector<std::pair<float, std::int32_t>> room;
+    room.reserve(static_cast<std::size_t>(model::vocabulary));
+    index known = 0;
+    for (index i = 0; i < options.tokens && static_cast<index>(sequence.size()) <= C::batch::tokens; ++i) {
+        auto const logits = next_token_logits(sequence, known);
+        known = static_cast<index>(sequence.size());
+        sequence.push_back(detail::sample(logits, options, static_cast<std::uint64_t>(i), room));
+    }
+    return {sequence.begin() + static_cast<std::ptrdiff_t>(prompt.size()), sequence.end()};
+}
+
+}  // namespace snug

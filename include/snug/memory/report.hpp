@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <iomanip>
+#include <snug/memory/budget.hpp>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+namespace snug {
+
+/// The lines of a bill by name, in the order in which they are printed.
+constexpr std::array<std::pair<std::string_view, bytes>, 8> lines_of(memory_bill const& bill) {
+    return {{{"weights", bill.weights},
+             {"master weights", bill.master_weights},
+             {"gradients", bill.gradients},
+             {"optimizer state", bill.optimizer_state},
+             {"activations", bill.activations},
+             {"workspace", bill.workspace},
+             {"staging", bill.staging},
+             {"communication", bill.communication}}};
+}
+
+/// The bill of T as text: a line for each part, the total, what packing saved. Streams.
+template <class T>
+struct bill_report {
+    friend std::ostream& operator<<(std::ostream& out, bill_report) {
+        constexpr auto bill = footprint<T>;
+        // Into a string first: the stream's own width and flags stay as they are.
+        std::ostringstream text;
+        auto const line = [&](std::string_view label, std::string const& amount, std::string const& exact) {
+            text << "  " << std::left << std::setw(18) << label << std::right << std::setw(12) << amount << std::setw(20)
+                 << exact << '\n';
+        };
+        for (auto const& [label, amount] : lines_of(bill))
+            if (amount.count > 0) line(label, to_string(amount), std::to_string(amount.count));
+        line("total", to_string(bill.total), std::to_string(bill.total.count));
+        text << "  one allocation; lifetimes packed, " << to_string(bill.sum() - bill.total) << " less than the sum\n";
+        return out << text.str();
+    }
+};
+
+template <class T>
+constexpr bill_report<T> report() { return {}; }
+
+/// The bill of T for programs: one JSON object, all amounts in bytes.
+template <class T>
+std::string report_json() {
+    constexpr auto bill = footprint<T>;
+    std::ostringstream out;
+    out << '{';
+    for (auto const& [label, amount] : lines_of(bill)) {
+        std::string key(label);
+        for (auto& c : key)
+            if (c == ' ') c = '_';
+        out << '"' << key << "\": " << amount.count << ", ";
+    }
+    out << "\"sum\": " << bill.sum().count << ", \"total\": " << bill.total.count << '}';
+    return out.str();
+}
+
+}  // namespace snug

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// The light umbrella: models, axes, memory. Enough for a file that only asserts budgets: no backend's bodies, no Thrust.
+
+#include <snug/memory/budget.hpp>
+#include <snug/memory/devices.hpp>
+#include <snug/memory/report.hpp>
+#include <snug/models/presets.hpp>
+#include <snug/optimizers/sgd.hpp>
+#include <snug/trainer.hpp>

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Everything a user needs: plan.hpp and what runs it.
+
+#include <snug/backend/host.hpp>
+#include <snug/engine/generate.hpp>
+#include <snug/engine/step.hpp>
+#include <snug/plan.hpp>
