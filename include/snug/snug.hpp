@@ -5,5 +5,7 @@
 
 #include <snug/backend/host.hpp>
 #include <snug/engine/generate.hpp>
+#include <snug/engine/snapshot.hpp>
 #include <snug/engine/step.hpp>
+#include <snug/io/token_batches.hpp>
 #include <snug/plan.hpp>

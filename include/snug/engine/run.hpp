@@ -2,21 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <snug/engine/composition.hpp>
+#include <snug/io/token_batches.hpp>
 #include <snug/memory/arena.hpp>
 #include <snug/optimizers/schedule.hpp>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace snug {
-
-/// Tokens of one optimizer step: `micro_batches · sequences · tokens` inputs and as many targets, in this order.
-/// A negative target is not counted. Views: the caller keeps the memory.
-struct token_batch {
-    std::span<std::int32_t const> inputs;
-    std::span<std::int32_t const> targets;
-};
 
 /// What one optimizer step did.
 struct step_result {
@@ -96,11 +91,11 @@ class run {
     /// Continues a prompt token by token; returns the new tokens. Throws like `next_token_logits`.
     std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt, generation_options const& options = {});
 
-    /// Writes a snapshot: weights, optimizer state, step, options, and `notes` of the caller. Whole or not at all.
-    void save(std::filesystem::path const& path, std::vector<std::pair<std::string, std::string>> const& notes = {}) const;
+    /// Writes a snapshot: weights, optimizer state, step, and the caller's `notes` (key, value). Whole or not at all.
+    void save(std::string const& path, std::vector<std::pair<std::string, std::string>> const& notes = {}) const;
     /// Restores a snapshot bit by bit and returns the caller's notes. Throws `snug::error`, with nothing changed, when
     /// the file is damaged or belongs to another trainer.
-    std::vector<std::pair<std::string, std::string>> resume(std::filesystem::path const& path);
+    std::vector<std::pair<std::string, std::string>> resume(std::string const& path);
 
     /// Optimizer steps done.
     std::int64_t steps() const { return steps_; }

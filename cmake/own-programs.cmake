@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# What snug's own tests, examples and benchmarks share; nothing here reaches a project that uses snug.
+
+set(CMAKE_CXX_EXTENSIONS OFF)
+
+find_program(SNUG_CCACHE ccache)
+mark_as_advanced(SNUG_CCACHE)
+if(SNUG_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${SNUG_CCACHE}")
+endif()
+
+add_library(snug_warnings INTERFACE)
+target_compile_options(
+    snug_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wpedantic>")
+
+find_package(CLI11 CONFIG QUIET)
+find_library(SNUG_DNNL dnnl)
+mark_as_advanced(SNUG_DNNL)
+
+# snug_add_program(target source): one source file, one executable, linked with snug and with what it includes.
+# Where a library that it includes is not installed, the program is left out, with a word about it.
+function(snug_add_program target source)
+    set(libraries snug::snug)
+    file(STRINGS "${source}" includes REGEX "^ *# *include *<")
+    if(includes MATCHES "<CLI/")
+        list(APPEND libraries CLI11::CLI11)
+        if(NOT CLI11_FOUND)
+            message(STATUS "Left out: ${target}, for want of CLI11 (libcli11-dev)")
+            return()
+        endif()
+    endif()
+    if(includes MATCHES "<(oneapi/dnnl/)?dnnl")
+        list(APPEND libraries "${SNUG_DNNL}")
+        if(NOT SNUG_DNNL)
+            message(STATUS "Left out: ${target}, for want of oneDNN (libdnnl-dev)")
+            return()
+        endif()
+    endif()
+
+    add_executable(${target} "${source}")
+    target_link_libraries(${target} PRIVATE ${libraries} snug_warnings)
+    if(SNUG_NATIVE)
+        target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:-march=native>")
+    endif()
+endfunction()
+
+# snug_add_programs(folder prefix targets): every .cpp under the folder by snug_add_program, named after its place:
+# matmul/square.cpp -> <prefix>matmul.square. Sets <targets> to those that are built.
+function(snug_add_programs folder prefix targets)
+    file(GLOB_RECURSE sources RELATIVE "${folder}" CONFIGURE_DEPENDS "${folder}/*.cpp")
+    set(built "")
+    foreach(source IN LISTS sources)
+        string(REGEX REPLACE "\\.cpp$" "" target "${prefix}${source}")
+        string(REPLACE "/" "." target "${target}")
+        snug_add_program(${target} "${folder}/${source}")
+        if(TARGET ${target})
+            list(APPEND built ${target})
+        endif()
+    endforeach()
+    set(${targets} "${built}" PARENT_SCOPE)
+endfunction()

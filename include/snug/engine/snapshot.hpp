@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstring>
+#include <snug/engine/run.hpp>
+#include <snug/io/snapshot.hpp>
+#include <snug/ops/backend.hpp>
+#include <string>
+
+/// A snapshot holds the logical state of training: every parameter as the optimizer sees it, the optimizer's states,
+/// the step. What a policy changes about memory (checkpointing, accumulation, batch) is not in it, so a run can go
+/// on under other such policies; another model, precision of the master copy or optimizer is refused by the tensors' shapes.
+namespace snug {
+
+namespace detail {
+
+/// The tensors of a snapshot of composition C: (declaration, name, shape) in the order in which they are written.
+template <class C, class F>
+void for_each_snapshot_tensor(F&& f) {
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        auto const visit = [&](int id, std::string name) {
+            auto const& declared = C::plan.declarations[static_cast<std::size_t>(id)];
+            std::vector<std::int64_t> dimensions;
+            if (entry.repeated_at >= 0) dimensions.push_back(entry.copies);
+            for (int d = 0; d < entry.rank; ++d) dimensions.push_back(entry.dimensions[static_cast<std::size_t>(d)]);
+            f(id, io::tensor_shape{std::move(name), std::string(declared.element), std::move(dimensions),
+                                   declared.size().count});
+        };
+        std::string const name(entry.name.view());
+        visit(C::has_master ? C::master(p) : C::weight(p), name);
+        int which = 0;
+        meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
+            visit(C::state(which++, p), name + "." + std::string(State::name.view()));
+        });
+    }
+}
+
+inline constexpr std::string_view note_prefix = "note.";
+
+}  // namespace detail
+
+template <class C>
+void run<C>::save(std::string const& path, std::vector<std::pair<std::string, std::string>> const& notes) const {
+    io::snapshot_writer file(path);
+    file.number("steps", steps_);
+    file.number("notes", static_cast<std::int64_t>(notes.size()));
+    for (std::size_t i = 0; i < notes.size(); ++i) {
+        file.text(std::string(detail::note_prefix) + std::to_string(i) + ".key", notes[i].first);
+        file.text(std::string(detail::note_prefix) + std::to_string(i) + ".value", notes[i].second);
+    }
+    detail::for_each_snapshot_tensor<C>([&](int id, io::tensor_shape const& shape) {
+        file.tensor(shape.name, shape.dtype, shape.dims, at<std::byte>(id), shape.bytes);
+    });
+    file.commit();
+}
+
+template <class C>
+std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string const& path) {
+    io::snapshot_reader const file(path);
+    std::vector<io::tensor_shape> expected;
+    detail::for_each_snapshot_tensor<C>([&](int, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
+    file.require(expected);
+    auto const steps = file.number("steps");
+    if (steps < 0) throw error({path}, std::to_string(steps) + " steps", "a number that is not negative");
+    auto const note_count = file.number("notes");
+    std::vector<std::pair<std::string, std::string>> notes;
+    for (std::int64_t i = 0; i < note_count; ++i) {
+        auto const key = std::string(detail::note_prefix) + std::to_string(i);
+        notes.emplace_back(file.text(key + ".key"), file.text(key + ".value"));
+    }
+    // From here on nothing can fail: every byte has been checked.
+    detail::for_each_snapshot_tensor<C>([&](int id, io::tensor_shape const& shape) {
+        auto const bytes = file.tensor(shape.name).bytes;
+        std::memcpy(at<std::byte>(id), bytes.data(), bytes.size());
+    });
+    if constexpr (C::has_master)
+        for (int p = 0; p < C::parameters; ++p) {
+            auto const* const from = at<typename C::updated>(C::master(p));
+            auto* const to = at<weight_type>(C::weight(p));
+            ops::for_each_element<typename C::backend>(
+                C::parameter_table.entries[static_cast<std::size_t>(p)].total(),
+                [=](index i) { to[i] = static_cast<weight_type>(from[i]); });
+        }
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const gradient = elements<gradient_type>(C::gradient(p));
+        std::fill(gradient.begin(), gradient.end(), gradient_type(0));
+    }
+    steps_ = steps;
+    return notes;
+}
+
+}  // namespace snug

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DCOMPILER=g++ -DCASE=file.cpp -DINCLUDES=dir;dir -P check.cmake
+#
+# The case must be refused with -DREFUSED, in words that match every `// expected-error: <regex>` line (CMake's
+# regular expressions), the first of them within the first 40 lines; without -DREFUSED it must compile.
+# Matched is what the compiler says: not the source it quotes, nor the names of files.
+cmake_minimum_required(VERSION 3.25)
+
+set(ENV{LC_ALL} C)  # GCC's quotes in ASCII
+
+function(fail what)
+    get_filename_component(name "${CASE}" NAME)
+    message(NOTICE "${name}: ${what}")  # FATAL_ERROR alone would wrap the compiler's lines
+    message(FATAL_ERROR "compile-fail check of ${name}")
+endfunction()
+
+get_filename_component(compiler_name "${COMPILER}" NAME)
+if(compiler_name MATCHES "nvcc")
+    set(command "${COMPILER}" -std=c++20 -x cu -cuda -o /dev/null)
+else()
+    set(command "${COMPILER}" -std=c++20 -fsyntax-only -Wall -Wextra -fdiagnostics-color=never)
+endif()
+list(TRANSFORM INCLUDES PREPEND -I)
+list(APPEND command ${INCLUDES} "${CASE}")
+
+file(STRINGS "${CASE}" expected REGEX "^// expected-error: *[^ ]")
+if(NOT expected)
+    fail("no `// expected-error:` line")
+endif()
+
+execute_process(COMMAND ${command} RESULT_VARIABLE twin_failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(twin_failed)
+    fail("the twin (without -DREFUSED) does not compile:\n${output}")
+endif()
+
+execute_process(COMMAND ${command} -DREFUSED RESULT_VARIABLE refused OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(NOT refused)
+    fail("compiles with -DREFUSED; it must be refused")
+endif()
+
+function(strip_quotes text result)
+    string(REGEX REPLACE "\n *[0-9]* \\|[^\n]*" "" text "\n${text}")             # GCC's quoted source
+    string(REGEX REPLACE "\n[^\n]*\n[ ~]*\\^[ ~]*\n" "\n" text "${text}\n")      # Clang's and nvcc's
+    string(REGEX REPLACE "[^ \n]*\\.[chi]pp" "" text "${text}")
+    set(${result} "${text}" PARENT_SCOPE)
+endfunction()
+
+set(rest "${output}")
+set(top "")
+foreach(line RANGE 1 40)
+    string(FIND "${rest}" "\n" end)
+    if(end EQUAL -1)
+        break()
+    endif()
+    math(EXPR end "${end} + 1")
+    string(SUBSTRING "${rest}" 0 ${end} head)
+    string(SUBSTRING "${rest}" ${end} -1 rest)
+    string(APPEND top "${head}")
+endforeach()
+strip_quotes("${top}" searched)
+strip_quotes("${output}" whole)
+
+set(where "the first 40 lines")
+foreach(line IN LISTS expected)
+    string(REGEX REPLACE "^// expected-error: *" "" words "${line}")
+    if(NOT searched MATCHES "${words}")
+        fail("refused, but ${where} do not say: ${words}\n${top}")
+    endif()
+    set(where "the compiler's words")
+    set(searched "${whole}")
+endforeach()
+message(NOTICE "${top}")

@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# rooms.sh INCLUDE_DIR: checks that headers include only from their own room or a room above it, that a .hpp needs
+# no CUDA, that no include runs in a circle, and that snug/plan.hpp reaches no backend. Prints every violation.
+set -eu
+cd "$1"
+# shellcheck disable=SC2016 # the program is awk's
+find snug -name '*.hpp' -o -name '*.cuh' | LC_ALL=C sort | xargs awk '
+BEGIN {
+    # In order of dependency; a name that ends in a slash is a folder.
+    rooms = "units.hpp error.hpp meta.hpp diagnose/ policy.hpp precision/ quantization/ memory/ kernels/ ops/ " \
+            "backend/host/ backend/cuda/ layers/ models/ adapters/ checkpointing/ accumulation/ sharding/ " \
+            "optimizers/ distributed/ io/ engine/ trainer.hpp search/ plan.hpp snug.hpp"
+    room_count = split(rooms, room)
+    cuda = "^(cuda|cub/|cublas|cudnn|curand|cusparse|cusolver|cutlass|cute/|nccl|nvrtc|mma\\.h|thrust/system/cuda)"
+    heavy = "^(snug/backend/|thrust/|omp\\.h|dnnl|oneapi/)"
+}
+function refuse(what) { print what; refused = 1 }
+function room_of(header,   i) {
+    sub(/^snug\//, "", header)
+    for (i = 1; i <= room_count; i++)
+        if (header == room[i] || (room[i] ~ /\/$/ && index(header, room[i]) == 1)) return i
+    return 0
+}
+function visit(header, path,   i, n, list) {
+    state[header] = "open"
+    n = split(included[header], list)
+    for (i = 1; i <= n; i++) {
+        if (state[list[i]] == "open") refuse(path ": includes run in a circle, back to " list[i])
+        else if (state[list[i]] == "") visit(list[i], path " -> " list[i])
+    }
+    state[header] = "done"
+}
+function reach(header, path,   i, n, list) {
+    if (header ~ heavy) refuse(path ": the plan must need no backend")
+    if (header in reached) return
+    reached[header] = 1
+    n = split(included[header], list)
+    for (i = 1; i <= n; i++) reach(list[i], path " -> " list[i])
+}
+FNR == 1 && !room_of(FILENAME) { refuse(FILENAME ": it is in no room (DESIGN, Rooms)") }
+/^[ \t]*#[ \t]*include[ \t]*[<"]/ {
+    header = $0
+    sub(/^[^<"]*[<"]/, "", header)
+    sub(/[>"].*/, "", header)
+    here = FILENAME ":" FNR ": "
+    if ($0 ~ /"/ && header !~ /^snug\//) refuse(here "write #include <snug/...> in place of \"" header "\"")
+    if (FILENAME ~ /\.hpp$/ && header ~ /\.cuh$/) refuse(here "a .hpp includes " header)
+    if (FILENAME ~ /\.hpp$/ && header ~ cuda) refuse(here "a .hpp includes CUDA: " header)
+    if (header ~ /^snug\// && room_of(FILENAME) && room_of(header) > room_of(FILENAME))
+        refuse(here header " is in a room below (DESIGN, Rooms)")
+    included[FILENAME] = included[FILENAME] " " header
+}
+END {
+    for (header in included) if (state[header] == "") visit(header, header)
+    reach("snug/plan.hpp", "snug/plan.hpp")
+    exit refused
+}'

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DWAY=... -P package.cmake: builds and runs the project in outside/, with snug found in this way.
+cmake_minimum_required(VERSION 3.25)
+
+function(run)
+    execute_process(COMMAND ${ARGV} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+file(REMOVE_RECURSE "${WORK}")
+set(options "-DWAY=${WAY}" "-DSNUG_THRUST=${THRUST}" "-DSNUG_VERSION=${SNUG_VERSION}" "-DSNUG_SOURCE=${SNUG_SOURCE}")
+if(WAY MATCHES "^find_package")
+    run(${CMAKE_COMMAND} --install "${SNUG_BINARY}" --prefix "${WORK}/prefix")
+    list(APPEND options "-DCMAKE_PREFIX_PATH=${WORK}/prefix")
+endif()
+
+run(${CMAKE_COMMAND} -S "${CMAKE_CURRENT_LIST_DIR}/outside" -B "${WORK}/build" -G "${GENERATOR}"
+    "-DCMAKE_CXX_COMPILER=${COMPILER}" ${options})
+run(${CMAKE_COMMAND} --build "${WORK}/build")
+file(GLOB programs "${WORK}/build/uses_*")
+foreach(program IN LISTS programs)
+    run("${program}")
+endforeach()
