@@ -9,7 +9,6 @@ namespace snug {
 /// accumulation policy says.
 template <index Sequences, index Tokens>
 struct batch {
-    static_assert(Sequences > 0 && Tokens > 0, "snug: a batch has at least one sequence of at least one token");
     using axis = snug::axis::batch;
     static constexpr index sequences = Sequences;
     static constexpr index tokens = Tokens;
@@ -21,4 +20,20 @@ concept batch_policy = policy<P> && std::same_as<typename P::axis, axis::batch> 
     { P::tokens } -> std::convertible_to<index>;
 };
 
+namespace refusal {
+
+template <class Policy>
+struct this_is_not_a_batch {
+    static constexpr bool holds = batch_policy<Policy>;
+    static_assert(holds, "snug: a policy of the axis batch lacks `sequences` or `tokens` (see Policy): the number of "
+                         "sequences of a micro-batch, and of tokens in each");
+};
+
+template <class Policy, index Sequences, index Tokens>
+struct a_batch_must_not_be_empty {
+    static constexpr bool holds = Sequences > 0 && Tokens > 0;
+    static_assert(holds, "snug: a batch has at least one sequence of at least one token (see Sequences and Tokens)");
+};
+
+}  // namespace refusal
 }  // namespace snug

@@ -7,18 +7,17 @@
 namespace snug {
 
 /// The axes of a trainer. Every policy belongs to exactly one, and says so with `using axis = snug::axis::...;`.
-/// `name` is what refusals call it.
 namespace axis {
-struct model { static constexpr auto name = "model"; };
-struct batch { static constexpr auto name = "batch"; };
-struct precision { static constexpr auto name = "precision"; };
-struct quantization { static constexpr auto name = "quantization"; };
-struct adapters { static constexpr auto name = "adapters"; };
-struct accumulation { static constexpr auto name = "accumulation"; };
-struct checkpointing { static constexpr auto name = "checkpointing"; };
-struct sharding { static constexpr auto name = "sharding"; };
-struct optimizer { static constexpr auto name = "optimizer"; };
-struct where { static constexpr auto name = "where"; };
+struct model {};
+struct batch {};
+struct precision {};
+struct quantization {};
+struct adapters {};
+struct accumulation {};
+struct checkpointing {};
+struct sharding {};
+struct optimizer {};
+struct where {};
 
 using all = meta::list<model, batch, precision, quantization, adapters, accumulation, checkpointing, sharding,
                        optimizer, where>;
@@ -29,28 +28,39 @@ using all = meta::list<model, batch, precision, quantization, adapters, accumula
 template <class P>
 concept policy = requires { typename P::axis; } && meta::contains<axis::all, typename P::axis>;
 
-/// Refusals: the name of the type is the sentence, its arguments are the evidence, and the assertion says
-/// what to change. They are instantiated before anything depends on what they check.
+/// Refusals: the name of the type is the sentence, its arguments are the evidence, and the assertion says what to change.
+/// `holds` is the condition once more, so that whoever asks can stop at the first cause.
 namespace refusal {
 
 template <class Given>
 struct this_template_argument_is_not_a_policy {
-    static_assert(policy<Given>,
+    static constexpr bool names_an_axis = requires { typename Given::axis; };
+    static constexpr bool holds = policy<Given>;
+    static_assert(names_an_axis,
                   "snug: a template argument of snug::trainer is not a policy (see Given). A policy is a struct "
                   "with `using axis = snug::axis::...;`: models, snug::batch, snug::precision::..., and so on");
+    static_assert(holds || !names_an_axis,
+                  "snug: the axis of a policy is not one of snug's (see Given, and namespace snug::axis)");
 };
 
 template <class Axis, class... Given>
 struct two_policies_for_one_axis {
-    static_assert(sizeof...(Given) < 2,
-                  "snug: an axis was given two policies (see Axis and Given). Keep one of them");
+    static constexpr bool holds = sizeof...(Given) < 2;
+    static_assert(holds, "snug: an axis was given two policies (see Axis and Given). Keep one of them");
 };
 
 template <class Axis, class... Given>
 struct a_required_axis_is_missing {
-    static_assert(sizeof...(Given) > 0,
+    static constexpr bool holds = sizeof...(Given) > 0;
+    static_assert(holds,
                   "snug: a required axis has no policy (see Axis). A trainer needs a model, such as "
                   "snug::models::gpt2_124m, and a snug::batch<sequences, tokens>");
+};
+
+template <class Axis, class Given, class Default>
+struct this_axis_knows_no_policy_but_its_default_yet {
+    static constexpr bool holds = std::is_same_v<Given, Default>;
+    static_assert(holds, "snug: nothing but `none` has an effect on this axis yet (see Axis and Given)");
 };
 
 }  // namespace refusal
@@ -66,26 +76,25 @@ struct on_axis {
 template <class Axis, class... Policies>
 using given_for = meta::mp::mp_copy_if_q<meta::list<Policies...>, on_axis<Axis>>;
 
+/// Refuses two policies of one axis, whichever it is.
+template <class... Policies, class... Axes>
+constexpr bool one_policy_each(meta::list<Axes...>) {
+    return (meta::mp::mp_apply<refusal::two_policies_for_one_axis,
+                               meta::mp::mp_push_front<given_for<Axes, Policies...>, Axes>>::holds &&
+            ...);
+}
+
+template <class... Policies, class... Axes>
+constexpr bool nothing_is_missing(meta::list<Axes...>) {
+    return (meta::mp::mp_apply<refusal::a_required_axis_is_missing,
+                               meta::mp::mp_push_front<given_for<Axes, Policies...>, Axes>>::holds &&
+            ...);
+}
+
 }  // namespace detail
 
 /// The policy given for an axis, or `Default` when there is none.
 template <class Axis, class Default, class... Policies>
-struct pick {
-    using given = detail::given_for<Axis, Policies...>;
-    static_assert(sizeof(meta::mp::mp_apply<refusal::two_policies_for_one_axis,
-                                            meta::mp::mp_push_front<given, Axis>>) > 0);
-    using type = meta::mp::mp_front<meta::mp::mp_push_back<given, Default>>;
-};
-
-/// The policy given for an axis that has no default.
-template <class Axis, class... Policies>
-struct pick_required {
-    using given = detail::given_for<Axis, Policies...>;
-    static_assert(sizeof(meta::mp::mp_apply<refusal::two_policies_for_one_axis,
-                                            meta::mp::mp_push_front<given, Axis>>) > 0);
-    static_assert(
-        sizeof(meta::mp::mp_apply<refusal::a_required_axis_is_missing, meta::mp::mp_push_front<given, Axis>>) > 0);
-    using type = meta::mp::mp_front<meta::mp::mp_push_back<given, void>>;
-};
+using pick = meta::mp::mp_front<meta::mp::mp_push_back<detail::given_for<Axis, Policies...>, Default>>;
 
 }  // namespace snug

@@ -62,6 +62,7 @@ void checkpointing_changes_no_bit() {
     CHECK(history<trainer<Model, batch<2, 16>, Precision, checkpointing::every_block>>() == plain);
     CHECK(history<trainer<Model, batch<2, 16>, Precision, checkpointing::every<2>>>() == plain);
     CHECK(history<trainer<Model, batch<2, 16>, Precision, checkpointing::square_root>>() == plain);
+    CHECK(history<trainer<Model, batch<2, 16>, Precision, checkpointing::selective>>() == plain);
     CHECK(history<trainer<Model, batch<2, 16>, Precision, checkpointing::every<100>>>() == plain);
 }
 
@@ -169,6 +170,7 @@ TEST_CASE("a snapshot goes on under other memory policies and not in another tra
 
 TEST_CASE("generation with keys and values kept equals generation that computes everything again") {
     trainer<llama, batch<2, 16>> kept;
+    trainer<llama, batch<2, 16>, checkpointing::selective> selective;
     trainer<llama, batch<2, 16>, checkpointing::every_block> again;
     std::vector<std::int32_t> const prompt{5, 17, 3};
     for (double temperature : {0.0, 0.8}) {
@@ -179,6 +181,7 @@ TEST_CASE("generation with keys and values kept equals generation that computes 
         options.seed = 3;
         auto const text = kept.generate(prompt, options);
         CHECK(text.size() == 13);
+        CHECK(selective.generate(prompt, options) == text);
         CHECK(again.generate(prompt, options) == text);
     }
 }

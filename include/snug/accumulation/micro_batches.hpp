@@ -9,7 +9,6 @@ namespace snug::accumulation {
 /// mean over all counted tokens of the step, not the mean of the micro-batches' means.
 template <index Count>
 struct micro_batches {
-    static_assert(Count > 0, "snug: a step has at least one micro-batch");
     using axis = snug::axis::accumulation;
     static constexpr index count = Count;
 };
@@ -21,4 +20,21 @@ template <class P>
 concept accumulation_policy = policy<P> && std::same_as<typename P::axis, axis::accumulation> && requires {
     { P::count } -> std::convertible_to<index>;
 };
+
+namespace refusal {
+
+template <class Policy>
+struct this_is_not_an_accumulation {
+    static constexpr bool holds = accumulation_policy<Policy>;
+    static_assert(holds, "snug: a policy of the axis accumulation lacks `count` (see Policy): the number of "
+                         "micro-batches of an optimizer step");
+};
+
+template <class Policy, index Count>
+struct a_step_needs_a_micro_batch {
+    static constexpr bool holds = Count > 0;
+    static_assert(holds, "snug: a step has at least one micro-batch (see Count)");
+};
+
+}  // namespace refusal
 }  // namespace snug

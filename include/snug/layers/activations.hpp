@@ -13,6 +13,7 @@ struct gelu {
     static constexpr index input_width = Width;
     static constexpr index output_width = Width;
     static constexpr bool backward_writes_over_input = true;
+    static constexpr bool cheap_to_recompute = true;
     static constexpr bool backward_writes_over_gradient = true;
 
     template <class Call, class X, class Y>
@@ -43,6 +44,7 @@ struct swiglu {
     static constexpr index input_width = 2 * Width;
     static constexpr index output_width = Width;
     static constexpr bool backward_writes_over_input = true;
+    static constexpr bool cheap_to_recompute = true;
 
     template <class Call, class X, class Y>
     static void forward(Call const&, X x, Y y) {

@@ -15,7 +15,7 @@
 ///     static void backward(auto const& call, auto x, auto y, auto dy, auto dx);
 ///
 /// and may declare `parameters`, `saved`, `forward_workspace<Setting>()`, `backward_workspace<Setting>()` and the
-/// four `backward_...` constants below. A composite layer (`sequence`, `residual`, `repeat`) has children.
+/// four `backward_...` constants and `cheap_to_recompute` below. A composite layer (`sequence`, `residual`, `repeat`) has children.
 /// Layers call operations (`snug::ops`); they know neither backend nor policy.
 namespace snug {
 
@@ -74,6 +74,13 @@ using resolved = std::conditional_t<
     std::is_same_v<Element, activation>, typename Setting::activation,
     std::conditional_t<std::is_same_v<Element, statistic>, typename Setting::statistic, Element>>;
 
+/// The checkpointing policy recomputes the outputs of cheap layers (norms, activation functions).
+template <class Checkpointing>
+inline constexpr bool recomputes_cheap_layers = false;
+template <class Checkpointing>
+    requires requires { Checkpointing::recomputes_cheap_layers; }
+inline constexpr bool recomputes_cheap_layers<Checkpointing> = Checkpointing::recomputes_cheap_layers;
+
 namespace layer {
 
 template <class L>
@@ -122,6 +129,14 @@ inline constexpr bool backward_writes_over_gradient = false;
 template <class L>
     requires requires { L::backward_writes_over_gradient; }
 inline constexpr bool backward_writes_over_gradient<L> = L::backward_writes_over_gradient;
+
+/// Forward costs one pass over its rows, and backward reads the input anyway: a checkpointing policy may run it again
+/// instead of keeping its output.
+template <class L>
+inline constexpr bool cheap_to_recompute = false;
+template <class L>
+    requires requires { L::cheap_to_recompute; }
+inline constexpr bool cheap_to_recompute<L> = L::cheap_to_recompute && backward_reads_input<L>;
 
 template <class L>
 constexpr std::string_view name() {

@@ -14,6 +14,7 @@ struct layer_norm {
     static constexpr index input_width = Width;
     static constexpr index output_width = Width;
     static constexpr bool backward_writes_over_input = true;
+    static constexpr bool cheap_to_recompute = true;
     static constexpr bool backward_writes_over_gradient = true;
     static constexpr double epsilon = static_cast<double>(Epsilon::num) / static_cast<double>(Epsilon::den);
 
@@ -61,6 +62,7 @@ struct rms_norm {
     static constexpr index input_width = Width;
     static constexpr index output_width = Width;
     static constexpr bool backward_writes_over_input = true;
+    static constexpr bool cheap_to_recompute = true;
     static constexpr bool backward_writes_over_gradient = true;
     static constexpr double epsilon = static_cast<double>(Epsilon::num) / static_cast<double>(Epsilon::den);
 

@@ -66,8 +66,8 @@ struct sequence {
             if constexpr (K < length - 1)
                 table.template add<element>(where.name / layer::name<child<K>>() / "output",
                                             child<K>::output_width * Setting::rows,
-                                            value_is_kept<K> ? where.kept_copies : 1,
-                                            value_is_kept<K> ? role::activation : role::workspace);
+                                            value_is_kept<K, Checkpointing> ? where.kept_copies : 1,
+                                            value_is_kept<K, Checkpointing> ? role::activation : role::workspace);
         });
         each([&]<int K>() {
             if constexpr (K < length - 1)
@@ -87,6 +87,9 @@ struct sequence {
             auto const in = K == 0 ? x : value<Node>(K - 1);
             if constexpr (K == length - 1) layer::forward<child_node<Node, K>, Added>(walker, in, y, base);
             else layer::forward<child_node<Node, K>, false>(walker, in, value<Node>(K), {});
+            if constexpr (K > 0)
+                if constexpr (value_is_recomputed<K - 1, typename Walker::checkpointing>)
+                    walker.release(Node::first_buffer + K - 1, Node::first_buffer + K);
         });
     }
 
@@ -97,6 +100,9 @@ struct sequence {
             auto const in = K == 0 ? x : value<Node>(K - 1);
             auto const out = K == length - 1 ? y : value<Node>(K);
             auto const d_out = gradient<Node, K>(dy);
+            if constexpr (K > 0)
+                if constexpr (value_is_recomputed<K - 1, typename Walker::checkpointing>)
+                    layer::forward<child_node<Node, K - 1>, false>(walker, K == 1 ? x : value<Node>(K - 2), in, {});
             if constexpr (K == 0) layer::backward<child_node<Node, K>, Added>(walker, in, out, d_out, dx, base);
             else layer::backward<child_node<Node, K>, false>(walker, in, out, d_out, gradient<Node, K - 1>(dy), {});
         });
@@ -106,8 +112,17 @@ struct sequence {
     enum class home { output_gradient, value, own };
 
     template <int K>
-    static constexpr bool value_is_kept =
+    static constexpr bool value_is_needed =
         layer::backward_reads_output<child<K>> || layer::backward_reads_input<child<K + 1>>;
+
+    /// The checkpointing policy may prefer to run a cheap layer again over keeping its output. Its input is there.
+    template <int K, class Checkpointing>
+    static constexpr bool value_is_recomputed =
+        value_is_needed<K> && layer::cheap_to_recompute<child<K>> && !layer::backward_reads_output<child<K>> &&
+        recomputes_cheap_layers<Checkpointing>;
+
+    template <int K, class Checkpointing>
+    static constexpr bool value_is_kept = value_is_needed<K> && !value_is_recomputed<K, Checkpointing>;
 
     /// Where the gradient of the value between layers K and K + 1 lives.
     template <class Node, int K>
