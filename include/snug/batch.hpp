@@ -18,6 +18,7 @@ template <class P>
 concept batch_policy = policy<P> && std::same_as<typename P::axis, axis::batch> && requires {
     { P::sequences } -> std::convertible_to<index>;
     { P::tokens } -> std::convertible_to<index>;
+    requires P::sequences > 0 && P::tokens > 0;
 };
 
 namespace refusal {
@@ -25,14 +26,8 @@ namespace refusal {
 template <class Policy>
 struct this_is_not_a_batch {
     static constexpr bool holds = batch_policy<Policy>;
-    static_assert(holds, "snug: a policy of the axis batch lacks `sequences` or `tokens` (see Policy): the number of "
-                         "sequences of a micro-batch, and of tokens in each");
-};
-
-template <class Policy, index Sequences, index Tokens>
-struct a_batch_must_not_be_empty {
-    static constexpr bool holds = Sequences > 0 && Tokens > 0;
-    static_assert(holds, "snug: a batch has at least one sequence of at least one token (see Sequences and Tokens)");
+    static_assert(holds, "snug: a policy of the axis batch needs `sequences`, those of a micro-batch, and `tokens`, those of "
+                         "each, as constants of at least 1 (see Policy)");
 };
 
 }  // namespace refusal

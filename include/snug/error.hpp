@@ -10,10 +10,10 @@ namespace snug {
 
 /// Where something was wrong. A part that does not apply stays empty (-1 for the numbers).
 struct place {
-    std::string file = {};       ///< path as the user gave it
-    std::int64_t offset = -1;    ///< byte from the start of the file
-    std::string tensor = {};     ///< full name, e.g. "blocks.3.qkv.weight"
-    int rank = -1;               ///< process, when there are several
+    std::string file = {};     ///< path as the user gave it
+    std::int64_t offset = -1;  ///< byte from the start of the file
+    std::string tensor = {};   ///< full name, e.g. "blocks.3.qkv.weight"
+    int rank = -1;             ///< process, when there are several
 };
 
 /// The one exception type of snug: a run-time error that says where, what was found and what was expected.
@@ -21,8 +21,10 @@ struct place {
 class error : public std::runtime_error {
   public:
     error(place where, std::string found, std::string expected)
-        : std::runtime_error(sentence(where, found, expected)), where_(std::move(where)),
-          found_(std::move(found)), expected_(std::move(expected)) {}
+        : std::runtime_error(sentence(where, found, expected)),
+          where_(std::move(where)),
+          found_(std::move(found)),
+          expected_(std::move(expected)) {}
 
     place const& where() const noexcept { return where_; }
     std::string const& found() const noexcept { return found_; }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory policies do not change the mathematics.
+#include <omp.h>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <omp.h>
 #include <snug/snug.hpp>
 #include <string>
 #include <vector>
@@ -14,7 +14,8 @@ namespace {
 
 using namespace snug;
 using gpt2 = models::gpt2<layers<5>, heads<2>, width<32>, vocabulary<61>, context<16>>;
-using llama = models::llama<layers<5>, heads<4>, kv_heads<2>, width<32>, mlp<48>, vocabulary<61>, context<16>, tied_head<1>>;
+using llama = models::llama<layers<5>, heads<4>, kv_heads<2>, width<32>, mlp<48>, vocabulary<61>, context<16>,
+                            tied_head<1>>;
 
 /// Tokens that depend on nothing but their position.
 struct tokens {
@@ -87,9 +88,10 @@ TEST_CASE("one thread and two give the same bits") {
 }
 
 TEST_CASE("accumulation agrees with the large batch, whatever the micro-batches count") {
-    using large = trainer<gpt2, batch<8, 16>, precision::full<fp64>, optimizers::adamw<optimizers::states<fp64>>>;
-    using small = trainer<gpt2, batch<2, 16>, precision::full<fp64>, optimizers::adamw<optimizers::states<fp64>>,
-                          accumulation::micro_batches<4>>;
+    using large =
+        trainer<gpt2, batch<8, 16>, precision::full<fp64>, optimizers::adamw<optimizers::states<fp64>>>;
+    using small = trainer<gpt2, batch<2, 16>, precision::full<fp64>,
+                          optimizers::adamw<optimizers::states<fp64>>, accumulation::micro_batches<4>>;
     large whole;
     small parts;
     for (int step = 0; step < 3; ++step) {
@@ -123,7 +125,8 @@ void resuming_equals_going_on() {
     auto const path = (std::filesystem::temp_directory_path() / "snug-laws.snapshot").string();
     auto const advance = [](Run& run, int first, int last) {
         for (int i = first; i < last; ++i)
-            run.step(tokens(static_cast<std::size_t>(Run::tokens_per_step), static_cast<std::uint64_t>(i)).batch());
+            run.step(tokens(static_cast<std::size_t>(Run::tokens_per_step), static_cast<std::uint64_t>(i))
+                         .batch());
     };
     Run straight;
     straight.options.learning_rate = schedule::warm_up_cosine(1e-2, 10, 100);
@@ -203,7 +206,8 @@ TEST_CASE("a batch that does not fit the trainer is refused with what was found 
     CHECK_THROWS_WITH(run.step({std::span(data.inputs).first(31), data.targets}),
                       Catch::Contains("31 inputs") && Catch::Contains("expected 32"));
     data.inputs[9] = 61;
-    CHECK_THROWS_WITH(run.step(data.batch()), Catch::Contains("token 61") && Catch::Contains("vocabulary of 61"));
+    CHECK_THROWS_WITH(run.step(data.batch()),
+                      Catch::Contains("token 61") && Catch::Contains("vocabulary of 61"));
     data.inputs[9] = -1;
     CHECK_THROWS_WITH(run.step(data.batch()), Catch::Contains("token -1"));
     data.inputs[9] = 0;

@@ -10,11 +10,13 @@
 
 namespace {
 
-using gpt2 = snug::models::gpt2<snug::layers<2>, snug::heads<4>, snug::width<48>, snug::vocabulary<97>, snug::context<16>>;
-using llama = snug::models::llama<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>, snug::width<48>, snug::mlp<128>,
-                                  snug::vocabulary<97>, snug::context<16>>;
-using llama_tied = snug::models::llama<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>, snug::width<48>, snug::mlp<128>,
-                                       snug::vocabulary<97>, snug::context<16>, snug::tied_head<1>>;
+using gpt2 = snug::models::gpt2<snug::layers<2>, snug::heads<4>, snug::width<48>, snug::vocabulary<97>,
+                                snug::context<16>>;
+using llama = snug::models::llama<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>, snug::width<48>,
+                                  snug::mlp<128>, snug::vocabulary<97>, snug::context<16>>;
+using llama_tied =
+    snug::models::llama<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>, snug::width<48>, snug::mlp<128>,
+                        snug::vocabulary<97>, snug::context<16>, snug::tied_head<1>>;
 
 template <class Model, class Float>
 using trainer = snug::trainer<Model, snug::batch<2, 16>, snug::precision::full<Float>,
@@ -25,7 +27,8 @@ std::string path_of(std::string const& name) { return std::string(SNUG_TEST_DATA
 /// The fixture's name of one copy of a parameter: "blocks.3.qkv.weight".
 std::string name_of_copy(snug::parameter_entry const& entry, snug::index copy) {
     std::string name(entry.name.view());
-    if (entry.repeated_at >= 0) name.insert(static_cast<std::size_t>(entry.repeated_at), "." + std::to_string(copy));
+    if (entry.repeated_at >= 0)
+        name.insert(static_cast<std::size_t>(entry.repeated_at), "." + std::to_string(copy));
     return name;
 }
 
@@ -42,7 +45,8 @@ void load_initial_weights(Run& run, snug_test::fixture const& reference) {
         auto const target = run.weights(entry.name.view());
         REQUIRE(static_cast<snug::index>(values.size()) == entry.count);
         for (std::size_t i = 0; i < values.size(); ++i)
-            target[static_cast<std::size_t>(copy * entry.count) + i] = static_cast<typename Run::weight_type>(values[i]);
+            target[static_cast<std::size_t>(copy * entry.count) + i] =
+                static_cast<typename Run::weight_type>(values[i]);
     });
     run.weights_changed();
 }
@@ -65,7 +69,8 @@ double difference(Values const& found, double const* expected, std::size_t count
 }
 
 template <class Run>
-void compare(std::string const& name, double logits_bound, double loss_bound, double gradient_bound, double final_bound) {
+void compare(std::string const& name, double logits_bound, double loss_bound, double gradient_bound,
+             double final_bound) {
     snug_test::fixture const reference(path_of(name));
     Run run;
     run.options.learning_rate = snug::schedule::constant(1e-3);
@@ -89,13 +94,15 @@ void compare(std::string const& name, double logits_bound, double loss_bound, do
                 auto const full_name = name_of_copy(entry, copy);
                 auto const& expected = reference["gradient." + full_name].values;
                 INFO(name << ": gradient of " << full_name);
-                CHECK(difference(run.gradients(entry.name.view()).subspan(static_cast<std::size_t>(copy * entry.count)),
+                CHECK(difference(run.gradients(entry.name.view())
+                                     .subspan(static_cast<std::size_t>(copy * entry.count)),
                                  expected.data(), expected.size()) <= gradient_bound);
             });
         result = run.update(result);
         INFO(name << ": step " << step);
         CHECK(result.loss == Approx(reference["loss"].values[step]).epsilon(loss_bound));
-        CHECK(result.gradient_norm == Approx(reference["gradient_norm"].values[step]).epsilon(10 * loss_bound));
+        CHECK(result.gradient_norm ==
+              Approx(reference["gradient_norm"].values[step]).epsilon(10 * loss_bound));
     }
     for_each_tensor<Run>([&](auto const& entry, snug::index copy) {
         auto const full_name = name_of_copy(entry, copy);
@@ -110,8 +117,18 @@ void compare(std::string const& name, double logits_bound, double loss_bound, do
 
 }  // namespace
 
-TEST_CASE("GPT-2 agrees with PyTorch over 20 steps in fp32") { compare<trainer<gpt2, float>>("gpt2_tiny", 1e-5, 1e-6, 1e-5, 1e-3); }
-TEST_CASE("GPT-2 agrees with PyTorch over 20 steps in fp64") { compare<trainer<gpt2, double>>("gpt2_tiny", 1e-12, 1e-12, 2e-7, 2e-7); }
-TEST_CASE("Llama agrees with PyTorch over 20 steps in fp32") { compare<trainer<llama, float>>("llama_tiny", 1e-5, 1e-6, 1e-5, 1e-3); }
-TEST_CASE("Llama agrees with PyTorch over 20 steps in fp64") { compare<trainer<llama, double>>("llama_tiny", 1e-12, 1e-12, 2e-7, 2e-7); }
-TEST_CASE("Llama with a tied head agrees with PyTorch over 20 steps in fp32") { compare<trainer<llama_tied, float>>("llama_tiny_tied", 1e-5, 1e-6, 1e-5, 1e-3); }
+TEST_CASE("GPT-2 agrees with PyTorch over 20 steps in fp32") {
+    compare<trainer<gpt2, float>>("gpt2_tiny", 1e-5, 1e-6, 1e-5, 1e-3);
+}
+TEST_CASE("GPT-2 agrees with PyTorch over 20 steps in fp64") {
+    compare<trainer<gpt2, double>>("gpt2_tiny", 1e-12, 1e-12, 2e-7, 2e-7);
+}
+TEST_CASE("Llama agrees with PyTorch over 20 steps in fp32") {
+    compare<trainer<llama, float>>("llama_tiny", 1e-5, 1e-6, 1e-5, 1e-3);
+}
+TEST_CASE("Llama agrees with PyTorch over 20 steps in fp64") {
+    compare<trainer<llama, double>>("llama_tiny", 1e-12, 1e-12, 2e-7, 2e-7);
+}
+TEST_CASE("Llama with a tied head agrees with PyTorch over 20 steps in fp32") {
+    compare<trainer<llama_tied, float>>("llama_tiny_tied", 1e-5, 1e-6, 1e-5, 1e-3);
+}

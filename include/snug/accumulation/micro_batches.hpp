@@ -19,6 +19,7 @@ namespace snug {
 template <class P>
 concept accumulation_policy = policy<P> && std::same_as<typename P::axis, axis::accumulation> && requires {
     { P::count } -> std::convertible_to<index>;
+    requires P::count > 0;
 };
 
 namespace refusal {
@@ -26,14 +27,8 @@ namespace refusal {
 template <class Policy>
 struct this_is_not_an_accumulation {
     static constexpr bool holds = accumulation_policy<Policy>;
-    static_assert(holds, "snug: a policy of the axis accumulation lacks `count` (see Policy): the number of "
-                         "micro-batches of an optimizer step");
-};
-
-template <class Policy, index Count>
-struct a_step_needs_a_micro_batch {
-    static constexpr bool holds = Count > 0;
-    static_assert(holds, "snug: a step has at least one micro-batch (see Count)");
+    static_assert(holds, "snug: a policy of the axis accumulation needs `count`, the micro-batches of a step, as a constant "
+                         "of at least 1 (see Policy)");
 };
 
 }  // namespace refusal

@@ -11,7 +11,19 @@ namespace snug {
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> && requires {
     { P::segment(index{12}) } -> std::convertible_to<index>;
+    requires P::segment(index{12}) >= 0;
 };
+
+namespace refusal {
+
+template <class Policy>
+struct this_is_not_a_checkpointing {
+    static constexpr bool holds = checkpointing_policy<Policy>;
+    static_assert(holds, "snug: a policy of the axis checkpointing needs `static constexpr index segment(index blocks)`: how "
+                         "many blocks keep their activations at once, 0 for all of them (see Policy)");
+};
+
+}  // namespace refusal
 
 namespace checkpointing {
 

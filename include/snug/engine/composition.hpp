@@ -11,9 +11,10 @@ namespace refusal {
 
 template <class Model, index LongestSequence, index TokensOfTheBatch>
 struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
-    static_assert(TokensOfTheBatch <= LongestSequence,
-                  "snug: the batch's sequences are longer than the model's context (see LongestSequence and "
-                  "TokensOfTheBatch). Use snug::batch<more sequences, fewer tokens>, or a model with a larger context");
+    static_assert(
+        TokensOfTheBatch <= LongestSequence,
+        "snug: the batch's sequences are longer than the model's context (see LongestSequence and "
+        "TokensOfTheBatch). Use snug::batch<more sequences, fewer tokens>, or a model with a larger context");
 };
 
 }  // namespace refusal
@@ -32,8 +33,9 @@ struct composition {
     using backend = typename Chosen::where::backend;
     using setting = snug::setting<batch::sequences, batch::tokens, precision, backend>;
 
-    static_assert(sizeof(refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
-                         model, model::longest_sequence == 0 ? batch::tokens : model::longest_sequence, batch::tokens>) > 0);
+    static_assert(sizeof(refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows < model,
+                         model::longest_sequence == 0 ? batch::tokens : model::longest_sequence,
+                         batch::tokens >) > 0);
 
     static constexpr index micro_batches = Chosen::accumulation::count;
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
@@ -49,7 +51,9 @@ struct composition {
     static constexpr int weight(int parameter) { return parameter; }
     static constexpr int master(int parameter) { return parameters + parameter; }
     static constexpr int gradient(int parameter) { return (has_master ? 2 : 1) * parameters + parameter; }
-    static constexpr int state(int which, int parameter) { return gradient(parameter) + (1 + which) * parameters; }
+    static constexpr int state(int which, int parameter) {
+        return gradient(parameter) + (1 + which) * parameters;
+    }
     static constexpr int first_buffer = (has_master ? 3 : 2) * parameters + state_count * parameters;
     static constexpr int partial_sums = first_buffer + model::buffer_count;
     static constexpr int declaration_count = partial_sums + 1;
@@ -65,18 +69,25 @@ struct composition {
                 at(id) = snug::declare<T>(entry.name / suffix, entry.count, entry.copies, line);
             };
             add(weight(p), std::type_identity<typename precision::weight>{}, role::weight, "");
-            if constexpr (has_master) add(master(p), std::type_identity<updated>{}, role::master_weight, "master");
+            if constexpr (has_master)
+                add(master(p), std::type_identity<updated>{}, role::master_weight, "master");
             add(gradient(p), std::type_identity<typename precision::gradient>{}, role::gradient, "gradient");
             int which = 0;
             meta::for_each<typename optimizer::states>([&]<class State>(State) {
-                add(state(which++, p), std::type_identity<typename State::element>{}, role::optimizer_state, State::name.view());
+                add(state(which++, p), std::type_identity<typename State::element>{}, role::optimizer_state,
+                    State::name.view());
             });
         }
         auto const buffers = model::template declare_buffers<setting, checkpointing>();
         auto const lifetimes = model::template lifetimes<checkpointing>();
         for (int b = 0; b < model::buffer_count; ++b) {
             auto const& entry = buffers.entries[static_cast<std::size_t>(b)];
-            at(first_buffer + b) = {entry.name, entry.element, entry.element_size, entry.count, entry.copies, entry.line,
+            at(first_buffer + b) = {entry.name,
+                                    entry.element,
+                                    entry.element_size,
+                                    entry.count,
+                                    entry.copies,
+                                    entry.line,
                                     lifetimes[static_cast<std::size_t>(b)]};
             // Kept from one forward pass of a generated token to the next.
             if (keeps_all_activations && entry.line == role::activation)

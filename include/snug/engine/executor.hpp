@@ -41,9 +41,10 @@ class executor {
     /// The loss without gradients.
     void evaluate() {
         using L = typename model::head;
-        loss_ += L::template loss<false>(head_call<typename model::head_node, typename model::embedding_node>(),
-                                         activations<L::input_width>({model::output}),
-                                         reinterpret_cast<std::int32_t const*>(address({model::targets})), 0.0);
+        loss_ +=
+            L::template loss<false>(head_call<typename model::head_node, typename model::embedding_node>(),
+                                    activations<L::input_width>({model::output}),
+                                    reinterpret_cast<std::int32_t const*>(address({model::targets})), 0.0);
     }
 
     /// Logits of the last row of the span, vocabulary wide.
@@ -51,7 +52,8 @@ class executor {
         using L = typename model::head;
         auto const rows = activations<L::input_width>({model::output});
         return L::logits(head_call<typename model::head_node, typename model::embedding_node>(),
-                         rows.rows_from(rows.rows - 1, 1)).row(0);
+                         rows.rows_from(rows.rows - 1, 1))
+            .row(0);
     }
 
     /// Sum of the losses of all counted tokens so far.
@@ -61,7 +63,9 @@ class executor {
     void loop(index count, Body const& body) const {
         for (index i = 0; i < count; ++i) body(i);
     }
-    buffer_reference select(bool first, buffer_reference a, buffer_reference b) const { return first ? a : b; }
+    buffer_reference select(bool first, buffer_reference a, buffer_reference b) const {
+        return first ? a : b;
+    }
     void enter_block(index block) { block_ = block; }
     void release(int, int) const {}
     void carry(buffer_reference) const {}

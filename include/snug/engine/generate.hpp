@@ -11,8 +11,8 @@
 namespace snug {
 
 template <class C>
-std::span<typename C::precision::activation const> run<C>::next_token_logits(std::span<std::int32_t const> sequence,
-                                                                             index known) {
+std::span<typename C::precision::activation const> run<C>::next_token_logits(
+    std::span<std::int32_t const> sequence, index known) {
     auto const length = static_cast<index>(sequence.size());
     if (length == 0 || length > C::batch::tokens)
         throw error({}, "a sequence of " + std::to_string(length) + " tokens",
@@ -34,17 +34,20 @@ namespace detail {
 
 /// Draws from softmax(logits / temperature), restricted to the `top_k` likeliest when that is not 0.
 template <class Logits>
-std::int32_t sample(Logits logits, generation_options const& options, std::uint64_t draw, std::vector<std::pair<float, std::int32_t>>& room) {
+std::int32_t sample(Logits logits, generation_options const& options, std::uint64_t draw,
+                    std::vector<std::pair<float, std::int32_t>>& room) {
     room.clear();
     for (std::size_t i = 0; i < logits.size(); ++i)
         room.emplace_back(static_cast<float>(logits[i]), static_cast<std::int32_t>(i));
-    auto const likelier = [](auto const& a, auto const& b) { return a.first > b.first || (a.first == b.first && a.second < b.second); };
+    auto const likelier = [](auto const& a, auto const& b) {
+        return a.first > b.first || (a.first == b.first && a.second < b.second);
+    };
     auto const best = *std::min_element(room.begin(), room.end(), likelier);
     if (options.temperature <= 0) return best.second;
     if (options.top_k > 0 && options.top_k < static_cast<index>(room.size())) {
         std::nth_element(room.begin(), room.begin() + (options.top_k - 1), room.end(), likelier);
         room.resize(static_cast<std::size_t>(options.top_k));
-        std::sort(room.begin(), room.end(), likelier);   // the draw must not depend on how the selection went
+        std::sort(room.begin(), room.end(), likelier);  // the draw must not depend on how the selection went
     }
     double total = 0;
     for (auto& [value, token] : room) {
@@ -62,7 +65,8 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
 }  // namespace detail
 
 template <class C>
-std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt, generation_options const& options) {
+std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt,
+                                           generation_options const& options) {
     std::vector<std::int32_t> sequence(prompt.begin(), prompt.end());
     std::vector<std::pair<float, std::int32_t>> room;
     room.reserve(static_cast<std::size_t>(model::vocabulary));

@@ -15,27 +15,27 @@ namespace snug {
 
 /// What one optimizer step did.
 struct step_result {
-    double loss = 0;            ///< mean over the counted tokens, in nats, before the update
-    double gradient_norm = 0;   ///< global 2-norm, before clipping
+    double loss = 0;           ///< mean over the counted tokens, in nats, before the update
+    double gradient_norm = 0;  ///< global 2-norm, before clipping
     double learning_rate = 0;
-    index tokens = 0;           ///< counted
+    index tokens = 0;  ///< counted
 
     friend std::ostream& operator<<(std::ostream& out, step_result const& r) {
-        return out << "loss " << r.loss << "  gradient norm " << r.gradient_norm << "  learning rate " << r.learning_rate
-                   << "  tokens " << r.tokens;
+        return out << "loss " << r.loss << "  gradient norm " << r.gradient_norm << "  learning rate "
+                   << r.learning_rate << "  tokens " << r.tokens;
     }
 };
 
 struct evaluation {
-    double loss = 0;         ///< mean over the counted tokens, in nats
-    double perplexity = 0;   ///< e^loss
+    double loss = 0;        ///< mean over the counted tokens, in nats
+    double perplexity = 0;  ///< e^loss
     index tokens = 0;
 };
 
 struct generation_options {
-    index tokens = 100;         ///< at most so many new ones; the sequence never exceeds the batch's
-    double temperature = 1.0;   ///< 0 takes the likeliest token
-    index top_k = 0;            ///< only the k likeliest; 0: all
+    index tokens = 100;        ///< at most so many new ones; the sequence never exceeds the batch's
+    double temperature = 1.0;  ///< 0 takes the likeliest token
+    index top_k = 0;           ///< only the k likeliest; 0: all
     std::uint64_t seed = 0;
 };
 
@@ -43,8 +43,8 @@ struct generation_options {
 template <class Optimizer>
 struct training_options {
     schedule learning_rate{};
-    double weight_decay = 0.1;          ///< on matrices only
-    double largest_gradient_norm = 1;   ///< clipping by the global norm; 0: none
+    double weight_decay = 0.1;         ///< on matrices only
+    double largest_gradient_norm = 1;  ///< clipping by the global norm; 0: none
     typename Optimizer::options optimizer{};
 };
 
@@ -85,14 +85,16 @@ class run {
     /// tokens at the start are those of the previous call, and nothing has run since; they are not computed again when
     /// their keys and values are still there. Throws `snug::error` when the sequence is empty, longer than the batch's
     /// sequences, or holds a token outside the vocabulary.
-    std::span<typename Composition::precision::activation const> next_token_logits(std::span<std::int32_t const> sequence,
-                                                                                   index known = 0);
+    std::span<typename Composition::precision::activation const> next_token_logits(
+        std::span<std::int32_t const> sequence, index known = 0);
 
     /// Continues a prompt token by token; returns the new tokens. Throws like `next_token_logits`.
-    std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt, generation_options const& options = {});
+    std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt,
+                                       generation_options const& options = {});
 
     /// Writes a snapshot: weights, optimizer state, step, and the caller's `notes` (key, value). Whole or not at all.
-    void save(std::string const& path, std::vector<std::pair<std::string, std::string>> const& notes = {}) const;
+    void save(std::string const& path,
+              std::vector<std::pair<std::string, std::string>> const& notes = {}) const;
     /// Restores a snapshot bit by bit and returns the caller's notes. Throws `snug::error`, with nothing changed, when
     /// the file is damaged or belongs to another trainer.
     std::vector<std::pair<std::string, std::string>> resume(std::string const& path);
@@ -115,7 +117,8 @@ class run {
   private:
     template <class T>
     T* at(int declaration) const {
-        return reinterpret_cast<T*>(memory_.data() + Composition::plan.offsets[static_cast<std::size_t>(declaration)]);
+        return reinterpret_cast<T*>(memory_.data() +
+                                    Composition::plan.offsets[static_cast<std::size_t>(declaration)]);
     }
     template <class T>
     std::span<T> elements(int declaration) const {

@@ -23,7 +23,8 @@ void for_each_snapshot_tensor(F&& f) {
             auto const& declared = C::plan.declarations[static_cast<std::size_t>(id)];
             std::vector<std::int64_t> dimensions;
             if (entry.repeated_at >= 0) dimensions.push_back(entry.copies);
-            for (int d = 0; d < entry.rank; ++d) dimensions.push_back(entry.dimensions[static_cast<std::size_t>(d)]);
+            for (int d = 0; d < entry.rank; ++d)
+                dimensions.push_back(entry.dimensions[static_cast<std::size_t>(d)]);
             f(id, io::tensor_shape{std::move(name), std::string(declared.element), std::move(dimensions),
                                    declared.size().count});
         };
@@ -41,7 +42,8 @@ inline constexpr std::string_view note_prefix = "note.";
 }  // namespace detail
 
 template <class C>
-void run<C>::save(std::string const& path, std::vector<std::pair<std::string, std::string>> const& notes) const {
+void run<C>::save(std::string const& path,
+                  std::vector<std::pair<std::string, std::string>> const& notes) const {
     io::snapshot_writer file(path);
     file.number("steps", steps_);
     file.number("notes", static_cast<std::int64_t>(notes.size()));
@@ -59,7 +61,8 @@ template <class C>
 std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string const& path) {
     io::snapshot_reader const file(path);
     std::vector<io::tensor_shape> expected;
-    detail::for_each_snapshot_tensor<C>([&](int, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
+    detail::for_each_snapshot_tensor<C>(
+        [&](int, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
     file.require(expected);
     auto const steps = file.number("steps");
     if (steps < 0) throw error({path}, std::to_string(steps) + " steps", "a number that is not negative");

@@ -23,7 +23,8 @@ run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
         ops::for_each_element<backend>(static_cast<index>(values.size()), [=](index i) {
             auto const value = Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i));
             if constexpr (C::has_master) master[i] = static_cast<typename C::updated>(value);
-            values[static_cast<std::size_t>(i)] = static_cast<weight_type>(static_cast<typename C::updated>(value));
+            values[static_cast<std::size_t>(i)] =
+                static_cast<weight_type>(static_cast<typename C::updated>(value));
         });
         ++p;
     };
@@ -31,25 +32,30 @@ run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
     meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(initialise);
     // Gradients and optimizer states lie between the last weight and the first buffer of a micro-batch.
     auto* const first = at<std::byte>(C::gradient(0));
-    ops::for_each_element<backend>(at<std::byte>(C::partial_sums) - first, [=](index i) { first[i] = std::byte{0}; });
+    ops::for_each_element<backend>(at<std::byte>(C::partial_sums) - first,
+                                   [=](index i) { first[i] = std::byte{0}; });
 }
 
 template <class C>
 index run<C>::check(token_batch const& batch) {
     auto const expected = static_cast<std::size_t>(tokens_per_step);
     if (batch.inputs.size() != expected || batch.targets.size() != expected)
-        throw error({}, "a batch of " + std::to_string(batch.inputs.size()) + " inputs and " +
-                            std::to_string(batch.targets.size()) + " targets",
+        throw error({},
+                    "a batch of " + std::to_string(batch.inputs.size()) + " inputs and " +
+                        std::to_string(batch.targets.size()) + " targets",
                     std::to_string(expected) + " of each: micro-batches × sequences × tokens");
     index counted = 0;
     for (std::size_t i = 0; i < expected; ++i) {
         for (auto const token : {batch.inputs[i], batch.targets[i]})
             if (token >= model::vocabulary || (token < 0 && token == batch.inputs[i]))
-                throw error({}, "token " + std::to_string(token) + " at position " + std::to_string(i) + " of the batch",
-                            "a token of the vocabulary of " + std::to_string(model::vocabulary));
+                throw error(
+                    {},
+                    "token " + std::to_string(token) + " at position " + std::to_string(i) + " of the batch",
+                    "a token of the vocabulary of " + std::to_string(model::vocabulary));
         counted += batch.targets[i] >= 0;
     }
-    if (counted == 0) throw error({}, "a batch without a counted target", "at least one target that is not negative");
+    if (counted == 0)
+        throw error({}, "a batch without a counted target", "at least one target that is not negative");
     return counted;
 }
 
@@ -78,10 +84,11 @@ step_result run<C>::update(step_result result) {
     double squares = 0;
     for (int p = 0; p < C::parameters; ++p) {
         auto const gradient = elements<gradient_type>(C::gradient(p));
-        squares += ops::sum<backend>(static_cast<index>(gradient.size()), at<double>(C::partial_sums), [=](index i) {
-            auto const g = static_cast<double>(gradient[static_cast<std::size_t>(i)]);
-            return g * g;
-        });
+        squares +=
+            ops::sum<backend>(static_cast<index>(gradient.size()), at<double>(C::partial_sums), [=](index i) {
+                auto const g = static_cast<double>(gradient[static_cast<std::size_t>(i)]);
+                return g * g;
+            });
     }
     result.gradient_norm = std::sqrt(squares);
     result.learning_rate = options.learning_rate(steps_ + 1);
@@ -101,15 +108,18 @@ step_result run<C>::update(step_result result) {
         auto* const weight = at<weight_type>(C::weight(p));
         auto* const gradient = at<gradient_type>(C::gradient(p));
         [&]<std::size_t... S>(std::index_sequence<S...>) {
-            auto const states = std::tuple{at<typename meta::at<typename C::optimizer::states, static_cast<index>(S)>::element>(
-                C::state(static_cast<int>(S), p))...};
+            auto const states = std::tuple{
+                at<typename meta::at<typename C::optimizer::states, static_cast<index>(S)>::element>(
+                    C::state(static_cast<int>(S), p))...};
             ops::for_each_element<backend>(entry.total(), [=](index i) {
-                auto const value = rule(updated_weight[i], static_cast<updated>(gradient[i]), std::get<S>(states)[i]...);
+                auto const value =
+                    rule(updated_weight[i], static_cast<updated>(gradient[i]), std::get<S>(states)[i]...);
                 updated_weight[i] = value;
                 if constexpr (C::has_master) weight[i] = static_cast<weight_type>(value);
                 gradient[i] = gradient_type(0);
             });
-        }(std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
+        }
+        (std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
     }
     return result;
 }

@@ -20,7 +20,8 @@ struct adamw_step {
     template <class S, class State>
     S operator()(S weight, S gradient, State& first_moment, State& second_moment) const {
         S const g = gradient * static_cast<S>(gradient_scale);
-        S const m = static_cast<S>(first_moment) + (g - static_cast<S>(first_moment)) * static_cast<S>(1 - beta1);
+        S const m =
+            static_cast<S>(first_moment) + (g - static_cast<S>(first_moment)) * static_cast<S>(1 - beta1);
         S const v = static_cast<S>(second_moment) * static_cast<S>(beta2) + g * g * static_cast<S>(1 - beta2);
         first_moment = State(m);
         second_moment = State(v);

@@ -11,17 +11,18 @@ namespace snug::kernels {
 /// null, replaces the logits by their gradient, (softmax - onehot(target)) · scale.
 /// A negative target is not counted: loss 0, gradient 0.
 template <class Statistic, class Team, class T>
-inline Statistic cross_entropy(Team team, index vocabulary, T* logits, std::int32_t target, Statistic const* scale) {
+inline Statistic cross_entropy(Team team, index vocabulary, T* logits, std::int32_t target,
+                               Statistic const* scale) {
     using S = Statistic;
     if (target < 0) {
         if (scale) team.for_each(vocabulary, [=](index i) { logits[i] = T(S(0)); });
         return S(0);
     }
-    S const largest = team.template largest<S>(vocabulary, [=](index i) { return static_cast<S>(logits[i]); });
+    S const largest =
+        team.template largest<S>(vocabulary, [=](index i) { return static_cast<S>(logits[i]); });
     S const at_target = static_cast<S>(logits[target]);
-    S const total = team.template sum<S>(vocabulary, [=](index i) {
-        return exponential(static_cast<S>(logits[i]) - largest);
-    });
+    S const total = team.template sum<S>(
+        vocabulary, [=](index i) { return exponential(static_cast<S>(logits[i]) - largest); });
     if (scale) {
         S const factor = *scale / total;
         team.for_each(vocabulary, [=](index i) {

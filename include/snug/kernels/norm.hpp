@@ -10,10 +10,11 @@ namespace snug::kernels {
 
 /// LayerNorm of one row (Ba et al., arXiv 1607.06450): store(i, (x[i] - mean) · rstd · weight[i] + bias[i]).
 template <class Statistic, class Team, class X, class W, class Store>
-inline void layer_norm_forward(Team team, index width, X const* x, W const* weight, W const* bias, double epsilon,
-                               Statistic& mean_out, Statistic& rstd_out, Store&& store) {
+inline void layer_norm_forward(Team team, index width, X const* x, W const* weight, W const* bias,
+                               double epsilon, Statistic& mean_out, Statistic& rstd_out, Store&& store) {
     using S = Statistic;
-    S const mean = team.template sum<S>(width, [=](index i) { return static_cast<S>(x[i]); }) / static_cast<S>(width);
+    S const mean =
+        team.template sum<S>(width, [=](index i) { return static_cast<S>(x[i]); }) / static_cast<S>(width);
     S const variance = team.template sum<S>(width, [=](index i) {
         S const difference = static_cast<S>(x[i]) - mean;
         return difference * difference;
@@ -27,8 +28,8 @@ inline void layer_norm_forward(Team team, index width, X const* x, W const* weig
 }
 
 template <class Statistic, class Team, class X, class W, class Store>
-inline void layer_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight, Statistic mean,
-                                Statistic rstd, Store&& store) {
+inline void layer_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight,
+                                Statistic mean, Statistic rstd, Store&& store) {
     using S = Statistic;
     S const mean_d = team.template sum<S>(width, [=](index i) {
         return static_cast<S>(dy[i]) * static_cast<S>(weight[i]);
@@ -56,8 +57,8 @@ inline void rms_norm_forward(Team team, index width, X const* x, W const* weight
 }
 
 template <class Statistic, class Team, class X, class W, class Store>
-inline void rms_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight, Statistic rstd,
-                              Store&& store) {
+inline void rms_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight,
+                              Statistic rstd, Store&& store) {
     using S = Statistic;
     S const mean_dx = team.template sum<S>(width, [=](index i) {
         return static_cast<S>(dy[i]) * static_cast<S>(weight[i]) * static_cast<S>(x[i]) * rstd;

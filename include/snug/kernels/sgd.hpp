@@ -13,7 +13,8 @@ struct sgd_step {
     /// Returns the new weight and updates the momentum.
     template <class S, class State>
     S operator()(S weight, S gradient, State& velocity) const {
-        S const v = static_cast<S>(velocity) * static_cast<S>(momentum) + gradient * static_cast<S>(gradient_scale);
+        S const v =
+            static_cast<S>(velocity) * static_cast<S>(momentum) + gradient * static_cast<S>(gradient_scale);
         velocity = State(v);
         return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * v;
     }

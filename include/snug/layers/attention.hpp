@@ -39,24 +39,28 @@ struct causal_attention {
 
     template <class Setting>
     static constexpr index forward_workspace() {
-        return ops::attention_forward_workspace<typename Setting::backend, numbers, typename Setting::activation>(Setting::tokens);
+        return ops::attention_forward_workspace<typename Setting::backend, numbers,
+                                                typename Setting::activation>(Setting::tokens);
     }
     template <class Setting>
     static constexpr index backward_workspace() {
-        return ops::attention_backward_workspace<typename Setting::backend, numbers, typename Setting::activation>(Setting::tokens);
+        return ops::attention_backward_workspace<typename Setting::backend, numbers,
+                                                 typename Setting::activation>(Setting::tokens);
     }
 
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         rotate(call, x, 1);
-        ops::attention_forward<typename Call::backend, numbers>(call.span.sequences, call.span.tokens, call.span.past, x.data, y.to.data,
-                                                 call.saved(logsumexp{}), call.workspace);
+        ops::attention_forward<typename Call::backend, numbers>(call.span.sequences, call.span.tokens,
+                                                                call.span.past, x.data, y.to.data,
+                                                                call.saved(logsumexp{}), call.workspace);
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y y, DY dy, DX dx) {
-        ops::attention_backward<typename Call::backend, numbers>(call.span.sequences, call.span.tokens, x.data, y.data, dy.data,
-                                                  call.saved(logsumexp{}), dx.to.data, call.workspace);
+        ops::attention_backward<typename Call::backend, numbers>(
+            call.span.sequences, call.span.tokens, x.data, y.data, dy.data, call.saved(logsumexp{}),
+            dx.to.data, call.workspace);
         rotate(call, dx.to, -1);
     }
 
@@ -68,8 +72,8 @@ struct causal_attention {
             auto const span = call.span;
             ops::for_each_row<typename Call::backend>(x.rows, [=](auto, index row) {
                 // Keys follow the queries in a row: one call turns both.
-                kernels::rotate<HeadWidth>(x.row(row), Heads + KvHeads, span.past + row % span.tokens, Rotation::theta,
-                                           static_cast<S>(direction));
+                kernels::rotate<HeadWidth>(x.row(row), Heads + KvHeads, span.past + row % span.tokens,
+                                           Rotation::theta, static_cast<S>(direction));
             });
         }
     }

@@ -30,8 +30,11 @@ struct embedding {
         ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
             auto const* const word = rows_of_table + static_cast<index>(x.data[row]) * Width;
             if constexpr (Positions > 0) {
-                auto const* const position = call.value(positions{}) + (span.past + row % span.tokens) * Width;
-                team.for_each(Width, [=](index i) { y(row, i, static_cast<S>(word[i]) + static_cast<S>(position[i])); });
+                auto const* const position =
+                    call.value(positions{}) + (span.past + row % span.tokens) * Width;
+                team.for_each(Width, [=](index i) {
+                    y(row, i, static_cast<S>(word[i]) + static_cast<S>(position[i]));
+                });
             } else {
                 team.for_each(Width, [=](index i) { y(row, i, static_cast<S>(word[i])); });
             }

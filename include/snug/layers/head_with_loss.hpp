@@ -60,10 +60,12 @@ struct head_with_loss {
             });
             if constexpr (Training) {
                 auto* const d_weight = weight_gradient_of(call);
-                ops::matmul<backend>(transposed{chunk_logits}, rows, products, [=](index row, index column, auto value) {
-                    d_weight[row * Width + column] += static_cast<typename Call::gradient_type>(value);
-                });
-                ops::matmul<backend>(chunk_logits, w, products, written<typename setting::activation, Width>{rows});
+                ops::matmul<backend>(
+                    transposed{chunk_logits}, rows, products, [=](index row, index column, auto value) {
+                        d_weight[row * Width + column] += static_cast<typename Call::gradient_type>(value);
+                    });
+                ops::matmul<backend>(chunk_logits, w, products,
+                                     written<typename setting::activation, Width>{rows});
             }
         }
         double total = 0;
@@ -76,8 +78,10 @@ struct head_with_loss {
     static auto logits(Call const& call, X rows) {
         using setting = typename Call::setting;
         auto const result = matrix<typename setting::activation, Vocabulary>{
-            reinterpret_cast<typename setting::activation*>(call.workspace + logits_at<setting>()), rows.rows};
-        ops::matmul<typename Call::backend>(rows, transposed{weight_of(call)}, call.workspace + products_at<setting>(),
+            reinterpret_cast<typename setting::activation*>(call.workspace + logits_at<setting>()),
+            rows.rows};
+        ops::matmul<typename Call::backend>(rows, transposed{weight_of(call)},
+                                            call.workspace + products_at<setting>(),
                                             written<typename setting::activation, Vocabulary>{result});
         return result;
     }
@@ -85,11 +89,14 @@ struct head_with_loss {
   private:
     // The workspace: losses by row, logits of a chunk, workspace of the products.
     template <class Setting>
-    static constexpr index logits_at() { return round_up(Setting::rows * static_cast<index>(sizeof(double)), 64); }
+    static constexpr index logits_at() {
+        return round_up(Setting::rows * static_cast<index>(sizeof(double)), 64);
+    }
     template <class Setting>
     static constexpr index products_at() {
-        return logits_at<Setting>() +
-               round_up(chunk_rows<Setting>() * Vocabulary * static_cast<index>(sizeof(typename Setting::activation)), 64);
+        return logits_at<Setting>() + round_up(chunk_rows<Setting>() * Vocabulary *
+                                                   static_cast<index>(sizeof(typename Setting::activation)),
+                                               64);
     }
     template <class Setting>
     static constexpr index products_workspace() {
@@ -103,7 +110,8 @@ struct head_with_loss {
     template <class Call>
     static auto weight_of(Call const& call) {
         using element = typename Call::weight_type const;
-        if constexpr (Tied) return matrix<element, Width>{reinterpret_cast<element*>(call.tied_value), Vocabulary};
+        if constexpr (Tied)
+            return matrix<element, Width>{reinterpret_cast<element*>(call.tied_value), Vocabulary};
         else return matrix<element, Width>{call.value(weight{}), Vocabulary};
     }
     template <class Call>

@@ -24,7 +24,8 @@ template <class Deviation, index Divisor = 1>
 struct normal {
     static double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
         double const deviation = static_cast<double>(Deviation::num) / static_cast<double>(Deviation::den);
-        return deviation / std::sqrt(static_cast<double>(Divisor)) * static_cast<double>(random::normal(seed, stream, i));
+        return deviation / std::sqrt(static_cast<double>(Divisor)) *
+               static_cast<double>(random::normal(seed, stream, i));
     }
 };
 

@@ -84,21 +84,31 @@ inline constexpr bool recomputes_cheap_layers<Checkpointing> = Checkpointing::re
 namespace layer {
 
 template <class L>
-concept composite = requires { typename L::children; };
+concept composite = requires {
+    typename L::children;
+};
 
 template <class L>
-struct parameters_of { using type = meta::list<>; };
+struct parameters_of {
+    using type = meta::list<>;
+};
 template <class L>
     requires requires { typename L::parameters; }
-struct parameters_of<L> { using type = typename L::parameters; };
+struct parameters_of<L> {
+    using type = typename L::parameters;
+};
 template <class L>
 using parameters = typename parameters_of<L>::type;
 
 template <class L>
-struct saved_of { using type = meta::list<>; };
+struct saved_of {
+    using type = meta::list<>;
+};
 template <class L>
     requires requires { typename L::saved; }
-struct saved_of<L> { using type = typename L::saved; };
+struct saved_of<L> {
+    using type = typename L::saved;
+};
 template <class L>
 using saved = typename saved_of<L>::type;
 
@@ -146,7 +156,8 @@ constexpr std::string_view name() {
 
 template <class L, class Setting>
 constexpr index forward_workspace() {
-    if constexpr (requires { L::template forward_workspace<Setting>(); }) return L::template forward_workspace<Setting>();
+    if constexpr (requires { L::template forward_workspace<Setting>(); })
+        return L::template forward_workspace<Setting>();
     else return 0;
 }
 
@@ -159,16 +170,22 @@ constexpr index backward_workspace() {
 
 /// The element type of a layer's input: activations unless it says otherwise (an embedding reads tokens).
 template <class L, class Setting>
-struct input_element_of { using type = typename Setting::activation; };
+struct input_element_of {
+    using type = typename Setting::activation;
+};
 template <class L, class Setting>
     requires requires { typename L::input_element; }
-struct input_element_of<L, Setting> { using type = typename L::input_element; };
+struct input_element_of<L, Setting> {
+    using type = typename L::input_element;
+};
 template <class L, class Setting>
 using input_element = typename input_element_of<L, Setting>::type;
 
 /// All parameters of a layer and of what is inside it, in the order of their declarations.
 template <class L>
-struct all_parameters_of { using type = parameters<L>; };
+struct all_parameters_of {
+    using type = parameters<L>;
+};
 template <class... Children>
 struct all_parameters_of<meta::list<Children...>> {
     using type = meta::mp::mp_append<typename all_parameters_of<Children>::type...>;
@@ -234,7 +251,7 @@ struct layer_call {
     std::array<std::byte*, static_cast<std::size_t>(meta::size<parameters>)> gradients{};
     std::array<std::byte*, static_cast<std::size_t>(meta::size<buffers>)> saved_buffers{};
     std::byte* workspace = nullptr;
-    std::byte* tied_value = nullptr;     ///< of the head, when it shares the embedding's table
+    std::byte* tied_value = nullptr;  ///< of the head, when it shares the embedding's table
     std::byte* tied_gradient = nullptr;
     span_of_tokens span{};
 
@@ -269,12 +286,12 @@ struct layer_call {
 
 /// A parameter of a model: one entry stands for all `copies` of a repeated block.
 struct parameter_entry {
-    path name{};                        ///< "blocks.qkv.weight"
+    path name{};  ///< "blocks.qkv.weight"
     std::array<index, 4> dimensions{};
     int rank = 0;
-    index count = 0;                    ///< elements of one copy
+    index count = 0;  ///< elements of one copy
     index copies = 1;
-    int repeated_at = -1;               ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+    int repeated_at = -1;  ///< where in `name` the block number goes: "blocks.3.qkv.weight"
 
     constexpr bool is_matrix() const { return rank >= 2; }
     constexpr index total() const { return count * copies; }
@@ -305,15 +322,16 @@ struct buffer_table {
 
     template <class T>
     constexpr void add(path name, index count, index copies, role line) {
-        entries[size++] = {name, element_name<T>, static_cast<index>(sizeof(T)), count, count == 0 ? 1 : copies, line};
+        entries[size++] = {name,  element_name<T>,         static_cast<index>(sizeof(T)),
+                           count, count == 0 ? 1 : copies, line};
     }
 };
 
 /// Where in the model a declaration is made.
 struct declaration_context {
     path name{};
-    index copies = 1;        ///< of parameters: the number of blocks
-    index kept_copies = 1;   ///< of what backward reads: the number of blocks kept at once
+    index copies = 1;       ///< of parameters: the number of blocks
+    index kept_copies = 1;  ///< of what backward reads: the number of blocks kept at once
     int repeated_at = -1;
 
     constexpr declaration_context inside(std::string_view part) const {
@@ -332,7 +350,11 @@ constexpr void declare_parameters(parameter_table<N>& table, declaration_context
         L::declare_parameters(table, where);
     } else {
         meta::for_each<parameters<L>>([&]<class P>(P) {
-            parameter_entry entry{where.name / P::name.view(), {}, P::shape::rank, P::shape::count, where.copies,
+            parameter_entry entry{where.name / P::name.view(),
+                                  {},
+                                  P::shape::rank,
+                                  P::shape::count,
+                                  where.copies,
                                   where.repeated_at};
             for (std::size_t i = 0; i < P::shape::dimensions.size(); ++i)
                 entry.dimensions[i] = P::shape::dimensions[i];
@@ -349,11 +371,14 @@ constexpr void declare_buffers(buffer_table<N>& table, declaration_context where
         L::template declare_buffers<Node, Setting, Checkpointing>(table, where);
     } else {
         meta::for_each<saved<L>>([&]<class B>(B) {
-            table.template add<resolved<typename B::element, Setting>>(
-                where.name / B::name.view(), B::per_token * Setting::rows, where.kept_copies, role::activation);
+            table.template add<resolved<typename B::element, Setting>>(where.name / B::name.view(),
+                                                                       B::per_token * Setting::rows,
+                                                                       where.kept_copies, role::activation);
         });
-        table.template add<std::byte>(where.name / "forward", forward_workspace<L, Setting>(), 1, role::workspace);
-        table.template add<std::byte>(where.name / "backward", backward_workspace<L, Setting>(), 1, role::workspace);
+        table.template add<std::byte>(where.name / "forward", forward_workspace<L, Setting>(), 1,
+                                      role::workspace);
+        table.template add<std::byte>(where.name / "backward", backward_workspace<L, Setting>(), 1,
+                                      role::workspace);
     }
 }
 

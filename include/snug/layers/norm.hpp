@@ -45,7 +45,8 @@ struct layer_norm {
         auto const* const means = call.saved(mean{});
         auto const* const rstds = call.saved(rstd{});
         ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}), [=](index row, index column) {
-            return static_cast<S>(dy.row(row)[column]) * (static_cast<S>(x.row(row)[column]) - means[row]) * rstds[row];
+            return static_cast<S>(dy.row(row)[column]) * (static_cast<S>(x.row(row)[column]) - means[row]) *
+                   rstds[row];
         });
         ops::add_column_sums<backend>(x.rows, Width, call.gradient(bias{}),
                                       [=](index row, index column) { return dy.row(row)[column]; });

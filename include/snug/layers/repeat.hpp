@@ -32,7 +32,8 @@ struct repeat {
     /// The gradient of a block's output is dead after the block, except that of the last block when somebody
     /// above still needs it; then it is copied into dx by the addition of the first residual connection.
     template <class Node>
-    using block_node = node<Block, Node::first_parameter, Node::first_buffer + own_buffers, Node::keeps_output_gradient>;
+    using block_node =
+        node<Block, Node::first_parameter, Node::first_buffer + own_buffers, Node::keeps_output_gradient>;
 
     template <std::size_t N>
     static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
@@ -56,8 +57,11 @@ struct repeat {
     }
 
     template <class Node, bool Added, class Walker>
-    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference) {
-        static_assert(!Added, "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
+    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y,
+                                       buffer_reference) {
+        static_assert(
+            !Added,
+            "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
         using checkpointing = typename Walker::checkpointing;
         walker.loop(Blocks, [&](index i) {
             walker.enter_block(i);
@@ -71,9 +75,11 @@ struct repeat {
     }
 
     template <class Node, bool Added, class Walker>
-    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference, buffer_reference dy,
-                                        buffer_reference dx, buffer_reference) {
-        static_assert(!Added, "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
+    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference,
+                                        buffer_reference dy, buffer_reference dx, buffer_reference) {
+        static_assert(
+            !Added,
+            "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
         using checkpointing = typename Walker::checkpointing;
         constexpr auto length = segment<checkpointing>;
         constexpr auto count = segments<checkpointing>;
@@ -86,19 +92,24 @@ struct repeat {
                 in_segment<length>(walker, last - first, [&](index j) {
                     walker.enter_block(first + j);
                     // The output of a segment's last block is there already: it is the next segment's input.
-                    auto const output = length == 1 ? buffer_reference{}
-                                                    : walker.select(first + j + 1 == last, {}, inner<Node>(j + 1));
-                    layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, first + j, x), output, {});
+                    auto const output = length == 1
+                                            ? buffer_reference{}
+                                            : walker.select(first + j + 1 == last, {}, inner<Node>(j + 1));
+                    layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, first + j, x),
+                                                            output, {});
                 });
             in_segment<length>(walker, last - first, [&](index j) {
                 auto const i = last - 1 - j;
                 walker.enter_block(i);
                 auto const d_in = backward_writes_over_gradient
-                                      ? dx : walker.select(i == 0, dx, {Node::first_buffer + 2, i % 2});
-                auto const d_out = walker.select(
-                    i == Blocks - 1, dy,
-                    backward_writes_over_gradient ? dx : buffer_reference{Node::first_buffer + 2, (i + 1) % 2});
-                layer::backward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x), {}, d_out, d_in, {});
+                                      ? dx
+                                      : walker.select(i == 0, dx, {Node::first_buffer + 2, i % 2});
+                auto const d_out = walker.select(i == Blocks - 1, dy,
+                                                 backward_writes_over_gradient
+                                                     ? dx
+                                                     : buffer_reference{Node::first_buffer + 2, (i + 1) % 2});
+                layer::backward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x), {}, d_out,
+                                                         d_in, {});
             });
         });
         walker.carry(carried);
@@ -114,12 +125,15 @@ struct repeat {
 
     /// Blocks kept at once, and how often.
     template <class Checkpointing>
-    static constexpr index segment = Checkpointing::segment(Blocks) > 0 ? Checkpointing::segment(Blocks) : Blocks;
+    static constexpr index segment = Checkpointing::segment(Blocks) > 0 ? Checkpointing::segment(Blocks)
+                                                                        : Blocks;
     template <class Checkpointing>
     static constexpr index segments = (Blocks + segment<Checkpointing> - 1) / segment<Checkpointing>;
 
     template <class Node>
-    static constexpr buffer_reference inner(index j) { return {Node::first_buffer, j - 1}; }
+    static constexpr buffer_reference inner(index j) {
+        return {Node::first_buffer, j - 1};
+    }
 
     template <class Node, class Walker>
     static constexpr buffer_reference block_input(Walker& walker, index i, buffer_reference x) {
@@ -127,7 +141,8 @@ struct repeat {
         auto const later = segments<typename Walker::checkpointing> == 1
                                ? inner<Node>(i)
                                : walker.select(i % length == 0, {Node::first_buffer + 1, i / length - 1},
-                                               length == 1 ? buffer_reference{Node::first_buffer + 1} : inner<Node>(i % length));
+                                               length == 1 ? buffer_reference{Node::first_buffer + 1}
+                                                           : inner<Node>(i % length));
         return Blocks == 1 ? x : walker.select(i == 0, x, later);
     }
 

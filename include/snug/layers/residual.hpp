@@ -40,15 +40,18 @@ struct residual {
     }
 
     template <class Node, bool Added, class Walker>
-    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference) {
-        static_assert(!Added, "snug: the last layer of a residual connection is itself a residual connection");
+    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y,
+                                       buffer_reference) {
+        static_assert(!Added,
+                      "snug: the last layer of a residual connection is itself a residual connection");
         layer::forward<inner_node<Node>, true>(walker, x, y, x);
     }
 
     template <class Node, bool Added, class Walker>
-    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference, buffer_reference dy,
-                                        buffer_reference dx, buffer_reference) {
-        static_assert(!Added, "snug: the first layer of a residual connection is itself a residual connection");
+    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference,
+                                        buffer_reference dy, buffer_reference dx, buffer_reference) {
+        static_assert(!Added,
+                      "snug: the first layer of a residual connection is itself a residual connection");
         layer::backward<inner_node<Node>, true>(walker, x, {}, dy, dx, dy);
     }
 };

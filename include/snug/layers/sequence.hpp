@@ -41,13 +41,15 @@ struct sequence {
     static constexpr auto child_node_of() {
         constexpr int skipped_parameters = []<std::size_t... I>(std::index_sequence<I...>) {
             return (layer::parameter_declarations<child<static_cast<int>(I)>>() + ... + 0);
-        }(std::make_index_sequence<static_cast<std::size_t>(K)>{});
+        }
+        (std::make_index_sequence<static_cast<std::size_t>(K)>{});
         constexpr int skipped_buffers = []<std::size_t... I>(std::index_sequence<I...>) {
             return (layer::buffer_declarations<child<static_cast<int>(I)>>() + ... + 0);
-        }(std::make_index_sequence<static_cast<std::size_t>(K)>{});
-        return node<child<K>, Node::first_parameter + skipped_parameters,
-                    Node::first_buffer + own_buffers + skipped_buffers,
-                    Node::keeps_output_gradient && K == length - 1>{};
+        }
+        (std::make_index_sequence<static_cast<std::size_t>(K)>{});
+        return node < child<K>, Node::first_parameter + skipped_parameters,
+               Node::first_buffer + own_buffers + skipped_buffers,
+               Node::keeps_output_gradient && K == length - 1 > {};
     }
     template <class Node, int K>
     using child_node = decltype(child_node_of<Node, K>());
@@ -64,17 +66,17 @@ struct sequence {
         using element = typename Setting::activation;
         each([&]<int K>() {
             if constexpr (K < length - 1)
-                table.template add<element>(where.name / layer::name<child<K>>() / "output",
-                                            child<K>::output_width * Setting::rows,
-                                            value_is_kept<K, Checkpointing> ? where.kept_copies : 1,
-                                            value_is_kept<K, Checkpointing> ? role::activation : role::workspace);
+                table.template add<element>(
+                    where.name / layer::name<child<K>>() / "output", child<K>::output_width * Setting::rows,
+                    value_is_kept<K, Checkpointing> ? where.kept_copies : 1,
+                    value_is_kept<K, Checkpointing> ? role::activation : role::workspace);
         });
         each([&]<int K>() {
             if constexpr (K < length - 1)
-                table.template add<element>(where.name / layer::name<child<K>>() / "output_gradient",
-                                            gradient_home<Node, K>() == home::own
-                                                ? child<K>::output_width * Setting::rows : 0,
-                                            1, role::workspace);
+                table.template add<element>(
+                    where.name / layer::name<child<K>>() / "output_gradient",
+                    gradient_home<Node, K>() == home::own ? child<K>::output_width * Setting::rows : 0, 1,
+                    role::workspace);
         });
         each([&]<int K>() {
             layer::declare_buffers<child_node<Node, K>, Setting, Checkpointing>(table, where);
@@ -82,7 +84,8 @@ struct sequence {
     }
 
     template <class Node, bool Added, class Walker>
-    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference base) {
+    static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y,
+                                       buffer_reference base) {
         each([&]<int K>() {
             auto const in = K == 0 ? x : value<Node>(K - 1);
             if constexpr (K == length - 1) layer::forward<child_node<Node, K>, Added>(walker, in, y, base);
@@ -94,17 +97,21 @@ struct sequence {
     }
 
     template <class Node, bool Added, class Walker>
-    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference y, buffer_reference dy,
-                                        buffer_reference dx, buffer_reference base) {
+    static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference y,
+                                        buffer_reference dy, buffer_reference dx, buffer_reference base) {
         each_reversed([&]<int K>() {
             auto const in = K == 0 ? x : value<Node>(K - 1);
             auto const out = K == length - 1 ? y : value<Node>(K);
             auto const d_out = gradient<Node, K>(dy);
             if constexpr (K > 0)
                 if constexpr (value_is_recomputed<K - 1, typename Walker::checkpointing>)
-                    layer::forward<child_node<Node, K - 1>, false>(walker, K == 1 ? x : value<Node>(K - 2), in, {});
-            if constexpr (K == 0) layer::backward<child_node<Node, K>, Added>(walker, in, out, d_out, dx, base);
-            else layer::backward<child_node<Node, K>, false>(walker, in, out, d_out, gradient<Node, K - 1>(dy), {});
+                    layer::forward<child_node<Node, K - 1>, false>(walker, K == 1 ? x : value<Node>(K - 2),
+                                                                   in, {});
+            if constexpr (K == 0)
+                layer::backward<child_node<Node, K>, Added>(walker, in, out, d_out, dx, base);
+            else
+                layer::backward<child_node<Node, K>, false>(walker, in, out, d_out, gradient<Node, K - 1>(dy),
+                                                            {});
         });
     }
 
@@ -118,7 +125,7 @@ struct sequence {
     /// The checkpointing policy may prefer to run a cheap layer again over keeping its output. Its input is there.
     template <int K, class Checkpointing>
     static constexpr bool value_is_recomputed =
-        value_is_needed<K> && layer::cheap_to_recompute<child<K>> && !layer::backward_reads_output<child<K>> &&
+        value_is_needed<K>&& layer::cheap_to_recompute<child<K>> && !layer::backward_reads_output<child<K>> &&
         recomputes_cheap_layers<Checkpointing>;
 
     template <int K, class Checkpointing>
@@ -130,43 +137,51 @@ struct sequence {
         if constexpr (layer::backward_writes_over_gradient<child<K + 1>> &&
                       (K + 1 < length - 1 || !Node::keeps_output_gradient))
             return home::output_gradient;
-        else if constexpr (layer::backward_writes_over_input<child<K + 1>> && !layer::backward_reads_output<child<K>>)
+        else if constexpr (layer::backward_writes_over_input<child<K + 1>> &&
+                           !layer::backward_reads_output<child<K>>)
             return home::value;
         else return home::own;
     }
 
     template <class Node>
-    static constexpr buffer_reference value(int k) { return {Node::first_buffer + k}; }
+    static constexpr buffer_reference value(int k) {
+        return {Node::first_buffer + k};
+    }
 
     /// The gradient of the output of layer K.
     template <class Node, int K>
     static constexpr buffer_reference gradient(buffer_reference dy) {
         if constexpr (K == length - 1) return dy;
-        else if constexpr (gradient_home<Node, K>() == home::output_gradient) return gradient<Node, K + 1>(dy);
+        else if constexpr (gradient_home<Node, K>() == home::output_gradient)
+            return gradient<Node, K + 1>(dy);
         else if constexpr (gradient_home<Node, K>() == home::value) return value<Node>(K);
         else return {Node::first_buffer + (length - 1) + K};
     }
 
     template <std::size_t... K>
     static constexpr bool fits_together(std::index_sequence<K...>) {
-        return ((sizeof(refusal::a_layer_does_not_fit_the_one_before_it<
-                        child<static_cast<int>(K)>, child<static_cast<int>(K) + 1>,
-                        child<static_cast<int>(K)>::output_width, child<static_cast<int>(K) + 1>::input_width>) > 0) &&
-                ... && true);
+        return (
+            (sizeof(refusal::a_layer_does_not_fit_the_one_before_it<
+                    child<static_cast<int>(K)>, child<static_cast<int>(K) + 1>,
+                    child<static_cast<int>(K)>::output_width, child<static_cast<int>(K) + 1>::input_width>) >
+             0) &&
+            ... && true);
     }
 
     template <class F>
     static constexpr void each(F&& f) {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
             (f.template operator()<static_cast<int>(K)>(), ...);
-        }(std::make_index_sequence<sizeof...(Layers)>{});
+        }
+        (std::make_index_sequence<sizeof...(Layers)>{});
     }
 
     template <class F>
     static constexpr void each_reversed(F&& f) {
         [&]<std::size_t... K>(std::index_sequence<K...>) {
             (f.template operator()<length - 1 - static_cast<int>(K)>(), ...);
-        }(std::make_index_sequence<sizeof...(Layers)>{});
+        }
+        (std::make_index_sequence<sizeof...(Layers)>{});
     }
 };
 

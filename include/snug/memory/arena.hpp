@@ -15,7 +15,8 @@ namespace snug {
 /// The one seam through which snug gets memory. Tests replace the functions to count and to fail; everybody else leaves
 /// them alone.
 struct memory_calls {
-    void* (*allocate)(std::size_t alignment, std::size_t size) = [](std::size_t alignment, std::size_t size) -> void* {
+    void* (*allocate)(std::size_t alignment, std::size_t size) = [](std::size_t alignment,
+                                                                    std::size_t size) -> void* {
         void* result = nullptr;
         return posix_memalign(&result, alignment, size) == 0 ? result : nullptr;
     };
@@ -45,7 +46,8 @@ class arena {
 #endif
     }
 
-    arena(arena&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, {})) {}
+    arena(arena&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, {})) {}
     arena& operator=(arena&& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);

@@ -12,7 +12,16 @@
 namespace snug {
 
 /// The lines of the bill. Every byte that a trainer owns stands on exactly one of them.
-enum class role { weight, master_weight, gradient, optimizer_state, activation, workspace, staging, communication };
+enum class role {
+    weight,
+    master_weight,
+    gradient,
+    optimizer_state,
+    activation,
+    workspace,
+    staging,
+    communication
+};
 
 /// The name of an element type as files and reports spell it. Specialise it for your own format.
 template <class T>
@@ -95,12 +104,12 @@ struct declaration {
     path name{};
     std::string_view element = "bytes";
     index element_size = 1;
-    index count = 0;   ///< elements of one copy
+    index count = 0;  ///< elements of one copy
     index copies = 1;
     role line = role::workspace;
     lifetime alive = lifetime::always();
 
-    constexpr index stride() const { return count * element_size; }        ///< bytes from one copy to the next
+    constexpr index stride() const { return count * element_size; }  ///< bytes from one copy to the next
     constexpr bytes size() const { return {stride() * copies}; }
 };
 

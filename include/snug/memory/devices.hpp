@@ -28,19 +28,23 @@ struct device {
 // GeForce: NVIDIA Ampere GA102 / Ada / Blackwell architecture whitepapers (16-bit rates with fp32 accumulation).
 struct rtx_3070 : device {
     static constexpr bytes memory = 8192_MiB;
-    static constexpr double fp32_rate = 20.3, tf32_rate = 20.3, bf16_rate = 40.6, fp8_rate = 0, bandwidth = 448;
+    static constexpr double fp32_rate = 20.3, tf32_rate = 20.3, bf16_rate = 40.6, fp8_rate = 0,
+                            bandwidth = 448;
 };
 struct rtx_3090 : device {
     static constexpr bytes memory = 24576_MiB;
-    static constexpr double fp32_rate = 35.6, tf32_rate = 35.6, bf16_rate = 71.0, fp8_rate = 0, bandwidth = 936;
+    static constexpr double fp32_rate = 35.6, tf32_rate = 35.6, bf16_rate = 71.0, fp8_rate = 0,
+                            bandwidth = 936;
 };
 struct rtx_4090 : device {
     static constexpr bytes memory = 24564_MiB;
-    static constexpr double fp32_rate = 82.6, tf32_rate = 82.6, bf16_rate = 165.2, fp8_rate = 330.3, bandwidth = 1008;
+    static constexpr double fp32_rate = 82.6, tf32_rate = 82.6, bf16_rate = 165.2, fp8_rate = 330.3,
+                            bandwidth = 1008;
 };
 struct rtx_5090 : device {
     static constexpr bytes memory = 32607_MiB;
-    static constexpr double fp32_rate = 104.8, tf32_rate = 104.8, bf16_rate = 209.5, fp8_rate = 419, bandwidth = 1792;
+    static constexpr double fp32_rate = 104.8, tf32_rate = 104.8, bf16_rate = 209.5, fp8_rate = 419,
+                            bandwidth = 1792;
 };
 // Data centre: NVIDIA T4, L4, L40S, A100, H100, H200 and HGX B200 data sheets (SXM where there is a choice).
 struct t4 : device {
@@ -49,31 +53,38 @@ struct t4 : device {
 };
 struct l4 : device {
     static constexpr bytes memory = 23034_MiB;
-    static constexpr double fp32_rate = 30.3, tf32_rate = 60, bf16_rate = 121, fp8_rate = 242, bandwidth = 300;
+    static constexpr double fp32_rate = 30.3, tf32_rate = 60, bf16_rate = 121, fp8_rate = 242,
+                            bandwidth = 300;
 };
 struct l40s : device {
     static constexpr bytes memory = 46068_MiB;
-    static constexpr double fp32_rate = 91.6, tf32_rate = 183, bf16_rate = 362, fp8_rate = 733, bandwidth = 864;
+    static constexpr double fp32_rate = 91.6, tf32_rate = 183, bf16_rate = 362, fp8_rate = 733,
+                            bandwidth = 864;
 };
 struct a100_40gb : device {
     static constexpr bytes memory = 40960_MiB;
-    static constexpr double fp32_rate = 19.5, tf32_rate = 156, bf16_rate = 312, fp8_rate = 0, bandwidth = 1555;
+    static constexpr double fp32_rate = 19.5, tf32_rate = 156, bf16_rate = 312, fp8_rate = 0,
+                            bandwidth = 1555;
 };
 struct a100_80gb : device {
     static constexpr bytes memory = 81920_MiB;
-    static constexpr double fp32_rate = 19.5, tf32_rate = 156, bf16_rate = 312, fp8_rate = 0, bandwidth = 2039;
+    static constexpr double fp32_rate = 19.5, tf32_rate = 156, bf16_rate = 312, fp8_rate = 0,
+                            bandwidth = 2039;
 };
 struct h100_80gb : device {
     static constexpr bytes memory = 81559_MiB;
-    static constexpr double fp32_rate = 66.9, tf32_rate = 494.7, bf16_rate = 989.4, fp8_rate = 1978.9, bandwidth = 3350;
+    static constexpr double fp32_rate = 66.9, tf32_rate = 494.7, bf16_rate = 989.4, fp8_rate = 1978.9,
+                            bandwidth = 3350;
 };
 struct h200 : device {
     static constexpr bytes memory = 143771_MiB;
-    static constexpr double fp32_rate = 66.9, tf32_rate = 494.7, bf16_rate = 989.4, fp8_rate = 1978.9, bandwidth = 4800;
+    static constexpr double fp32_rate = 66.9, tf32_rate = 494.7, bf16_rate = 989.4, fp8_rate = 1978.9,
+                            bandwidth = 4800;
 };
 struct b200 : device {
     static constexpr bytes memory = 183359_MiB;
-    static constexpr double fp32_rate = 75, tf32_rate = 1100, bf16_rate = 2250, fp8_rate = 4500, bandwidth = 7700;
+    static constexpr double fp32_rate = 75, tf32_rate = 1100, bf16_rate = 2250, fp8_rate = 4500,
+                            bandwidth = 7700;
 };
 
 }  // namespace devices

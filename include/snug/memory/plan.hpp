@@ -23,7 +23,9 @@ struct memory_plan {
 template <std::size_t N>
 constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
     memory_plan<N> plan{declarations, {}, {}};
-    auto const padded = [&](std::size_t i) { return round_up(declarations[i].size().count, buffer_alignment); };
+    auto const padded = [&](std::size_t i) {
+        return round_up(declarations[i].size().count, buffer_alignment);
+    };
 
     index floor = 0;
     std::array<std::size_t, N> order{};
@@ -37,7 +39,8 @@ constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
             order[movable++] = i;
         }
     }
-    for (std::size_t i = 1; i < movable; ++i)  // insertion sort: stable, so the plan never depends on the compiler
+    for (std::size_t i = 1; i < movable;
+         ++i)  // insertion sort: stable, so the plan never depends on the compiler
         for (std::size_t j = i; j > 0 && padded(order[j]) > padded(order[j - 1]); --j)
             std::swap(order[j], order[j - 1]);
 
@@ -73,7 +76,7 @@ struct memory_bill {
     bytes gradients{};
     bytes optimizer_state{};
     bytes activations{};
-    bytes workspace{};      ///< what lives inside one call, and the padding between buffers
+    bytes workspace{};  ///< what lives inside one call, and the padding between buffers
     bytes staging{};
     bytes communication{};
     bytes total{};

@@ -30,19 +30,22 @@ struct bill_report {
         // Into a string first: the stream's own width and flags stay as they are.
         std::ostringstream text;
         auto const line = [&](std::string_view label, std::string const& amount, std::string const& exact) {
-            text << "  " << std::left << std::setw(18) << label << std::right << std::setw(12) << amount << std::setw(20)
-                 << exact << '\n';
+            text << "  " << std::left << std::setw(18) << label << std::right << std::setw(12) << amount
+                 << std::setw(20) << exact << '\n';
         };
         for (auto const& [label, amount] : lines_of(bill))
             if (amount.count > 0) line(label, to_string(amount), std::to_string(amount.count));
         line("total", to_string(bill.total), std::to_string(bill.total.count));
-        text << "  one allocation; lifetimes packed, " << to_string(bill.sum() - bill.total) << " less than the sum\n";
+        text << "  one allocation; lifetimes packed, " << to_string(bill.sum() - bill.total)
+             << " less than the sum\n";
         return out << text.str();
     }
 };
 
 template <class T>
-constexpr bill_report<T> report() { return {}; }
+constexpr bill_report<T> report() {
+    return {};
+}
 
 /// The bill of T for programs: one JSON object, all amounts in bytes.
 template <class T>

@@ -22,13 +22,15 @@ struct llama_family {
     using norm = rms_norm<Width, std::ratio<1, EpsilonInverse>>;
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
     using block = sequence<
-        residual<named<"norm1", norm>, named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias>>,
+        residual<named<"norm1", norm>,
+                 named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias>>,
                  named<"attention", causal_attention<Heads, KvHeads, HeadWidth, rotary<Theta>>>,
                  named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual>>>,
-        residual<named<"norm2", norm>, named<"gate_up", linear<Width, 2 * Mlp, false>>, named<"swiglu", swiglu<Mlp>>,
-                 named<"down", linear<Mlp, Width, false, onto_residual>>>>;
-    using type = stack<named<"embedding", embedding<Vocabulary, Width>>, named<"blocks", repeat<Layers, block>>,
-                       named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
+        residual<named<"norm2", norm>, named<"gate_up", linear<Width, 2 * Mlp, false>>,
+                 named<"swiglu", swiglu<Mlp>>, named<"down", linear<Mlp, Width, false, onto_residual>>>>;
+    using type =
+        stack<named<"embedding", embedding<Vocabulary, Width>>, named<"blocks", repeat<Layers, block>>,
+              named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
 };
 
 }  // namespace detail
@@ -42,13 +44,15 @@ struct llama
           snug::detail::option<layers, -1, Options...>(), snug::detail::option<heads, -1, Options...>(),
           snug::detail::option<kv_heads, snug::detail::option<heads, -1, Options...>(), Options...>(),
           snug::detail::option<head_width,
-                               snug::detail::option<width, -1, Options...>() / snug::detail::option<heads, -1, Options...>(),
+                               snug::detail::option<width, -1, Options...>() /
+                                   snug::detail::option<heads, -1, Options...>(),
                                Options...>(),
           snug::detail::option<width, -1, Options...>(), snug::detail::option<mlp, -1, Options...>(),
           snug::detail::option<vocabulary, -1, Options...>(), snug::detail::option<context, -1, Options...>(),
           snug::detail::option<rope_theta, 10000, Options...>(),
           snug::detail::option<norm_epsilon_inverse, 100000, Options...>(),
-          snug::detail::option<tied_head, 0, Options...>() != 0, snug::detail::option<qkv_bias, 0, Options...>() != 0>::type {
+          snug::detail::option<tied_head, 0, Options...>() != 0,
+          snug::detail::option<qkv_bias, 0, Options...>() != 0>::type {
     /// Rotary positions have no table; this is what the family was trained for.
     static constexpr index longest_sequence = snug::detail::option<context, -1, Options...>();
 };

@@ -28,43 +28,31 @@ template <index N> struct tied_head : model_option<tied_head, N> {};
 /// Queries, keys and values have biases (Qwen2).
 template <index N> struct qkv_bias : model_option<qkv_bias, N> {};
 
-namespace refusal {
-template <class Given>
-struct this_is_not_an_option_of_a_model {
-    static_assert(sizeof(Given) == 0,
-                  "snug: a model family was given something that is not one of its named numbers (see Given), "
-                  "such as snug::layers<12> or snug::width<768>");
-};
-template <class Model>
-struct a_model_lacks_one_of_its_numbers {
-    static_assert(sizeof(Model) == 0,
-                  "snug: a model family needs layers, heads, width, vocabulary and context (llama also mlp); one is missing");
-};
-}  // namespace refusal
-
 namespace detail {
 
-template <class Option>
-concept known_option = requires { Option::value; } && (
-    Option::template is<layers> || Option::template is<heads> || Option::template is<kv_heads> ||
-    Option::template is<head_width> || Option::template is<width> || Option::template is<mlp> ||
-    Option::template is<vocabulary> || Option::template is<context> || Option::template is<rope_theta> ||
-    Option::template is<norm_epsilon_inverse> || Option::template is<tied_head> || Option::template is<qkv_bias>);
+/// Option is `Name<some number>`.
+template <class Option, template <index> class Name>
+inline constexpr bool is_named = false;
+template <class Option, template <index> class Name>
+    requires requires { Option::template is<Name>; }
+inline constexpr bool is_named<Option, Name> = Option::template is<Name>;
 
-template <class Option>
-constexpr bool check_option() {
-    if constexpr (!known_option<Option>) (void)sizeof(refusal::this_is_not_an_option_of_a_model<Option>);
-    return true;
-}
-
-/// The value of a named number, `Default` when it was not given; no default is -1.
-template <template <index> class Name, index Default, class... Options>
-constexpr index option() {
-    static_assert((check_option<Options>() && ...));
-    index found = Default;
-    ((Options::template is<Name> ? void(found = Options::value) : void()), ...);
-    return found;
-}
+/// Names of numbers of a model family.
+template <template <index> class... Names>
+struct names {
+    template <class Option>
+    static constexpr bool contain = (is_named<Option, Names> || ...);
+};
 
 }  // namespace detail
+
+namespace refusal {
+
+template <class Model, class Given>
+struct the_model_has_no_such_number {
+    template <class... Known>
+    static constexpr bool holds = (Known::template contain<Given> || ...);
+};
+
+}  // namespace refusal
 }  // namespace snug

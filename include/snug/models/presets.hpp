@@ -15,32 +15,37 @@ struct gpt2_1558m : gpt2<layers<48>, heads<25>, width<1600>, vocabulary<50257>, 
 
 // Llama 2, arXiv 2307.09288.
 struct llama2_7b : llama<layers<32>, heads<32>, width<4096>, mlp<11008>, vocabulary<32000>, context<4096>> {};
-struct llama2_13b : llama<layers<40>, heads<40>, width<5120>, mlp<13824>, vocabulary<32000>, context<4096>> {};
-struct llama2_70b : llama<layers<80>, heads<64>, kv_heads<8>, width<8192>, mlp<28672>, vocabulary<32000>, context<4096>> {};
+struct llama2_13b : llama<layers<40>, heads<40>, width<5120>, mlp<13824>, vocabulary<32000>, context<4096>> {
+};
+struct llama2_70b
+    : llama<layers<80>, heads<64>, kv_heads<8>, width<8192>, mlp<28672>, vocabulary<32000>, context<4096>> {};
 
 // Llama 3, arXiv 2407.21783.
-struct llama3_8b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<128256>, context<8192>,
-                         rope_theta<500000>> {};
-struct llama3_70b : llama<layers<80>, heads<64>, kv_heads<8>, width<8192>, mlp<28672>, vocabulary<128256>, context<8192>,
-                          rope_theta<500000>> {};
+struct llama3_8b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<128256>,
+                         context<8192>, rope_theta<500000>> {};
+struct llama3_70b : llama<layers<80>, heads<64>, kv_heads<8>, width<8192>, mlp<28672>, vocabulary<128256>,
+                          context<8192>, rope_theta<500000>> {};
 
 // Mistral 7B, arXiv 2310.06825 (without its sliding window: sequences up to its 4096 tokens are the same).
-struct mistral_7b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>, context<4096>> {};
+struct mistral_7b
+    : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>, context<4096>> {};
 
 // SmolLM2, arXiv 2502.02737.
-struct smollm2_135m : llama<layers<30>, heads<9>, kv_heads<3>, width<576>, mlp<1536>, vocabulary<49152>, context<8192>,
-                            rope_theta<100000>, tied_head<1>> {};
-struct smollm2_360m : llama<layers<32>, heads<15>, kv_heads<5>, width<960>, mlp<2560>, vocabulary<49152>, context<8192>,
-                            rope_theta<100000>, tied_head<1>> {};
+struct smollm2_135m : llama<layers<30>, heads<9>, kv_heads<3>, width<576>, mlp<1536>, vocabulary<49152>,
+                            context<8192>, rope_theta<100000>, tied_head<1>> {};
+struct smollm2_360m : llama<layers<32>, heads<15>, kv_heads<5>, width<960>, mlp<2560>, vocabulary<49152>,
+                            context<8192>, rope_theta<100000>, tied_head<1>> {};
 struct smollm2_1_7b : llama<layers<24>, heads<32>, width<2048>, mlp<8192>, vocabulary<49152>, context<8192>,
                             rope_theta<130000>, tied_head<1>> {};
 
 // Qwen2.5, arXiv 2412.15115.
-struct qwen2_5_0_5b : llama<layers<24>, heads<14>, kv_heads<2>, width<896>, mlp<4864>, vocabulary<151936>, context<32768>,
-                            rope_theta<1000000>, norm_epsilon_inverse<1000000>, tied_head<1>, qkv_bias<1>> {};
-struct qwen2_5_1_5b : llama<layers<28>, heads<12>, kv_heads<2>, width<1536>, mlp<8960>, vocabulary<151936>, context<32768>,
-                            rope_theta<1000000>, norm_epsilon_inverse<1000000>, tied_head<1>, qkv_bias<1>> {};
-struct qwen2_5_7b : llama<layers<28>, heads<28>, kv_heads<4>, width<3584>, mlp<18944>, vocabulary<152064>, context<32768>,
-                          rope_theta<1000000>, norm_epsilon_inverse<1000000>, qkv_bias<1>> {};
+struct qwen2_5_0_5b
+    : llama<layers<24>, heads<14>, kv_heads<2>, width<896>, mlp<4864>, vocabulary<151936>, context<32768>,
+            rope_theta<1000000>, norm_epsilon_inverse<1000000>, tied_head<1>, qkv_bias<1>> {};
+struct qwen2_5_1_5b
+    : llama<layers<28>, heads<12>, kv_heads<2>, width<1536>, mlp<8960>, vocabulary<151936>, context<32768>,
+            rope_theta<1000000>, norm_epsilon_inverse<1000000>, tied_head<1>, qkv_bias<1>> {};
+struct qwen2_5_7b : llama<layers<28>, heads<28>, kv_heads<4>, width<3584>, mlp<18944>, vocabulary<152064>,
+                          context<32768>, rope_theta<1000000>, norm_epsilon_inverse<1000000>, qkv_bias<1>> {};
 
 }  // namespace snug::models

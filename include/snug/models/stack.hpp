@@ -20,14 +20,17 @@ struct stack {
     using axis = snug::axis::model;
     using embedding_layer = First;
     using head = meta::mp::mp_back<meta::list<Rest...>>;
-    using body = meta::mp::mp_rename<meta::mp::mp_push_front<meta::mp::mp_pop_back<meta::list<Rest...>>, First>, sequence>;
+    using body =
+        meta::mp::mp_rename<meta::mp::mp_push_front<meta::mp::mp_pop_back<meta::list<Rest...>>, First>,
+                            sequence>;
 
     static_assert(body::output_width == head::input_width,
                   "snug: the head of a model must be as wide as the layer before it");
     static_assert(head::vocabulary == First::vocabulary,
                   "snug: embedding and head of a model must have the same vocabulary");
     static_assert(!body::backward_reads_output,
-                  "snug: the layer before the head must not need its output in backward: the head stores the gradient there");
+                  "snug: the layer before the head must not need its output in backward: the head stores the "
+                  "gradient there");
 
     static constexpr index vocabulary = head::vocabulary;
     static constexpr index width = head::input_width;
@@ -59,7 +62,8 @@ struct stack {
     static constexpr auto declare_buffers() {
         buffer_table<static_cast<std::size_t>(buffer_count)> table;
         layer::declare_buffers<body_node, Setting, Checkpointing>(table, {});
-        table.template add<typename Setting::activation>(path{"output"}, width * Setting::rows, 1, role::activation);
+        table.template add<typename Setting::activation>(path{"output"}, width * Setting::rows, 1,
+                                                         role::activation);
         layer::declare_buffers<head_node, Setting, Checkpointing>(table, {});
         table.template add<std::int32_t>(path{"tokens"}, Setting::rows, 1, role::staging);
         table.template add<std::int32_t>(path{"targets"}, Setting::rows, 1, role::staging);

@@ -37,7 +37,10 @@ constexpr index attention_backward_workspace(index tokens) {
 template <class Backend, class Shape, class T, class S>
 inline void attention_forward(index sequences, index tokens, index past, T const* qkv, T* out, S* logsumexp,
                               std::byte* workspace) {
-    if constexpr (requires { attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp, workspace); })
+    if constexpr (requires {
+                      attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp,
+                                           workspace);
+                  })
         attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp, workspace);
     else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Shape, T>);
 }
@@ -46,8 +49,12 @@ inline void attention_forward(index sequences, index tokens, index past, T const
 template <class Backend, class Shape, class T, class S>
 inline void attention_backward(index sequences, index tokens, T const* qkv, T const* out, T const* d_out,
                                S const* logsumexp, T* d_qkv, std::byte* workspace) {
-    if constexpr (requires { attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv, workspace); })
-        attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv, workspace);
+    if constexpr (requires {
+                      attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp,
+                                            d_qkv, workspace);
+                  })
+        attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv,
+                              workspace);
     else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Shape, T>);
 }
 

@@ -20,9 +20,10 @@ transposed(matrix<T, Width>) -> transposed<matrix<T, Width>>;
 namespace refusal {
 template <class Backend, class... Operands>
 struct this_backend_has_no_body_for_this_operation {
-    static_assert(sizeof...(Operands) < 0,
-                  "snug: this backend has no body for an operation that a layer calls (see Backend and Operands). "
-                  "Include snug/snug.hpp for the host's, or write the function that snug/ops names");
+    static_assert(
+        sizeof...(Operands) < 0,
+        "snug: this backend has no body for an operation that a layer calls (see Backend and Operands). "
+        "Include snug/snug.hpp for the host's, or write the function that snug/ops names");
 };
 }  // namespace refusal
 
@@ -39,21 +40,24 @@ constexpr index matmul_workspace(index columns, index depth) {
 /// `workspace` has `matmul_workspace` bytes, aligned to a cache line.
 template <class Backend, class A, class B, class Store>
 inline void matmul(A a, B b, std::byte* workspace, Store const& store) {
-    if constexpr (requires { matmul_on(Backend{}, a, b, workspace, store); }) matmul_on(Backend{}, a, b, workspace, store);
+    if constexpr (requires { matmul_on(Backend{}, a, b, workspace, store); })
+        matmul_on(Backend{}, a, b, workspace, store);
     else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, A, B, Store>);
 }
 
 /// body(team, row) for every row, in any order, on all threads.
 template <class Backend, class Body>
 inline void for_each_row(index rows, Body const& body) {
-    if constexpr (requires { for_each_row_on(Backend{}, rows, body); }) for_each_row_on(Backend{}, rows, body);
+    if constexpr (requires { for_each_row_on(Backend{}, rows, body); })
+        for_each_row_on(Backend{}, rows, body);
     else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Body>);
 }
 
 /// body(i) for every i below `count`, in any order, on all threads.
 template <class Backend, class Body>
 inline void for_each_element(index count, Body const& body) {
-    if constexpr (requires { for_each_element_on(Backend{}, count, body); }) for_each_element_on(Backend{}, count, body);
+    if constexpr (requires { for_each_element_on(Backend{}, count, body); })
+        for_each_element_on(Backend{}, count, body);
     else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Body>);
 }
 
@@ -71,7 +75,8 @@ inline constexpr index sum_partials = 1024;
 /// Σ of value(i) for i below `count`, in double precision and in a fixed order; `partials` has room for `sum_partials`.
 template <class Backend, class Value>
 inline double sum(index count, double* partials, Value const& value) {
-    if constexpr (requires { sum_on(Backend{}, count, partials, value); }) return sum_on(Backend{}, count, partials, value);
+    if constexpr (requires { sum_on(Backend{}, count, partials, value); })
+        return sum_on(Backend{}, count, partials, value);
     else return sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Value>);
 }
 

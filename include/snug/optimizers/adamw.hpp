@@ -15,6 +15,8 @@ struct states {
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101): two moments for every trained element.
 template <class States = states<float>>
 struct adamw {
+    static_assert(requires { typename States::element; },
+                  "snug: the argument of optimizers::adamw is the type of its states, written adamw<states<snug::fp32>>");
     using axis = snug::axis::optimizer;
     using element = typename States::element;
     using states = meta::list<optimizer_state<"first_moment", element>, optimizer_state<"second_moment", element>>;

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <snug/memory/declaration.hpp>
 #include <snug/policy.hpp>
+#include <snug/precision/policies.hpp>
 
 namespace snug {
 
 /// A state of an optimizer: one element of type T for every trained element.
 template <text Name, class T>
 struct optimizer_state {
+    static_assert(element_type<T>, "snug: an optimizer's states are floating-point: snug::fp32, fp64 or bf16 (see T)");
     static constexpr auto name = Name;
     using element = T;
 };
@@ -32,5 +34,21 @@ concept optimizer_policy = policy<P> && std::same_as<typename P::axis, axis::opt
     typename P::options;
     P::rule(typename P::options{}, update_numbers{});
 };
+
+namespace refusal {
+
+template <class Policy>
+struct this_is_not_an_optimizer {
+    static constexpr bool holds = optimizer_policy<Policy>;
+    static_assert(requires { typename Policy::states; },
+                  "snug: a policy of the axis optimizer needs `using states`, a list of snug::optimizer_state (see Policy)");
+    static_assert(requires { typename Policy::options; },
+                  "snug: a policy of the axis optimizer needs `struct options`, its run-time numbers (see Policy)");
+    static_assert(holds || !requires { typename Policy::states; typename Policy::options; },
+                  "snug: a policy of the axis optimizer needs `static auto rule(options, snug::update_numbers)`, which gives "
+                  "the update of one element (see Policy)");
+};
+
+}  // namespace refusal
 
 }  // namespace snug

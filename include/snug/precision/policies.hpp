@@ -10,24 +10,63 @@ namespace snug {
 using fp32 = float;
 using fp64 = double;
 
+/// A format that tensors can be stored in: fp32, fp64, bf16, or one of your own that converts from and to float.
+template <class T>
+concept element_type = !std::integral<T> && std::is_trivially_copyable_v<T> && requires(T element, float value) {
+    static_cast<T>(value);
+    static_cast<float>(element);
+};
+
 /// What a precision policy decides: the element type of everything that is stored.
 /// - `weight`: what the products read; `activation`: what layers pass on and save, and the gradients of it;
 /// - `gradient`: of the parameters, summed over micro-batches; `statistic`: row statistics, losses, sums;
 /// - `master`: the copy that the optimizer updates, `void` when it updates `weight` itself.
 template <class P>
 concept precision_policy = policy<P> && std::same_as<typename P::axis, axis::precision> && requires {
-    typename P::weight;
-    typename P::activation;
-    typename P::gradient;
-    typename P::statistic;
+    requires element_type<typename P::weight>;
+    requires element_type<typename P::activation>;
+    requires element_type<typename P::gradient>;
+    requires element_type<typename P::statistic>;
     typename P::master;
 };
+
+namespace refusal {
+
+template <class Policy>
+struct this_is_not_a_precision {
+    static constexpr bool holds = precision_policy<Policy>;
+    static constexpr bool is_complete = requires {
+        typename Policy::weight;
+        typename Policy::activation;
+        typename Policy::gradient;
+        typename Policy::statistic;
+        typename Policy::master;
+    };
+    static_assert(requires { typename Policy::weight; },
+                  "snug: a policy of the axis precision needs `using weight`, the type that products read (see Policy)");
+    static_assert(requires { typename Policy::activation; },
+                  "snug: a policy of the axis precision needs `using activation`, the type of what layers pass on (see Policy)");
+    static_assert(requires { typename Policy::gradient; },
+                  "snug: a policy of the axis precision needs `using gradient`, that of the parameters' gradients (see Policy)");
+    static_assert(requires { typename Policy::statistic; },
+                  "snug: a policy of the axis precision needs `using statistic`, the type of row statistics (see Policy)");
+    static_assert(requires { typename Policy::master; },
+                  "snug: a policy of the axis precision needs `using master`, the type of the copy that the optimizer updates, "
+                  "void for none (see Policy)");
+    static_assert(holds || !is_complete,
+                  "snug: the types of a precision are floating point: snug::fp32, snug::fp64, snug::bf16, or a format of your "
+                  "own that converts from and to float (see Policy)");
+};
+
+}  // namespace refusal
 
 namespace precision {
 
 /// Everything in `T` (fp32 or fp64).
-template <std::floating_point T>
+template <class T>
 struct full {
+    static_assert(std::same_as<T, fp32> || std::same_as<T, fp64>,
+                  "snug: precision::full<T> stores everything in T, which is snug::fp32 or snug::fp64");
     using axis = snug::axis::precision;
     using weight = T;
     using activation = T;
@@ -39,8 +78,10 @@ struct full {
 /// Products in `T` with fp32 sums; fp32 master weights, gradients and statistics
 /// (Micikevicius et al., "Mixed Precision Training", arXiv 1710.03740).
 template <class T>
-    requires std::same_as<T, bf16>
 struct mixed {
+    static_assert(std::same_as<T, bf16>,
+                  "snug: precision::mixed<T> computes in T and keeps fp32 master weights, so T is snug::bf16. For fp32 or fp64 "
+                  "throughout there is precision::full<T>");
     using axis = snug::axis::precision;
     using weight = T;
     using activation = T;

@@ -14,8 +14,8 @@
 namespace snug::backend::host {
 
 template <int Threads, class Shape, class T, class S>
-void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, index past, T const* qkv, T* out,
-                          S* logsumexp, std::byte* workspace) {
+void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, index past, T const* qkv,
+                          T* out, S* logsumexp, std::byte* workspace) {
     using sum = accumulator_of<T>;
     constexpr index tile = tag<Threads>::query_tile;
     constexpr index width = Shape::head_width;
@@ -42,8 +42,8 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
         T const* const k = start - past * Shape::qkv_width + Shape::key_offset + kv_head * width;
         T const* const v = start - past * Shape::qkv_width + Shape::value_offset + kv_head * width;
 
-        gemm_serial(rows, keys, width, operand<T>{q, Shape::qkv_width, 1}, operand<T>{k, 1, Shape::qkv_width}, products,
-                    [=](index i, index j, index n, sum const* s) {
+        gemm_serial(rows, keys, width, operand<T>{q, Shape::qkv_width, 1}, operand<T>{k, 1, Shape::qkv_width},
+                    products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
                         for (index c = 0; c < n; ++c) scores[i * keys + j + c] = s[c] * scale;
                     });
@@ -60,13 +60,15 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
             });
             for (index j = limit; j < keys; ++j) p[j] = T(sum(0));
             inverse_sums[i] = sum(1) / total;
-            logsumexp[(sequence * tokens + first + i) * Shape::heads + head] = static_cast<S>(largest + std::log(total));
+            logsumexp[(sequence * tokens + first + i) * Shape::heads + head] =
+                static_cast<S>(largest + std::log(total));
         }
         T* const o = out + (sequence * tokens + first) * Shape::output_width + head * width;
-        gemm_serial(rows, width, keys, operand<T>{probabilities, keys, 1}, operand<T>{v, Shape::qkv_width, 1}, products,
-                    [=](index i, index j, index n, sum const* s) {
+        gemm_serial(rows, width, keys, operand<T>{probabilities, keys, 1}, operand<T>{v, Shape::qkv_width, 1},
+                    products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
-                        for (index c = 0; c < n; ++c) o[i * Shape::output_width + j + c] = T(s[c] * inverse_sums[i]);
+                        for (index c = 0; c < n; ++c)
+                            o[i * Shape::output_width + j + c] = T(s[c] * inverse_sums[i]);
                     });
     });
 }
@@ -112,12 +114,14 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                 S const* const lse = logsumexp + (row0 + first) * Shape::heads + head;
                 for (index i = 0; i < rows; ++i)
                     row_sums[i] = team.template sum<sum>(width, [=](index c) {
-                        return static_cast<sum>(o[i * out_stride + c]) * static_cast<sum>(d_o[i * out_stride + c]);
+                        return static_cast<sum>(o[i * out_stride + c]) *
+                               static_cast<sum>(d_o[i * out_stride + c]);
                     });
 
                 // Probabilities again, from the logsumexp that forward saved.
-                gemm_serial(rows, keys, width, operand<T>{qkv + q_at, stride, 1}, operand<T>{qkv + k_at, 1, stride},
-                            products, [=](index i, index j, index n, sum const* s) {
+                gemm_serial(rows, keys, width, operand<T>{qkv + q_at, stride, 1},
+                            operand<T>{qkv + k_at, 1, stride}, products,
+                            [=](index i, index j, index n, sum const* s) {
                                 auto const offset = static_cast<sum>(lse[i * Shape::heads]);
                                 index const limit = std::min(n, first + i + 1 - j);
                                 sum* const row = scores + i * keys + j;
@@ -127,11 +131,13 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                                     row[c] = kernels::exponential(s[c] * scale - offset);
                                     p_row[c] = T(row[c]);
                                 }
-                                for (index c = std::max(limit, index{0}); c < n; ++c) row[c] = sum(0), p_row[c] = T(sum(0));
+                                for (index c = std::max(limit, index{0}); c < n; ++c)
+                                    row[c] = sum(0), p_row[c] = T(sum(0));
                             });
                 // dS = P ∘ (dO Vᵀ - rowsum(dO ∘ O)) · scale
-                gemm_serial(rows, keys, width, operand<T>{d_o, out_stride, 1}, operand<T>{qkv + v_at, 1, stride},
-                            products, [=](index i, index j, index n, sum const* s) {
+                gemm_serial(rows, keys, width, operand<T>{d_o, out_stride, 1},
+                            operand<T>{qkv + v_at, 1, stride}, products,
+                            [=](index i, index j, index n, sum const* s) {
                                 sum const* const row = scores + i * keys + j;
                                 T* const d_row = d_s + i * keys + j;
                                 sum const row_sum = row_sums[i];
@@ -144,12 +150,14 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                         for (index c = 0; c < n; ++c) gradient[i * width + j + c] += s[c];
                     };
                 };
-                gemm_serial(keys, width, rows, operand<T>{p, 1, keys}, operand<T>{d_o, out_stride, 1}, products, add_to(d_v));
-                gemm_serial(keys, width, rows, operand<T>{d_s, 1, keys}, operand<T>{qkv + q_at, stride, 1}, products, add_to(d_k));
+                gemm_serial(keys, width, rows, operand<T>{p, 1, keys}, operand<T>{d_o, out_stride, 1},
+                            products, add_to(d_v));
+                gemm_serial(keys, width, rows, operand<T>{d_s, 1, keys}, operand<T>{qkv + q_at, stride, 1},
+                            products, add_to(d_k));
                 // These queries have been read for the last time: dQ may lie where Q lies.
                 T* const d_q = d_qkv + q_at;
-                gemm_serial(rows, width, keys, operand<T>{d_s, keys, 1}, operand<T>{qkv + k_at, stride, 1}, products,
-                            [=](index i, index j, index n, sum const* s) {
+                gemm_serial(rows, width, keys, operand<T>{d_s, keys, 1}, operand<T>{qkv + k_at, stride, 1},
+                            products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
                                 for (index c = 0; c < n; ++c) d_q[i * stride + j + c] = T(s[c]);
                             });

@@ -37,13 +37,14 @@ struct tile_limits {
 
 template <class Arithmetic>
 struct blocking {
-    /// One panel of B, [chunk_units][panel_columns], stays in the first-level cache (32 KiB in every arithmetic).
-    static constexpr std::int64_t chunk_units = 256;
+    static constexpr std::int64_t chunk_units = 384;
     static constexpr std::int64_t chunk = chunk_units * Arithmetic::depth;
     /// A [block_rows, chunk] stays in the second-level cache.
     static constexpr std::int64_t block_rows = 96;
-    /// Large enough that packing is 2 % of the work; packed B stays in the second-level cache.
-    static constexpr tile_limits parallel = {512, 384};
+    /// B is packed once per tile, in the second-level cache.
+    static constexpr tile_limits parallel = {1024, 256};
+    /// For an A that is packed too, once per row of tiles.
+    static constexpr tile_limits parallel_packing = {384, 768};
     /// One block of rows, so that a panel of B is used up as soon as it is packed.
     static constexpr tile_limits serial = {block_rows, 256};
 };
@@ -193,7 +194,9 @@ constexpr std::int64_t gemm_serial_scratch_bytes(std::int64_t max_n, std::int64_
 template <class A, class B = A>
 constexpr std::int64_t gemm_scratch_bytes(std::int64_t max_n, std::int64_t max_k, std::int64_t max_threads) {
     using arithmetic = detail::arithmetic_for<A, B>;
-    return max_threads * detail::layout_of<arithmetic>(detail::blocking<arithmetic>::parallel, max_n, max_k).total;
+    using block = detail::blocking<arithmetic>;
+    return max_threads * std::max(detail::layout_of<arithmetic>(block::parallel, max_n, max_k).total,
+                                  detail::layout_of<arithmetic>(block::parallel_packing, max_n, max_k).total);
 }
 
 /// A [m, k] times B [k, n] on the calling thread; m, n, k >= 1. `epilogue(i, j, count, sums)` is called with the
@@ -221,7 +224,8 @@ template <class A, class B, class Epilogue>
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b, std::byte* scratch,
           Epilogue&& epilogue) {
     using arithmetic = detail::arithmetic_for<A, B>;
-    constexpr auto limits = detail::blocking<arithmetic>::parallel;
+    using block = detail::blocking<arithmetic>;
+    auto const limits = a.column_stride == 1 ? block::parallel : block::parallel_packing;
     // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine with other
     // work to do a barrier waits for the slowest thread.
     auto const parts = detail::choose_grid<arithmetic>(m, n, thread_count(), limits);

@@ -98,6 +98,11 @@ template <class Arithmetic, int Rows>
         sum[i][0] = vector{};
         sum[i][1] = vector{};
     }
+    // Two base pointers share the multiples of a_row, so that all addresses fit into general-purpose registers; the
+    // compiler must not see that one is computed from the other.
+    constexpr int half = Rows / 2;
+    std::byte const* a_half = a + half * a_row;
+    asm("" : "+r"(a_half));
     do {
         vector b0;
         vector b1;
@@ -106,11 +111,12 @@ template <class Arithmetic, int Rows>
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
             unit x;
-            std::memcpy(&x, a + i * a_row, sizeof(unit));
+            std::memcpy(&x, i < half ? a + i * a_row : a_half + (i - half) * a_row, sizeof(unit));
             Arithmetic::multiply_add(sum[i][0], x, b0);
             Arithmetic::multiply_add(sum[i][1], x, b1);
         }
         a += a_unit;
+        a_half += a_unit;
         b += panel_columns<Arithmetic>;
     } while (--units > 0);
 #pragma GCC unroll 12

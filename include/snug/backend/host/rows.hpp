@@ -45,8 +45,8 @@ double sum_on(tag<Threads>, index count, double* partials, Value const& value) {
     auto const chunk = (count + ops::sum_partials - 1) / ops::sum_partials;
     parallel_for(ops::sum_partials, [&](index c) {
         auto const first = std::min(count, c * chunk);
-        partials[c] = serial_team{}.sum<double>(std::min(chunk, count - first),
-                                                [&](index i) { return static_cast<double>(value(first + i)); });
+        partials[c] = serial_team{}.sum<double>(
+            std::min(chunk, count - first), [&](index i) { return static_cast<double>(value(first + i)); });
     });
     double total = 0;
     for (index c = 0; c < ops::sum_partials; ++c) total += partials[c];

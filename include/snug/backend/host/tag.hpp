@@ -27,10 +27,18 @@ struct tag {
         index tokens;
         index head_width;
 
-        constexpr index scores() const { return round_up(query_tile * tokens * static_cast<index>(sizeof(sum)), 64); }
-        constexpr index probabilities() const { return round_up(query_tile * tokens * static_cast<index>(sizeof(T)), 64); }
-        constexpr index row_sums() const { return round_up(query_tile * static_cast<index>(sizeof(sum)), 64); }
-        constexpr index key_gradients() const { return round_up(tokens * head_width * static_cast<index>(sizeof(sum)), 64); }
+        constexpr index scores() const {
+            return round_up(query_tile * tokens * static_cast<index>(sizeof(sum)), 64);
+        }
+        constexpr index probabilities() const {
+            return round_up(query_tile * tokens * static_cast<index>(sizeof(T)), 64);
+        }
+        constexpr index row_sums() const {
+            return round_up(query_tile * static_cast<index>(sizeof(sum)), 64);
+        }
+        constexpr index key_gradients() const {
+            return round_up(tokens * head_width * static_cast<index>(sizeof(sum)), 64);
+        }
         constexpr index products() const {
             auto const longest = std::max(tokens, head_width);
             return round_up(gemm_serial_scratch_bytes<T>(longest, longest), 64);
