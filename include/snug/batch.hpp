@@ -18,7 +18,8 @@ template <class P>
 concept batch_policy = policy<P> && std::same_as<typename P::axis, axis::batch> && requires {
     { P::sequences } -> std::convertible_to<index>;
     { P::tokens } -> std::convertible_to<index>;
-    requires P::sequences > 0 && P::tokens > 0;
+    requires P::sequences >
+    0 && P::tokens > 0;
 };
 
 namespace refusal {
@@ -26,8 +27,10 @@ namespace refusal {
 template <class Policy>
 struct this_is_not_a_batch {
     static constexpr bool holds = batch_policy<Policy>;
-    static_assert(holds, "snug: a policy of the axis batch needs `sequences`, those of a micro-batch, and `tokens`, those of "
-                         "each, as constants of at least 1 (see Policy)");
+    static_assert(
+        holds,
+        "snug: a policy of the axis batch needs `sequences`, those of a micro-batch, and `tokens`, those of "
+        "each, as constants of at least 1 (see Policy)");
 };
 
 }  // namespace refusal

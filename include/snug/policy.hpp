@@ -26,7 +26,10 @@ using all = meta::list<model, batch, precision, quantization, adapters, accumula
 /// A policy is a struct that names its axis. It needs no base class and no registration; what else it must
 /// offer is the concept of its axis (`precision_policy`, `optimizer_policy`, ...; see docs/policies.md).
 template <class P>
-concept policy = requires { typename P::axis; } && meta::contains<axis::all, typename P::axis>;
+concept policy = requires {
+    typename P::axis;
+}
+&&meta::contains<axis::all, typename P::axis>;
 
 /// Refusals: the name of the type is the sentence, its arguments are the evidence, and the assertion says what to change.
 /// `holds` is the condition once more, so that whoever asks can stop at the first cause.
@@ -36,9 +39,10 @@ template <class Given>
 struct this_template_argument_is_not_a_policy {
     static constexpr bool names_an_axis = requires { typename Given::axis; };
     static constexpr bool holds = policy<Given>;
-    static_assert(names_an_axis,
-                  "snug: a template argument of snug::trainer is not a policy (see Given). A policy is a struct "
-                  "with `using axis = snug::axis::...;`: models, snug::batch, snug::precision::..., and so on");
+    static_assert(
+        names_an_axis,
+        "snug: a template argument of snug::trainer is not a policy (see Given). A policy is a struct "
+        "with `using axis = snug::axis::...;`: models, snug::batch, snug::precision::..., and so on");
     static_assert(holds || !names_an_axis,
                   "snug: the axis of a policy is not one of snug's (see Given, and namespace snug::axis)");
 };
@@ -76,20 +80,21 @@ struct on_axis {
 template <class Axis, class... Policies>
 using given_for = meta::mp::mp_copy_if_q<meta::list<Policies...>, on_axis<Axis>>;
 
-/// Refuses two policies of one axis, whichever it is.
-template <class... Policies, class... Axes>
-constexpr bool one_policy_each(meta::list<Axes...>) {
-    return (meta::mp::mp_apply<refusal::two_policies_for_one_axis,
-                               meta::mp::mp_push_front<given_for<Axes, Policies...>, Axes>>::holds &&
-            ...);
-}
+/// Instantiates refusals, in the body of a class: a function or a variable in whose instantiation Clang meets an error is
+/// not a constant any more, which it reports as further errors.
+template <class... Refusals>
+struct accepted {
+    static_assert((sizeof(Refusals) * ... * 1) > 0);
+    static constexpr bool value = (Refusals::holds && ... && true);
+};
 
-template <class... Policies, class... Axes>
-constexpr bool nothing_is_missing(meta::list<Axes...>) {
-    return (meta::mp::mp_apply<refusal::a_required_axis_is_missing,
-                               meta::mp::mp_push_front<given_for<Axes, Policies...>, Axes>>::holds &&
-            ...);
-}
+/// Refuses by axis: `Refusal<Axis, the policies given for it...>`.
+template <template <class...> class Refusal, class Axes, class... Policies>
+struct accepted_by_axis;
+template <template <class...> class Refusal, class... Axes, class... Policies>
+struct accepted_by_axis<Refusal, meta::list<Axes...>, Policies...>
+    : accepted<meta::mp::mp_apply<Refusal, meta::mp::mp_push_front<given_for<Axes, Policies...>, Axes>>...> {
+};
 
 }  // namespace detail
 

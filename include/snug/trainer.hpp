@@ -21,23 +21,56 @@ namespace snug {
 
 namespace detail {
 
-/// One policy for every axis: the given one or the default. Everything is refused here that can be refused before
-/// anything is built.
+/// One policy for every axis: the given one or the default.
 template <class... Policies>
 struct chosen {
-    static_assert((sizeof(refusal::this_template_argument_is_not_a_policy<Policies>) * ... * 1) > 0);
-
-    using model = typename pick_required<axis::model, Policies...>::type;
-    using batch = typename pick_required<axis::batch, Policies...>::type;
-    using precision = typename pick<axis::precision, snug::precision::full<fp32>, Policies...>::type;
-    using quantization = typename pick<axis::quantization, snug::quantization::none, Policies...>::type;
-    using adapters = typename pick<axis::adapters, snug::adapters::none, Policies...>::type;
-    using accumulation = typename pick<axis::accumulation, snug::accumulation::micro_batches<1>, Policies...>::type;
-    using checkpointing = typename pick<axis::checkpointing, snug::checkpointing::none, Policies...>::type;
-    using sharding = typename pick<axis::sharding, snug::sharding::none, Policies...>::type;
-    using optimizer = typename pick<axis::optimizer, optimizers::adamw<>, Policies...>::type;
-    using where = typename pick<axis::where, on<host>, Policies...>::type;
+    using model = pick<axis::model, void, Policies...>;
+    using batch = pick<axis::batch, void, Policies...>;
+    using precision = pick<axis::precision, snug::precision::full<fp32>, Policies...>;
+    using quantization = pick<axis::quantization, snug::quantization::none, Policies...>;
+    using adapters = pick<axis::adapters, snug::adapters::none, Policies...>;
+    using accumulation = pick<axis::accumulation, snug::accumulation::micro_batches<1>, Policies...>;
+    using checkpointing = pick<axis::checkpointing, snug::checkpointing::none, Policies...>;
+    using sharding = pick<axis::sharding, snug::sharding::none, Policies...>;
+    using optimizer = pick<axis::optimizer, optimizers::adamw<>, Policies...>;
+    using where = pick<axis::where, on<host>, Policies...>;
 };
+
+template <class Axis, class Given, class None>
+using only_none = refusal::this_axis_knows_no_policy_but_its_default_yet<Axis, Given, None>;
+
+template <class Chosen>
+struct accepted_one_by_one
+    : accepted<refusal::this_is_not_a_model<typename Chosen::model>,
+               refusal::this_is_not_a_batch<typename Chosen::batch>,
+               refusal::this_is_not_a_precision<typename Chosen::precision>,
+               only_none<axis::quantization, typename Chosen::quantization, quantization::none>,
+               only_none<axis::adapters, typename Chosen::adapters, adapters::none>,
+               refusal::this_is_not_an_accumulation<typename Chosen::accumulation>,
+               refusal::this_is_not_a_checkpointing<typename Chosen::checkpointing>,
+               only_none<axis::sharding, typename Chosen::sharding, sharding::none>,
+               refusal::this_is_not_an_optimizer<typename Chosen::optimizer>,
+               refusal::this_is_not_a_place_to_run<typename Chosen::where>> {};
+
+template <class Chosen>
+struct accepted_together
+    : accepted<refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
+          typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>> {};
+
+/// Everything is refused here that can be refused before anything is built. Stops at the first cause.
+template <class... Policies>
+using accepted_policies = std::conjunction<
+    accepted<refusal::this_template_argument_is_not_a_policy<Policies>...>,
+    accepted_by_axis<refusal::two_policies_for_one_axis, axis::all, Policies...>,
+    accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
+    accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>>;
+
+/// What a refused trainer is built from instead, so that its refusal is the only error.
+using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;
+
+template <class... Policies>
+using composition_of =
+    composition<std::conditional_t<accepted_policies<Policies...>::value, chosen<Policies...>, stand_in>>;
 
 }  // namespace detail
 
@@ -47,10 +80,10 @@ struct chosen {
 ///     struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>> {};
 ///     static_assert(snug::fits<my_trainer, snug::devices::rtx_3070>);
 template <class... Policies>
-class trainer : public run<composition<detail::chosen<Policies...>>> {
+class trainer : public run<detail::composition_of<Policies...>> {
   public:
     using trainer_type = trainer;
-    using composition = snug::composition<detail::chosen<Policies...>>;
+    using composition = detail::composition_of<Policies...>;
     using run<composition>::run;
 };
 

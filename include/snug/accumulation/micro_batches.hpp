@@ -19,7 +19,8 @@ namespace snug {
 template <class P>
 concept accumulation_policy = policy<P> && std::same_as<typename P::axis, axis::accumulation> && requires {
     { P::count } -> std::convertible_to<index>;
-    requires P::count > 0;
+    requires P::count >
+    0;
 };
 
 namespace refusal {
@@ -27,8 +28,10 @@ namespace refusal {
 template <class Policy>
 struct this_is_not_an_accumulation {
     static constexpr bool holds = accumulation_policy<Policy>;
-    static_assert(holds, "snug: a policy of the axis accumulation needs `count`, the micro-batches of a step, as a constant "
-                         "of at least 1 (see Policy)");
+    static_assert(
+        holds,
+        "snug: a policy of the axis accumulation needs `count`, the micro-batches of a step, as a constant "
+        "of at least 1 (see Policy)");
 };
 
 }  // namespace refusal

@@ -12,4 +12,28 @@ struct on {
     using backend = Backend;
 };
 
+/// A backend is an empty tag that says how much workspace its operations need; their bodies are found where it is
+/// declared (snug/ops).
+template <class B>
+concept backend_tag = requires {
+    { B::template matmul_workspace<float>(index{1}, index{1}) } -> std::convertible_to<index>;
+};
+
+template <class P>
+concept where_policy =
+    policy<P> && std::same_as<typename P::axis, axis::where> && backend_tag<typename P::backend>;
+
+namespace refusal {
+
+template <class Policy>
+struct this_is_not_a_place_to_run {
+    static constexpr bool holds = where_policy<Policy>;
+    static_assert(
+        holds,
+        "snug: a policy of the axis where needs `using backend`, a tag such as snug::host (see Policy): "
+        "write snug::on<snug::host>");
+};
+
+}  // namespace refusal
+
 }  // namespace snug

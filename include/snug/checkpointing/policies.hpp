@@ -11,7 +11,8 @@ namespace snug {
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> && requires {
     { P::segment(index{12}) } -> std::convertible_to<index>;
-    requires P::segment(index{12}) >= 0;
+    requires P::segment(index{12})
+    >= 0;
 };
 
 namespace refusal {
@@ -19,8 +20,16 @@ namespace refusal {
 template <class Policy>
 struct this_is_not_a_checkpointing {
     static constexpr bool holds = checkpointing_policy<Policy>;
-    static_assert(holds, "snug: a policy of the axis checkpointing needs `static constexpr index segment(index blocks)`: how "
-                         "many blocks keep their activations at once, 0 for all of them (see Policy)");
+    static_assert(
+        holds,
+        "snug: a policy of the axis checkpointing needs `static constexpr index segment(index blocks)`: how "
+        "many blocks keep their activations at once, 0 for all of them (see Policy)");
+};
+
+template <index K>
+struct every_kth_block_needs_a_k_of_at_least_1 {
+    static_assert(K > 0,
+                  "snug: checkpointing::every<K> keeps the input of every K-th block, so K is at least 1");
 };
 
 }  // namespace refusal
@@ -35,7 +44,7 @@ struct none {
 /// Keeps the input of every K-th block.
 template <index K>
 struct every {
-    static_assert(K > 0, "snug: checkpointing::every<K> keeps the input of every K-th block, so K is at least 1");
+    static_assert(sizeof(refusal::every_kth_block_needs_a_k_of_at_least_1<K>) > 0);
     using axis = snug::axis::checkpointing;
     static constexpr index segment(index blocks) { return K < blocks ? K : blocks; }
 };

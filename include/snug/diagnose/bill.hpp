@@ -5,10 +5,13 @@
 #include <snug/meta.hpp>
 #include <snug/units.hpp>
 
-/// The bill as a type: when a budget is broken, the compiler prints the names and arguments of these types. They are
-/// never defined; their names are the labels.
+/// The bill as a type: when a budget is broken, the compiler prints the names and arguments of these types; the names are
+/// the labels.
 namespace snug {
 
+// clang-format off
+template <index N> struct total_MiB { static constexpr index amount = N; };
+template <index N> struct budget_MiB { static constexpr index amount = N; };
 template <index> struct weights_MiB;
 template <index> struct master_weights_MiB;
 template <index> struct gradients_MiB;
@@ -18,6 +21,8 @@ template <index> struct workspace_MiB;
 template <index> struct staging_MiB;
 template <index> struct communication_MiB;
 template <index> struct over_budget_by_MiB;
+template <index> struct over_budget_by_bytes;
+// clang-format on
 
 namespace diagnose {
 
@@ -56,11 +61,12 @@ struct which_says;
 
 }  // namespace diagnose
 
-/// Total and budget in MiB, then a line for each part; what overflows comes last.
-template <index TotalMiB, index BudgetMiB, class... Lines>
+/// A line for each part of the bill, which may share memory when they are not needed at the same time, so the total is at
+/// most their sum. What overflows comes last.
+template <class Total, class Budget, class... Lines>
 struct bill {
-    static constexpr index total_MiB = TotalMiB;
-    static constexpr index budget_MiB = BudgetMiB;
+    static constexpr index total = Total::amount;
+    static constexpr index budget = Budget::amount;
 };
 
 namespace refusal {
@@ -68,10 +74,11 @@ namespace refusal {
 /// Instantiated when a trainer must fit: says so, with every line of the bill in the type's name.
 template <index TotalMiB, index BudgetMiB, class Bill>
 struct the_training_step_does_not_fit_its_memory_budget {
-    static_assert(TotalMiB <= BudgetMiB,
-                  "snug: the training step does not fit its memory budget; the type above is the bill in MiB, line by "
-                  "line. What makes it smaller: a smaller snug::batch with accumulation::micro_batches, "
-                  "checkpointing::every_block, precision::mixed<bf16>, an optimizer with fewer states");
+    static_assert(
+        TotalMiB <= BudgetMiB,
+        "snug: the training step does not fit its memory budget; snug::bill<...> says what each line takes, "
+        "in MiB. What makes it smaller: a smaller snug::batch with accumulation::micro_batches, "
+        "checkpointing::every_block, precision::mixed<bf16>, an optimizer with fewer states");
 };
 
 }  // namespace refusal

@@ -11,10 +11,12 @@ namespace refusal {
 
 template <class Model, index LongestSequence, index TokensOfTheBatch>
 struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
+    static constexpr bool holds = LongestSequence == 0 || TokensOfTheBatch <= LongestSequence;
     static_assert(
-        TokensOfTheBatch <= LongestSequence,
+        holds,
         "snug: the batch's sequences are longer than the model's context (see LongestSequence and "
-        "TokensOfTheBatch). Use snug::batch<more sequences, fewer tokens>, or a model with a larger context");
+        "TokensOfTheBatch). Use snug::batch<more sequences, fewer tokens>, or a model with a larger "
+        "context");
 };
 
 }  // namespace refusal
@@ -32,10 +34,6 @@ struct composition {
     using optimizer = typename Chosen::optimizer;
     using backend = typename Chosen::where::backend;
     using setting = snug::setting<batch::sequences, batch::tokens, precision, backend>;
-
-    static_assert(sizeof(refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows < model,
-                         model::longest_sequence == 0 ? batch::tokens : model::longest_sequence,
-                         batch::tokens >) > 0);
 
     static constexpr index micro_batches = Chosen::accumulation::count;
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;

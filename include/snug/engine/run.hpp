@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <snug/engine/composition.hpp>
-#include <snug/io/token_batches.hpp>
+#include <snug/io/token_batch.hpp>
 #include <snug/memory/arena.hpp>
+#include <snug/optimizers/optimizer.hpp>
 #include <snug/optimizers/schedule.hpp>
+#include <snug/precision/loss_scale.hpp>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,7 +20,8 @@ struct step_result {
     double loss = 0;           ///< mean over the counted tokens, in nats, before the update
     double gradient_norm = 0;  ///< global 2-norm, before clipping
     double learning_rate = 0;
-    index tokens = 0;  ///< counted
+    index tokens = 0;      ///< counted
+    bool skipped = false;  ///< a gradient overflowed under a loss scale: the weights are unchanged
 
     friend std::ostream& operator<<(std::ostream& out, step_result const& r) {
         return out << "loss " << r.loss << "  gradient norm " << r.gradient_norm << "  learning rate "
@@ -72,7 +75,8 @@ class run {
 
     /// The first half of a step: adds the gradients of the batch's mean loss. `step` is this and `update`.
     step_result accumulate(token_batch const& batch);
-    /// The second half: clips, updates the weights and clears the gradients.
+    /// The second half: clips, updates the weights and clears the gradients. Throws `snug::error`, with the weights
+    /// unchanged, when a gradient is infinite or not a number; under a loss scale such a step is skipped instead.
     step_result update(step_result so_far);
 
     /// Loss and perplexity of one batch, or of a range of batches, without touching weights or gradients.
@@ -126,11 +130,22 @@ class run {
         return {at<T>(declaration), static_cast<std::size_t>(d.count * d.copies)};
     }
     static int parameter_named(std::string_view name);
+    /// What the loss is multiplied by before backward.
+    double scale() const {
+        if constexpr (scales_loss<typename Composition::precision>) return loss_scale_.value;
+        else return 1;
+    }
+    double gradient_norm() const;
+    template <std::size_t... S>
+    void update_parameter(int parameter, update_numbers const& numbers, std::index_sequence<S...>);
+    template <class T>
+    void clear(std::span<T> values) const;
     void stage(std::span<std::int32_t const> inputs, std::span<std::int32_t const> targets);
     static index check(token_batch const& batch);
 
     arena memory_;
     std::int64_t steps_ = 0;
+    loss_scale loss_scale_{};
 };
 
 }  // namespace snug

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstring>
 #include <snug/engine/run.hpp>
 #include <snug/io/snapshot.hpp>
@@ -46,6 +47,10 @@ void run<C>::save(std::string const& path,
                   std::vector<std::pair<std::string, std::string>> const& notes) const {
     io::snapshot_writer file(path);
     file.number("steps", steps_);
+    if constexpr (scales_loss<typename C::precision>) {
+        file.number("loss_scale.exponent", std::ilogb(loss_scale_.value));  // always a power of two
+        file.number("loss_scale.good_steps", loss_scale_.good_steps);
+    }
     file.number("notes", static_cast<std::int64_t>(notes.size()));
     for (std::size_t i = 0; i < notes.size(); ++i) {
         file.text(std::string(detail::note_prefix) + std::to_string(i) + ".key", notes[i].first);
@@ -72,6 +77,11 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
         auto const key = std::string(detail::note_prefix) + std::to_string(i);
         notes.emplace_back(file.text(key + ".key"), file.text(key + ".value"));
     }
+    loss_scale scale;
+    if constexpr (scales_loss<typename C::precision>) {
+        scale.value = std::ldexp(1.0, static_cast<int>(file.number("loss_scale.exponent")));
+        scale.good_steps = file.number("loss_scale.good_steps");
+    }
     // From here on nothing can fail: every byte has been checked.
     detail::for_each_snapshot_tensor<C>([&](int id, io::tensor_shape const& shape) {
         auto const bytes = file.tensor(shape.name).bytes;
@@ -85,11 +95,9 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
                 C::parameter_table.entries[static_cast<std::size_t>(p)].total(),
                 [=](index i) { to[i] = static_cast<weight_type>(from[i]); });
         }
-    for (int p = 0; p < C::parameters; ++p) {
-        auto const gradient = elements<gradient_type>(C::gradient(p));
-        std::fill(gradient.begin(), gradient.end(), gradient_type(0));
-    }
+    for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
     steps_ = steps;
+    loss_scale_ = scale;
     return notes;
 }
 

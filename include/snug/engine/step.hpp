@@ -6,6 +6,7 @@
 #include <snug/backend/host/prepare.hpp>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/run.hpp>
+#include <snug/kernels/random.hpp>
 #include <snug/optimizers/optimizer.hpp>
 #include <string>
 
@@ -70,7 +71,7 @@ step_result run<C>::accumulate(token_batch const& batch) {
     auto const counted = check(batch);
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
     constexpr auto rows = static_cast<std::size_t>(span.rows());
-    executor<C> walker(memory_.data(), span, 1.0 / static_cast<double>(counted));
+    executor<C> walker(memory_.data(), span, scale() / static_cast<double>(counted));
     for (std::size_t m = 0; m < static_cast<std::size_t>(C::micro_batches); ++m) {
         stage(batch.inputs.subspan(m * rows, rows), batch.targets.subspan(m * rows, rows));
         model::walk_training(walker);
@@ -79,49 +80,86 @@ step_result run<C>::accumulate(token_batch const& batch) {
 }
 
 template <class C>
-step_result run<C>::update(step_result result) {
-    using backend = typename C::backend;
+double run<C>::gradient_norm() const {
     double squares = 0;
     for (int p = 0; p < C::parameters; ++p) {
         auto const gradient = elements<gradient_type>(C::gradient(p));
-        squares +=
-            ops::sum<backend>(static_cast<index>(gradient.size()), at<double>(C::partial_sums), [=](index i) {
+        squares += ops::sum<typename C::backend>(
+            static_cast<index>(gradient.size()), at<double>(C::partial_sums), [=](index i) {
                 auto const g = static_cast<double>(gradient[static_cast<std::size_t>(i)]);
                 return g * g;
             });
     }
-    result.gradient_norm = std::sqrt(squares);
-    result.learning_rate = options.learning_rate(steps_ + 1);
-    ++steps_;
+    return std::sqrt(squares) / scale();
+}
 
+template <class C>
+step_result run<C>::update(step_result result) {
+    result.gradient_norm = gradient_norm();
+    result.learning_rate = options.learning_rate(steps_ + 1);
+    if (!std::isfinite(result.gradient_norm)) {
+        for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
+        if constexpr (!scales_loss<typename C::precision>)
+            throw error({},
+                        "a gradient norm of " + std::to_string(result.gradient_norm) + " in step " +
+                            std::to_string(steps_ + 1) + " (loss " + std::to_string(result.loss) + ")",
+                        "a finite one; the weights are unchanged");
+        loss_scale_.gradient_overflowed();
+        result.skipped = true;
+        return result;
+    }
+    ++steps_;
     update_numbers numbers;
     numbers.learning_rate = result.learning_rate;
     numbers.step = steps_;
+    numbers.gradient_scale = 1 / scale();
     if (options.largest_gradient_norm > 0)
-        numbers.gradient_scale = std::min(1.0, options.largest_gradient_norm / (result.gradient_norm + 1e-6));
+        numbers.gradient_scale *=
+            std::min(1.0, options.largest_gradient_norm / (result.gradient_norm + 1e-6));
     for (int p = 0; p < C::parameters; ++p) {
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-        numbers.weight_decay = entry.is_matrix() ? options.weight_decay : 0;
-        auto const rule = C::optimizer::rule(options.optimizer, numbers);
-        using updated = typename C::updated;
-        auto* const updated_weight = at<updated>(C::has_master ? C::master(p) : C::weight(p));
-        auto* const weight = at<weight_type>(C::weight(p));
-        auto* const gradient = at<gradient_type>(C::gradient(p));
-        [&]<std::size_t... S>(std::index_sequence<S...>) {
-            auto const states = std::tuple{
-                at<typename meta::at<typename C::optimizer::states, static_cast<index>(S)>::element>(
-                    C::state(static_cast<int>(S), p))...};
-            ops::for_each_element<backend>(entry.total(), [=](index i) {
-                auto const value =
-                    rule(updated_weight[i], static_cast<updated>(gradient[i]), std::get<S>(states)[i]...);
-                updated_weight[i] = value;
-                if constexpr (C::has_master) weight[i] = static_cast<weight_type>(value);
-                gradient[i] = gradient_type(0);
-            });
-        }
-        (std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
+        numbers.weight_decay =
+            C::parameter_table.entries[static_cast<std::size_t>(p)].is_matrix() ? options.weight_decay : 0;
+        update_parameter(p, numbers, std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
     }
+    if constexpr (scales_loss<typename C::precision>) loss_scale_.step_was_good();
     return result;
+}
+
+template <class C>
+template <std::size_t... S>
+void run<C>::update_parameter(int p, update_numbers const& numbers, std::index_sequence<S...>) {
+    using updated = typename C::updated;
+    using sum = typename C::precision::statistic;
+    auto const rule = C::optimizer::rule(options.optimizer, numbers);
+    auto* const master = at<updated>(C::has_master ? C::master(p) : C::weight(p));
+    auto* const weight = at<weight_type>(C::weight(p));
+    auto* const gradient = at<gradient_type>(C::gradient(p));
+    auto const states =
+        std::tuple{at<typename meta::at<typename C::optimizer::states, static_cast<index>(S)>::element>(
+            C::state(static_cast<int>(S), p))...};
+    auto const stream = static_cast<std::uint64_t>(p);
+    auto const step = static_cast<std::uint64_t>(numbers.step);
+    ops::for_each_element<typename C::backend>(
+        C::parameter_table.entries[static_cast<std::size_t>(p)].total(), [=](index i) {
+            sum const value =
+                rule(static_cast<sum>(master[i]), static_cast<sum>(gradient[i]), std::get<S>(states)[i]...);
+            if constexpr (rounds_stochastically<typename C::precision>) {
+                // Keyed by step, tensor and element: the same bits at any thread count, and after a resume.
+                auto const bits = random::bits(step, stream, static_cast<std::uint64_t>(i));
+                weight[i] = round_stochastic<weight_type>(value, static_cast<std::uint32_t>(bits));
+            } else {
+                master[i] = static_cast<updated>(value);
+                if constexpr (C::has_master) weight[i] = static_cast<weight_type>(value);
+            }
+            gradient[i] = static_cast<gradient_type>(sum(0));
+        });
+}
+
+template <class C>
+template <class T>
+void run<C>::clear(std::span<T> values) const {
+    ops::for_each_element<typename C::backend>(
+        static_cast<index>(values.size()), [=](index i) { values[static_cast<std::size_t>(i)] = T(0.0f); });
 }
 
 template <class C>

@@ -3,19 +3,12 @@
 
 #include <cstdint>
 #include <iterator>
+#include <snug/io/token_batch.hpp>
 #include <snug/io/tokens.hpp>
-#include <span>
 #include <string>
 #include <vector>
 
 namespace snug {
-
-/// Tokens of one optimizer step: `micro_batches · sequences · tokens` inputs and as many targets, in this order.
-/// A negative target is not counted. Views: whoever made it keeps the memory.
-struct token_batch {
-    std::span<std::int32_t const> inputs;
-    std::span<std::int32_t const> targets;
-};
 
 namespace io {
 

@@ -43,7 +43,7 @@ struct embedding {
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX) {
-        using gradient = typename Call::gradient_type;
+        using S = typename Call::setting::statistic;
         auto* const d_table = call.gradient(table{});
         // Tokens repeat, so rows of the table are not the unit of parallel work: slices of columns are.
         constexpr index slice = 64;
@@ -53,7 +53,7 @@ struct embedding {
             for (index row = 0; row < x.rows; ++row) {
                 auto* const to = d_table + static_cast<index>(x.data[row]) * Width + first;
                 auto const* const from = dy.row(row) + first;
-                team.for_each(count, [=](index i) { to[i] += static_cast<gradient>(from[i]); });
+                team.for_each(count, [=](index i) { add_to(to[i], static_cast<S>(from[i])); });
             }
         });
         if constexpr (Positions > 0) {
@@ -63,7 +63,7 @@ struct embedding {
                 for (index sequence = 0; sequence < span.sequences; ++sequence) {
                     auto const* const from = dy.row(sequence * span.tokens + t);
                     auto* const to = d_positions + (span.past + t) * Width;
-                    team.for_each(Width, [=](index i) { to[i] += static_cast<gradient>(from[i]); });
+                    team.for_each(Width, [=](index i) { add_to(to[i], static_cast<S>(from[i])); });
                 }
             });
         }

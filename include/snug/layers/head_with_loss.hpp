@@ -60,10 +60,10 @@ struct head_with_loss {
             });
             if constexpr (Training) {
                 auto* const d_weight = weight_gradient_of(call);
-                ops::matmul<backend>(
-                    transposed{chunk_logits}, rows, products, [=](index row, index column, auto value) {
-                        d_weight[row * Width + column] += static_cast<typename Call::gradient_type>(value);
-                    });
+                ops::matmul<backend>(transposed{chunk_logits}, rows, products,
+                                     [=](index row, index column, auto value) {
+                                         add_to(d_weight[row * Width + column], value);
+                                     });
                 ops::matmul<backend>(chunk_logits, w, products,
                                      written<typename setting::activation, Width>{rows});
             }

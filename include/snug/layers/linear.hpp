@@ -51,7 +51,7 @@ struct linear {
         auto* const d_weight = call.gradient(weight{});
         // The gradient of W first: after it x is dead and dx may take its place.
         ops::matmul<backend>(transposed{dy}, x, call.workspace, [=](index row, index column, auto value) {
-            d_weight[row * In + column] += static_cast<typename Call::gradient_type>(value);
+            add_to(d_weight[row * In + column], value);
         });
         if constexpr (Bias)
             ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}),

@@ -12,8 +12,8 @@ namespace snug {
 template <index Blocks, class Block>
 struct repeat {
     static_assert(Blocks > 0, "snug: a repeated block needs at least one block");
-    static_assert(Block::input_width == Block::output_width,
-                  "snug: a repeated block must be as wide at its output as at its input");
+    static_assert(sizeof(refusal::what_is_added_or_repeated_must_keep_its_width<Block, Block::input_width,
+                                                                                Block::output_width>) > 0);
 
     using children = meta::list<Block>;
     static constexpr index blocks = Blocks;

@@ -15,8 +15,8 @@ struct residual {
 
     static constexpr index input_width = inner::input_width;
     static constexpr index output_width = inner::output_width;
-    static_assert(input_width == output_width,
-                  "snug: a residual connection needs layers whose output is as wide as their input");
+    static_assert(
+        sizeof(refusal::what_is_added_or_repeated_must_keep_its_width<inner, input_width, output_width>) > 0);
 
     static constexpr bool backward_reads_input = inner::backward_reads_input;
     static constexpr bool backward_reads_output = false;

@@ -7,13 +7,46 @@
 namespace snug {
 
 namespace refusal {
+
+template <class Given>
+struct this_is_not_a_layer {
+    static_assert(
+        requires {
+            Given::input_width;
+            Given::output_width;
+        },
+        "snug: a layer needs `input_width` and `output_width` as constants (see Given)");
+};
+
 template <class Before, class After, index OutputWidth, index InputWidth>
 struct a_layer_does_not_fit_the_one_before_it {
     static_assert(OutputWidth == InputWidth,
                   "snug: in a sequence, the output width of a layer is not the input width of the next "
                   "(see Before, After, OutputWidth, InputWidth)");
 };
+
+template <class Layer, index InputWidth, index OutputWidth>
+struct what_is_added_or_repeated_must_keep_its_width {
+    static_assert(InputWidth == OutputWidth,
+                  "snug: the layers in a residual connection and a repeated block must be as wide at their "
+                  "output as at "
+                  "their input (see Layer, InputWidth, OutputWidth)");
+};
+
 }  // namespace refusal
+
+namespace detail {
+
+template <class Befores, class Afters>
+struct fit_together;
+template <class... Before, class... After>
+struct fit_together<meta::list<Before...>, meta::list<After...>> {
+    static_assert((sizeof(refusal::a_layer_does_not_fit_the_one_before_it<Before, After, Before::output_width,
+                                                                          After::input_width>) *
+                   ... * 1) > 0);
+};
+
+}  // namespace detail
 
 /// One layer after another. Between two layers stands one activation: kept for backward only when one of
 /// the two reads it there; its gradient takes over the storage of something that is dead by then, if it can.
@@ -22,6 +55,10 @@ struct sequence {
     static_assert(sizeof...(Layers) > 0, "snug: a sequence needs at least one layer");
 
     using children = meta::list<Layers...>;
+    static_assert((sizeof(refusal::this_is_not_a_layer<Layers>) * ... * 1) > 0);
+    static_assert(
+        sizeof(detail::fit_together<meta::mp::mp_pop_back<children>, meta::mp::mp_pop_front<children>>) > 0);
+
     static constexpr int length = sizeof...(Layers);
     template <int K>
     using child = meta::at<children, K>;
@@ -62,7 +99,6 @@ struct sequence {
 
     template <class Node, class Setting, class Checkpointing, std::size_t N>
     static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
-        static_assert(fits_together(std::make_index_sequence<static_cast<std::size_t>(length - 1)>{}));
         using element = typename Setting::activation;
         each([&]<int K>() {
             if constexpr (K < length - 1)
@@ -156,16 +192,6 @@ struct sequence {
             return gradient<Node, K + 1>(dy);
         else if constexpr (gradient_home<Node, K>() == home::value) return value<Node>(K);
         else return {Node::first_buffer + (length - 1) + K};
-    }
-
-    template <std::size_t... K>
-    static constexpr bool fits_together(std::index_sequence<K...>) {
-        return (
-            (sizeof(refusal::a_layer_does_not_fit_the_one_before_it<
-                    child<static_cast<int>(K)>, child<static_cast<int>(K) + 1>,
-                    child<static_cast<int>(K)>::output_width, child<static_cast<int>(K) + 1>::input_width>) >
-             0) &&
-            ... && true);
     }
 
     template <class F>

@@ -5,7 +5,7 @@
 #include <concepts>
 #include <cstdint>
 #include <snug/meta.hpp>
-#include <snug/precision/bf16.hpp>
+#include <snug/precision/name.hpp>
 #include <snug/units.hpp>
 #include <string_view>
 
@@ -22,18 +22,6 @@ enum class role {
     staging,
     communication
 };
-
-/// The name of an element type as files and reports spell it. Specialise it for your own format.
-template <class T>
-inline constexpr std::string_view element_name = "bytes";
-template <>
-inline constexpr std::string_view element_name<double> = "fp64";
-template <>
-inline constexpr std::string_view element_name<float> = "fp32";
-template <>
-inline constexpr std::string_view element_name<bf16> = "bf16";
-template <>
-inline constexpr std::string_view element_name<std::int32_t> = "int32";
 
 /// A name of bounded length that can be built at compile time: "blocks.qkv.weight".
 struct path {
@@ -102,7 +90,7 @@ struct lifetime {
 /// the same buffer (one for each block that is kept), stored one after the other.
 struct declaration {
     path name{};
-    std::string_view element = "bytes";
+    std::string_view element{};
     index element_size = 1;
     index count = 0;  ///< elements of one copy
     index copies = 1;

@@ -20,6 +20,12 @@ struct matrix {
     constexpr operator matrix<T const, Width>() const { return {data, rows}; }
 };
 
+/// to += value, computed in the value's type and rounded once to T.
+template <class T, class Value>
+constexpr void add_to(T& to, Value value) {
+    to = static_cast<T>(static_cast<Value>(to) + value);
+}
+
 /// Where a layer puts its result, shape (rows, Width): `written` replaces what was there.
 template <class T, index Width>
 struct written {

@@ -10,15 +10,20 @@
 
 namespace snug::models {
 
+template <class... Options>
+struct llama;
+
 namespace detail {
 
-template <index Layers, index Heads, index KvHeads, index HeadWidth, index Width, index Mlp, index Vocabulary,
-          index Context, index Theta, index EpsilonInverse, bool Tied, bool QkvBias>
-struct llama_family {
-    static_assert(Layers > 0 && Heads > 0 && Width > 0 && Mlp > 0 && Vocabulary > 0 && Context > 0,
-                  "snug: llama needs layers, heads, width, mlp, vocabulary and context");
-    static_assert(Heads % KvHeads == 0, "snug: the heads of llama must be a multiple of its kv_heads");
+template <class... Options>
+using llama_numbers = snug::detail::model_numbers<
+    llama<Options...>, snug::detail::names<layers, heads, width, mlp, vocabulary, context>,
+    snug::detail::names<kv_heads, head_width, rope_theta, norm_epsilon_inverse, tied_head, qkv_bias>,
+    Options...>;
 
+template <index Layers, index Heads, index KvHeads, index HeadWidth, index Width, index Mlp, index Vocabulary,
+          index Theta, index EpsilonInverse, bool Tied, bool QkvBias>
+struct llama_family {
     using norm = rms_norm<Width, std::ratio<1, EpsilonInverse>>;
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
     using block = sequence<
@@ -33,28 +38,24 @@ struct llama_family {
               named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
 };
 
+template <class Model, class Numbers>
+using llama_of = typename llama_family<
+    Numbers::template value<layers>(), Numbers::template value<heads>(),
+    Numbers::template value<kv_heads, Numbers::template value<heads>()>(),
+    snug::detail::head_width_of<Model, Numbers>::value, Numbers::template value<width>(),
+    Numbers::template value<mlp>(), Numbers::template value<vocabulary>(),
+    Numbers::template value<rope_theta, 10000>(), Numbers::template value<norm_epsilon_inverse, 100000>(),
+    Numbers::template value<tied_head, 0>() != 0, Numbers::template value<qkv_bias, 0>() != 0>::type;
+
 }  // namespace detail
 
 /// Llama and its relatives (Touvron et al., arXiv 2302.13971 and 2307.09288): RMSNorm before each part, rotary positions,
 /// grouped queries, SwiGLU, no biases. Options: layers, heads, kv_heads, head_width, width, mlp, vocabulary, context,
 /// rope_theta, norm_epsilon_inverse, tied_head<0 or 1>, qkv_bias<0 or 1>.
 template <class... Options>
-struct llama
-    : detail::llama_family<
-          snug::detail::option<layers, -1, Options...>(), snug::detail::option<heads, -1, Options...>(),
-          snug::detail::option<kv_heads, snug::detail::option<heads, -1, Options...>(), Options...>(),
-          snug::detail::option<head_width,
-                               snug::detail::option<width, -1, Options...>() /
-                                   snug::detail::option<heads, -1, Options...>(),
-                               Options...>(),
-          snug::detail::option<width, -1, Options...>(), snug::detail::option<mlp, -1, Options...>(),
-          snug::detail::option<vocabulary, -1, Options...>(), snug::detail::option<context, -1, Options...>(),
-          snug::detail::option<rope_theta, 10000, Options...>(),
-          snug::detail::option<norm_epsilon_inverse, 100000, Options...>(),
-          snug::detail::option<tied_head, 0, Options...>() != 0,
-          snug::detail::option<qkv_bias, 0, Options...>() != 0>::type {
+struct llama : detail::llama_of<llama<Options...>, detail::llama_numbers<Options...>> {
     /// Rotary positions have no table; this is what the family was trained for.
-    static constexpr index longest_sequence = snug::detail::option<context, -1, Options...>();
+    static constexpr index longest_sequence = detail::llama_numbers<Options...>::template value<context>();
 };
 
 }  // namespace snug::models

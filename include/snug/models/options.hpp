@@ -13,20 +13,32 @@ struct model_option {
     static constexpr bool is = std::is_same_v<Option<Value>, Other<Value>>;
 };
 
-template <index N> struct layers : model_option<layers, N> {};                ///< blocks
-template <index N> struct heads : model_option<heads, N> {};                  ///< attention heads (queries)
-template <index N> struct kv_heads : model_option<kv_heads, N> {};            ///< key-value heads; default: as many as heads
-template <index N> struct head_width : model_option<head_width, N> {};        ///< default: width / heads
-template <index N> struct width : model_option<width, N> {};                  ///< of the residual stream
-template <index N> struct mlp : model_option<mlp, N> {};                      ///< inner width; default 4 · width in GPT-2
-template <index N> struct vocabulary : model_option<vocabulary, N> {};
-template <index N> struct context : model_option<context, N> {};              ///< longest sequence
-template <index N> struct rope_theta : model_option<rope_theta, N> {};        ///< default 10000
-template <index N> struct norm_epsilon_inverse : model_option<norm_epsilon_inverse, N> {};  ///< default 100000: epsilon 1e-5
+template <index N>
+struct layers : model_option<layers, N> {};  ///< blocks
+template <index N>
+struct heads : model_option<heads, N> {};  ///< attention heads (queries)
+template <index N>
+struct kv_heads : model_option<kv_heads, N> {};  ///< key-value heads; default: as many as heads
+template <index N>
+struct head_width : model_option<head_width, N> {};  ///< default: width / heads
+template <index N>
+struct width : model_option<width, N> {};  ///< of the residual stream
+template <index N>
+struct mlp : model_option<mlp, N> {};  ///< inner width; default 4 · width in GPT-2
+template <index N>
+struct vocabulary : model_option<vocabulary, N> {};
+template <index N>
+struct context : model_option<context, N> {};  ///< longest sequence
+template <index N>
+struct rope_theta : model_option<rope_theta, N> {};  ///< default 10000
+template <index N>
+struct norm_epsilon_inverse : model_option<norm_epsilon_inverse, N> {};  ///< default 100000: epsilon 1e-5
 /// The head shares the embedding's table.
-template <index N> struct tied_head : model_option<tied_head, N> {};
+template <index N>
+struct tied_head : model_option<tied_head, N> {};
 /// Queries, keys and values have biases (Qwen2).
-template <index N> struct qkv_bias : model_option<qkv_bias, N> {};
+template <index N>
+struct qkv_bias : model_option<qkv_bias, N> {};
 
 namespace detail {
 
@@ -48,11 +60,99 @@ struct names {
 
 namespace refusal {
 
-template <class Model, class Given>
-struct the_model_has_no_such_number {
-    template <class... Known>
-    static constexpr bool holds = (Known::template contain<Given> || ...);
+template <class Model, class Given, bool IsKnown>
+struct this_is_not_a_number_of_the_model {
+    static constexpr bool holds = IsKnown;
+    static_assert(holds,
+                  "snug: a model family was given something that is not one of its named numbers (see Model "
+                  "and Given). They look like snug::layers<12>");
+};
+
+template <class Model, template <index> class Missing, int TimesGiven>
+struct a_number_of_the_model_is_missing {
+    static constexpr bool holds = TimesGiven > 0;
+    static_assert(holds, "snug: a model family needs one more of its named numbers (see Missing)");
+};
+
+template <class Model, template <index> class Repeated, int TimesGiven>
+struct a_number_of_the_model_is_given_twice {
+    static constexpr bool holds = TimesGiven < 2;
+    static_assert(holds,
+                  "snug: a named number of a model family was given twice (see Repeated). Keep one of them");
+};
+
+template <class Model, class Given, bool MayBeZero>
+struct a_number_of_the_model_must_be_positive {
+    static constexpr bool holds = Given::value > (MayBeZero ? -1 : 0);
+    static_assert(holds, "snug: a named number of a model family must be positive (see Given)");
+};
+
+template <class Model, index Width, index Heads>
+struct the_width_must_be_a_multiple_of_the_heads {
+    static constexpr bool holds = Width % Heads == 0;
+    static_assert(
+        holds,
+        "snug: the width of a model must be a multiple of its heads (see Width and Heads); llama can also be "
+        "given snug::head_width");
 };
 
 }  // namespace refusal
+
+namespace detail {
+
+/// The numbers given to a model family. Whatever is wrong with them is refused here, once.
+template <class Model, class Required, class Further, class... Given>
+struct model_numbers;
+template <class Model, template <index> class... Required, template <index> class... Further, class... Given>
+struct model_numbers<Model, names<Required...>, names<Further...>, Given...> {
+    template <template <index> class Name>
+    static constexpr int times_given() {
+        return (int{is_named<Given, Name>} + ... + 0);
+    }
+    template <template <index> class Name>
+    static constexpr bool is_given() {
+        return times_given<Name>() > 0;
+    }
+
+    using known = names<Required..., Further...>;
+    using switches = names<tied_head, qkv_bias>;
+
+    using accepted = std::conjunction<
+        detail::accepted<
+            refusal::this_is_not_a_number_of_the_model<Model, Given, known::template contain<Given>>...>,
+        detail::accepted<
+            refusal::a_number_of_the_model_is_missing<Model, Required, times_given<Required>()>...>,
+        detail::accepted<
+            refusal::a_number_of_the_model_is_given_twice<Model, Required, times_given<Required>()>...,
+            refusal::a_number_of_the_model_is_given_twice<Model, Further, times_given<Further>()>...>,
+        detail::accepted<refusal::a_number_of_the_model_must_be_positive<
+            Model, Given, switches::template contain<Given>>...>>;
+
+    /// A number, or its default. All are 1 in a refused model, so that the refusal is the only error.
+    template <template <index> class Name, index Default = 1>
+    static constexpr index value() {
+        index found = 1;
+        if constexpr (accepted::value) {
+            found = Default;
+            ((is_named<Given, Name> ? void(found = Given::value) : void()), ...);
+        }
+        return found;
+    }
+};
+
+/// Given, or the heads' equal share of the width.
+template <class Model, class Numbers, bool IsGiven = Numbers::template is_given<head_width>()>
+struct head_width_of {
+    static constexpr index value = Numbers::template value<head_width>();
+};
+template <class Model, class Numbers>
+struct head_width_of<Model, Numbers, false> {
+    static constexpr index whole = Numbers::template value<width>();
+    static constexpr index parts = Numbers::template value<heads>();
+    using refused = refusal::the_width_must_be_a_multiple_of_the_heads<Model, whole, parts>;
+    static_assert(sizeof(refused) > 0);
+    static constexpr index value = refused::holds ? whole / parts : whole;
+};
+
+}  // namespace detail
 }  // namespace snug

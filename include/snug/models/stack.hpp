@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/diagnose/bill.hpp>
 #include <snug/layers/embedding.hpp>
 #include <snug/layers/head_with_loss.hpp>
 #include <snug/layers/recording.hpp>
@@ -10,6 +11,76 @@
 #include <snug/policy.hpp>
 
 namespace snug {
+
+namespace refusal {
+
+template <class Head, index OutputWidth, index InputWidth>
+struct the_head_does_not_fit_the_layer_before_it {
+    static_assert(
+        OutputWidth == InputWidth,
+        "snug: the head of a model must be as wide as the layer before it (see OutputWidth, InputWidth)");
+};
+
+template <class Head, index OfTheEmbedding, index OfTheHead>
+struct embedding_and_head_have_different_vocabularies {
+    static_assert(
+        OfTheEmbedding == OfTheHead,
+        "snug: embedding and head of a model must have the same vocabulary (see OfTheEmbedding, OfTheHead)");
+};
+
+template <class First, class Second, class... Name>
+struct two_parameters_of_a_model_have_the_same_name {
+    static_assert(
+        std::is_void_v<First>,
+        "snug: two parameters of a model have the same full name (see First and Second). Name their "
+        "layers: snug::named<\"...\", layer>");
+};
+
+}  // namespace refusal
+
+namespace detail {
+
+/// Refuses parameters that files, reports and `weights(name)` could not tell apart.
+template <class Body, class Head>
+struct distinct_names {
+    using parameters = meta::mp::mp_append<typename layer::all_parameters_of<Body>::type,
+                                           typename layer::all_parameters_of<Head>::type>;
+    static constexpr auto count = static_cast<std::size_t>(meta::size<parameters>);
+    static constexpr auto table = [] {
+        parameter_table<count> declared;
+        layer::declare_parameters<Body>(declared, {});
+        layer::declare_parameters<Head>(declared, {});
+        return declared;
+    }();
+    /// Positions of the first two of one name; both 0 when there are none.
+    static constexpr auto same = [] {
+        for (std::size_t second = 1; second < count; ++second)
+            for (std::size_t first = 0; first < second; ++first)
+                if (table.entries[first].name.view() == table.entries[second].name.view())
+                    return std::pair{first, second};
+        return std::pair{std::size_t{0}, std::size_t{0}};
+    }();
+
+#if SNUG_RENDERS_TEXT_IN_ERRORS
+    static constexpr diagnose::sentence name = [] {
+        diagnose::sentence text;
+        std::size_t end = 0;
+        for (char c : table.entries[same.second].name.view()) text.characters[end++] = c;
+        return text;
+    }();
+#endif
+    using found =
+        refusal::two_parameters_of_a_model_have_the_same_name<meta::mp::mp_at_c<parameters, same.first>,
+                                                              meta::mp::mp_at_c<parameters, same.second>
+#if SNUG_RENDERS_TEXT_IN_ERRORS
+                                                              ,
+                                                              diagnose::which_says<name>
+#endif
+                                                              >;
+    using checked = std::conditional_t<same.second == 0, std::true_type, found>;
+};
+
+}  // namespace detail
 
 /// A model is a list of layers: an embedding first, a head with its loss last, anything that fits between them.
 /// It is the policy of the model axis.
@@ -24,10 +95,11 @@ struct stack {
         meta::mp::mp_rename<meta::mp::mp_push_front<meta::mp::mp_pop_back<meta::list<Rest...>>, First>,
                             sequence>;
 
-    static_assert(body::output_width == head::input_width,
-                  "snug: the head of a model must be as wide as the layer before it");
-    static_assert(head::vocabulary == First::vocabulary,
-                  "snug: embedding and head of a model must have the same vocabulary");
+    static_assert(sizeof(refusal::the_head_does_not_fit_the_layer_before_it<head, body::output_width,
+                                                                            head::input_width>) > 0);
+    static_assert(sizeof(refusal::embedding_and_head_have_different_vocabularies<head, First::vocabulary,
+                                                                                 head::vocabulary>) > 0);
+    static_assert(sizeof(typename detail::distinct_names<body, head>::checked) > 0);
     static_assert(!body::backward_reads_output,
                   "snug: the layer before the head must not need its output in backward: the head stores the "
                   "gradient there");
@@ -99,6 +171,18 @@ concept model = policy<M> && std::same_as<typename M::axis, axis::model> && requ
     M::vocabulary;
     M::declare_parameters();
 };
+
+namespace refusal {
+
+template <class Policy>
+struct this_is_not_a_model {
+    static constexpr bool holds = model<Policy>;
+    static_assert(holds,
+                  "snug: the policy of the axis model is not a list of layers (see Policy). Derive it from "
+                  "snug::stack<embedding, layers..., head with its loss>, or take one of snug::models");
+};
+
+}  // namespace refusal
 
 /// All parameters of a model, a constant.
 template <model Model>

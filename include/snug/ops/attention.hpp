@@ -42,7 +42,10 @@ inline void attention_forward(index sequences, index tokens, index past, T const
                                            workspace);
                   })
         attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp, workspace);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Shape, T>);
+    else
+        (void)sizeof(
+            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::attention_forward, Shape,
+                                                                 T>);
 }
 
 /// d_qkv from the gradient of the output; `d_qkv` may be the same memory as `qkv`.
@@ -55,7 +58,10 @@ inline void attention_backward(index sequences, index tokens, T const* qkv, T co
                   })
         attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv,
                               workspace);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Shape, T>);
+    else
+        (void)sizeof(
+            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::attention_backward,
+                                                                 Shape, T>);
 }
 
 }  // namespace ops

@@ -17,15 +17,62 @@ struct transposed {
 template <class T, index Width>
 transposed(matrix<T, Width>) -> transposed<matrix<T, Width>>;
 
+/// What refusals call the operations.
+namespace operation {
+struct matmul;
+struct for_each_row;
+struct for_each_element;
+struct add_column_sums;
+struct sum;
+struct attention_forward;
+struct attention_backward;
+}  // namespace operation
+
 namespace refusal {
-template <class Backend, class... Operands>
+
+template <class Backend, class Operation, class... Operands>
 struct this_backend_has_no_body_for_this_operation {
     static_assert(
-        sizeof...(Operands) < 0,
-        "snug: this backend has no body for an operation that a layer calls (see Backend and Operands). "
-        "Include snug/snug.hpp for the host's, or write the function that snug/ops names");
+        sizeof(Backend) == 0,
+        "snug: this backend has no body for an operation that a layer calls (see Backend, Operation and "
+        "Operands). Include snug/snug.hpp for the host's, or write the function that snug/ops names");
 };
+
+template <class A, class B, index WidthOfA, index WidthOfB>
+struct the_operands_of_a_product_do_not_fit {
+    static_assert(
+        WidthOfA == WidthOfB,
+        "snug: in a product of a matrix with a transposed matrix both must have the same width (see "
+        "WidthOfA and WidthOfB)");
+};
+
+template <class B, class Store, index WidthOfB, index WidthOfResult>
+struct the_result_of_a_product_does_not_fit {
+    static_assert(
+        WidthOfB == WidthOfResult,
+        "snug: a product is as wide as its right operand, and its result is stored in a matrix of another "
+        "width (see WidthOfB and WidthOfResult)");
+};
+
 }  // namespace refusal
+
+namespace detail {
+
+template <class A, class B>
+struct checked_product {};
+template <class T, index WidthOfA, class U, index WidthOfB>
+struct checked_product<matrix<T, WidthOfA>, transposed<matrix<U, WidthOfB>>>
+    : refusal::the_operands_of_a_product_do_not_fit<matrix<T, WidthOfA>, matrix<U, WidthOfB>, WidthOfA,
+                                                    WidthOfB> {};
+
+template <class B, class Store>
+struct checked_result {};
+template <class T, index WidthOfB, class Store>
+    requires requires { Store::width; }
+struct checked_result<matrix<T, WidthOfB>, Store>
+    : refusal::the_result_of_a_product_does_not_fit<matrix<T, WidthOfB>, Store, WidthOfB, Store::width> {};
+
+}  // namespace detail
 
 namespace ops {
 
@@ -40,9 +87,12 @@ constexpr index matmul_workspace(index columns, index depth) {
 /// `workspace` has `matmul_workspace` bytes, aligned to a cache line.
 template <class Backend, class A, class B, class Store>
 inline void matmul(A a, B b, std::byte* workspace, Store const& store) {
+    static_assert(sizeof(detail::checked_product<A, B>) > 0 && sizeof(detail::checked_result<B, Store>) > 0);
     if constexpr (requires { matmul_on(Backend{}, a, b, workspace, store); })
         matmul_on(Backend{}, a, b, workspace, store);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, A, B, Store>);
+    else
+        (void)sizeof(
+            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::matmul, A, B, Store>);
 }
 
 /// body(team, row) for every row, in any order, on all threads.
@@ -50,7 +100,9 @@ template <class Backend, class Body>
 inline void for_each_row(index rows, Body const& body) {
     if constexpr (requires { for_each_row_on(Backend{}, rows, body); })
         for_each_row_on(Backend{}, rows, body);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Body>);
+    else
+        (void)sizeof(
+            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::for_each_row, Body>);
 }
 
 /// body(i) for every i below `count`, in any order, on all threads.
@@ -58,7 +110,9 @@ template <class Backend, class Body>
 inline void for_each_element(index count, Body const& body) {
     if constexpr (requires { for_each_element_on(Backend{}, count, body); })
         for_each_element_on(Backend{}, count, body);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Body>);
+    else
+        (void)sizeof(
+            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::for_each_element, Body>);
 }
 
 /// sums[column] += Σ over rows of value(row, column). The order of summation is fixed.
@@ -66,7 +120,9 @@ template <class Backend, class T, class Value>
 inline void add_column_sums(index rows, index columns, T* sums, Value const& value) {
     if constexpr (requires { add_column_sums_on(Backend{}, rows, columns, sums, value); })
         add_column_sums_on(Backend{}, rows, columns, sums, value);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, T, Value>);
+    else
+        (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::add_column_sums,
+                                                                          T, Value>);
 }
 
 /// Partial sums that `sum` needs room for.
@@ -77,7 +133,7 @@ template <class Backend, class Value>
 inline double sum(index count, double* partials, Value const& value) {
     if constexpr (requires { sum_on(Backend{}, count, partials, value); })
         return sum_on(Backend{}, count, partials, value);
-    else return sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, Value>);
+    else return sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::sum, Value>);
 }
 
 }  // namespace ops

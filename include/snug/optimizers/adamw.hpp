@@ -15,11 +15,13 @@ struct states {
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101): two moments for every trained element.
 template <class States = states<float>>
 struct adamw {
-    static_assert(requires { typename States::element; },
-                  "snug: the argument of optimizers::adamw is the type of its states, written adamw<states<snug::fp32>>");
     using axis = snug::axis::optimizer;
-    using element = typename States::element;
-    using states = meta::list<optimizer_state<"first_moment", element>, optimizer_state<"second_moment", element>>;
+    // A stand-in when refused, so that the refusal is the only error.
+    static_assert(sizeof(refusal::adamw_takes_states_of_a_type<States>) > 0);
+    using element = typename std::conditional_t<refusal::adamw_takes_states_of_a_type<States>::holds, States,
+                                                snug::optimizers::states<float>>::element;
+    using states =
+        meta::list<optimizer_state<"first_moment", element>, optimizer_state<"second_moment", element>>;
 
     struct options {
         double beta1 = 0.9;
@@ -29,8 +31,13 @@ struct adamw {
 
     static auto rule(options const& o, update_numbers const& n) {
         auto const t = static_cast<double>(n.step);
-        return kernels::adamw_step{n.learning_rate, o.beta1, o.beta2, o.epsilon, 1 - n.learning_rate * n.weight_decay,
-                                   1 / (1 - std::pow(o.beta1, t)), 1 / std::sqrt(1 - std::pow(o.beta2, t)),
+        return kernels::adamw_step{n.learning_rate,
+                                   o.beta1,
+                                   o.beta2,
+                                   o.epsilon,
+                                   1 - n.learning_rate * n.weight_decay,
+                                   1 / (1 - std::pow(o.beta1, t)),
+                                   1 / std::sqrt(1 - std::pow(o.beta2, t)),
                                    n.gradient_scale};
     }
 };

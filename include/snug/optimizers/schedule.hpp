@@ -17,7 +17,8 @@ struct schedule {
     double floor = 0.1;
 
     static constexpr schedule constant(double rate) { return {rate, 0, 0, 1}; }
-    static constexpr schedule warm_up_cosine(double peak, std::int64_t warm_up, std::int64_t total, double floor = 0.1) {
+    static constexpr schedule warm_up_cosine(double peak, std::int64_t warm_up, std::int64_t total,
+                                             double floor = 0.1) {
         return {peak, warm_up, total, floor};
     }
 

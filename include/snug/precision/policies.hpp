@@ -12,7 +12,8 @@ using fp64 = double;
 
 /// A format that tensors can be stored in: fp32, fp64, bf16, or one of your own that converts from and to float.
 template <class T>
-concept element_type = !std::integral<T> && std::is_trivially_copyable_v<T> && requires(T element, float value) {
+concept element_type =
+    !std::integral<T> && std::is_trivially_copyable_v<T> && requires(T element, float value) {
     static_cast<T>(value);
     static_cast<float>(element);
 };
@@ -42,20 +43,46 @@ struct this_is_not_a_precision {
         typename Policy::statistic;
         typename Policy::master;
     };
-    static_assert(requires { typename Policy::weight; },
-                  "snug: a policy of the axis precision needs `using weight`, the type that products read (see Policy)");
-    static_assert(requires { typename Policy::activation; },
-                  "snug: a policy of the axis precision needs `using activation`, the type of what layers pass on (see Policy)");
-    static_assert(requires { typename Policy::gradient; },
-                  "snug: a policy of the axis precision needs `using gradient`, that of the parameters' gradients (see Policy)");
-    static_assert(requires { typename Policy::statistic; },
-                  "snug: a policy of the axis precision needs `using statistic`, the type of row statistics (see Policy)");
-    static_assert(requires { typename Policy::master; },
-                  "snug: a policy of the axis precision needs `using master`, the type of the copy that the optimizer updates, "
-                  "void for none (see Policy)");
+    static_assert(
+        requires { typename Policy::weight; },
+        "snug: a policy of the axis precision needs `using weight`, the type that products read (see "
+        "Policy)");
+    static_assert(
+        requires { typename Policy::activation; },
+        "snug: a policy of the axis precision needs `using activation`, the type of what layers pass on (see "
+        "Policy)");
+    static_assert(
+        requires { typename Policy::gradient; },
+        "snug: a policy of the axis precision needs `using gradient`, that of the parameters' gradients (see "
+        "Policy)");
+    static_assert(
+        requires { typename Policy::statistic; },
+        "snug: a policy of the axis precision needs `using statistic`, the type of row statistics (see "
+        "Policy)");
+    static_assert(
+        requires { typename Policy::master; },
+        "snug: a policy of the axis precision needs `using master`, the type of the copy that the optimizer "
+        "updates, "
+        "void for none (see Policy)");
     static_assert(holds || !is_complete,
-                  "snug: the types of a precision are floating point: snug::fp32, snug::fp64, snug::bf16, or a format of your "
+                  "snug: the types of a precision are floating point: snug::fp32, snug::fp64, snug::bf16, or "
+                  "a format of your "
                   "own that converts from and to float (see Policy)");
+};
+
+template <class T>
+struct full_precision_stores_fp32_or_fp64 {
+    static_assert(
+        std::same_as<T, fp32> || std::same_as<T, fp64>,
+        "snug: precision::full<T> stores everything in T, which is snug::fp32 or snug::fp64 (see T)");
+};
+
+template <class T>
+struct mixed_precision_computes_in_bf16 {
+    static_assert(std::same_as<T, bf16>,
+                  "snug: precision::mixed<T> computes in T and keeps fp32 master weights, so T is snug::bf16 "
+                  "(see T). For "
+                  "fp32 or fp64 throughout there is precision::full<T>");
 };
 
 }  // namespace refusal
@@ -65,8 +92,7 @@ namespace precision {
 /// Everything in `T` (fp32 or fp64).
 template <class T>
 struct full {
-    static_assert(std::same_as<T, fp32> || std::same_as<T, fp64>,
-                  "snug: precision::full<T> stores everything in T, which is snug::fp32 or snug::fp64");
+    static_assert(sizeof(refusal::full_precision_stores_fp32_or_fp64<T>) > 0);
     using axis = snug::axis::precision;
     using weight = T;
     using activation = T;
@@ -79,9 +105,7 @@ struct full {
 /// (Micikevicius et al., "Mixed Precision Training", arXiv 1710.03740).
 template <class T>
 struct mixed {
-    static_assert(std::same_as<T, bf16>,
-                  "snug: precision::mixed<T> computes in T and keeps fp32 master weights, so T is snug::bf16. For fp32 or fp64 "
-                  "throughout there is precision::full<T>");
+    static_assert(sizeof(refusal::mixed_precision_computes_in_bf16<T>) > 0);
     using axis = snug::axis::precision;
     using weight = T;
     using activation = T;

@@ -6,9 +6,10 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "snug/backend/host/gemm_kernel.hpp"
-#include "snug/backend/host/gemm_packing.hpp"
-#include "snug/backend/host/parallel.hpp"
+#include <snug/backend/host/gemm_kernel.hpp>
+#include <snug/backend/host/gemm_packing.hpp>
+#include <snug/backend/host/gemm_sizes.hpp>
+#include <snug/backend/host/parallel.hpp>
 
 /// The matrix product of the host, C = A B with A [m, k] and B [k, n], after Goto and van de Geijn, "Anatomy of
 /// High-Performance Matrix Multiplication" (ACM TOMS 34(3), 2008): panels of B packed for the cache, a register-blocked
@@ -29,52 +30,16 @@ using accumulator_of = typename detail::arithmetic_for<A, B>::accumulator;
 
 namespace detail {
 
-/// How much of C is computed between two packings of B.
-struct tile_limits {
-    std::int64_t rows;
-    std::int64_t columns;
-};
+static_assert(blocking::widest_panel % panel_columns<plain_arithmetic<float>> == 0);
 
+/// Elements of k in a chunk.
 template <class Arithmetic>
-struct blocking {
-    static constexpr std::int64_t chunk_units = 384;
-    static constexpr std::int64_t chunk = chunk_units * Arithmetic::depth;
-    /// A [block_rows, chunk] stays in the second-level cache.
-    static constexpr std::int64_t block_rows = 96;
-    /// B is packed once per tile, in the second-level cache.
-    static constexpr tile_limits parallel = {1024, 256};
-    /// For an A that is packed too, once per row of tiles.
-    static constexpr tile_limits parallel_packing = {384, 768};
-    /// One block of rows, so that a panel of B is used up as soon as it is packed.
-    static constexpr tile_limits serial = {block_rows, 256};
-};
-
-/// Elements between two rows of sums. The 16 extra keep rows from sharing one set of a cache.
-constexpr std::int64_t sum_row_elements(std::int64_t columns) {
-    return columns + 16;
-}
-
-/// Scratch of one tile, in bytes: the packed panels of B, then the sums, then the packed rows of A.
-struct tile_layout {
-    std::int64_t sums;
-    std::int64_t left;
-    std::int64_t total;
-};
+inline constexpr std::int64_t chunk_length = blocking::chunk_units* Arithmetic::depth;
 
 template <class Arithmetic>
 constexpr tile_layout layout_of(tile_limits limits, std::int64_t n, std::int64_t k) {
-    using block = blocking<Arithmetic>;
-    constexpr auto unit_bytes = static_cast<std::int64_t>(sizeof(typename Arithmetic::unit));
-    constexpr auto sum_bytes = static_cast<std::int64_t>(sizeof(typename Arithmetic::accumulator));
-    constexpr std::int64_t panel = panel_columns<Arithmetic>;
-    std::int64_t const units = std::min(units_for<Arithmetic>(k), block::chunk_units);
-    std::int64_t const columns = round_up(std::min(n, limits.columns), panel);
-    std::int64_t const packed_columns = limits.rows > block::block_rows ? columns : panel;
-    tile_layout result{};
-    result.sums = round_up(units * packed_columns * unit_bytes, 64);
-    result.left = result.sums + round_up(limits.rows * sum_row_elements(columns) * sum_bytes, 64);
-    result.total = result.left + round_up(block::block_rows * left_row_units(units) * unit_bytes, 64);
-    return result;
+    static_assert(sizeof(typename Arithmetic::unit) == sizeof(typename Arithmetic::accumulator));
+    return layout_of(limits, n, k, sizeof(typename Arithmetic::unit));
 }
 
 /// A range of rows or columns.
@@ -102,8 +67,8 @@ struct tile_scratch {
 /// Adds the products of one chunk of k to the sums of one block of rows. `rows.first` counts from A's first row,
 /// `tile_row` from the first row of the tile; B is packed on the way when the block is the tile's first.
 template <class Arithmetic, class A, class B>
-[[gnu::noinline]] void multiply_block(operand<A> const& a, operand<B> const& b, range rows, range columns, range k,
-                                      std::int64_t tile_row, bool keep_packed,
+[[gnu::noinline]] void multiply_block(operand<A> const& a, operand<B> const& b, range rows, range columns,
+                                      range k, std::int64_t tile_row, bool keep_packed,
                                       tile_scratch<Arithmetic> const& scratch) {
     constexpr std::int64_t panel = panel_columns<Arithmetic>;
     std::int64_t const units = units_for<Arithmetic>(k.count);
@@ -112,7 +77,8 @@ template <class Arithmetic, class A, class B>
     for (std::int64_t j = 0; j < columns.count; j += panel) {
         auto* const packed = scratch.packed + (keep_packed ? j * units : 0);
         if (tile_row == 0) {
-            pack_right<Arithmetic>(b, k.first, k.count, columns.first + j, std::min(panel, columns.count - j), packed);
+            pack_right<Arithmetic>(b, k.first, k.count, columns.first + j, std::min(panel, columns.count - j),
+                                   packed);
         }
         multiply_panel<Arithmetic>(left, rows.count, units, packed, sums + j, scratch.sum_row, k.first > 0);
     }
@@ -122,11 +88,12 @@ template <class Arithmetic, class A, class B>
 template <class Arithmetic, class A, class B, class Epilogue>
 void multiply_tile(operand<A> const& a, operand<B> const& b, range rows, range columns, std::int64_t k,
                    tile_limits limits, std::byte* memory, Epilogue& epilogue) {
-    using block = blocking<Arithmetic>;
+    using block = blocking;
+    constexpr auto chunk_of_k = chunk_length<Arithmetic>;
     tile_scratch<Arithmetic> const scratch(limits, columns.count, k, memory);
     bool const keep_packed = limits.rows > block::block_rows;
-    for (std::int64_t k0 = 0; k0 < k; k0 += block::chunk) {
-        range const chunk = {k0, std::min(block::chunk, k - k0)};
+    for (std::int64_t k0 = 0; k0 < k; k0 += chunk_of_k) {
+        range const chunk = {k0, std::min(chunk_of_k, k - k0)};
         for (std::int64_t i0 = 0; i0 < rows.count; i0 += block::block_rows) {
             range const block_range = {rows.first + i0, std::min(block::block_rows, rows.count - i0)};
             multiply_block<Arithmetic>(a, b, block_range, columns, chunk, i0, keep_packed, scratch);
@@ -183,37 +150,22 @@ constexpr grid choose_grid(std::int64_t m, std::int64_t n, std::int64_t threads,
 
 }  // namespace detail
 
-/// Bytes of scratch for `gemm_serial` of operands `A` and `B` with n <= max_n and k <= max_k.
-template <class A, class B = A>
-constexpr std::int64_t gemm_serial_scratch_bytes(std::int64_t max_n, std::int64_t max_k) {
-    using arithmetic = detail::arithmetic_for<A, B>;
-    return detail::layout_of<arithmetic>(detail::blocking<arithmetic>::serial, max_n, max_k).total;
-}
-
-/// Bytes of scratch for `gemm` of operands `A` and `B` with n <= max_n and k <= max_k on at most `max_threads` threads.
-template <class A, class B = A>
-constexpr std::int64_t gemm_scratch_bytes(std::int64_t max_n, std::int64_t max_k, std::int64_t max_threads) {
-    using arithmetic = detail::arithmetic_for<A, B>;
-    using block = detail::blocking<arithmetic>;
-    return max_threads * std::max(detail::layout_of<arithmetic>(block::parallel, max_n, max_k).total,
-                                  detail::layout_of<arithmetic>(block::parallel_packing, max_n, max_k).total);
-}
-
 /// A [m, k] times B [k, n] on the calling thread; m, n, k >= 1. `epilogue(i, j, count, sums)` is called with the
 /// finished sums of row i, columns [j, j + count), once for every element, in no promised order.
 /// `scratch`: gemm_serial_scratch_bytes<A, B>(n, k) bytes.
 template <class A, class B, class Epilogue>
-void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b, std::byte* scratch,
-                 Epilogue&& epilogue) {
+void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b,
+                 std::byte* scratch, Epilogue&& epilogue) {
     using arithmetic = detail::arithmetic_for<A, B>;
-    constexpr auto limits = detail::blocking<arithmetic>::serial;
+    constexpr auto limits = detail::blocking::serial;
     std::int64_t const row_parts = detail::parts_within(m, limits.rows);
     std::int64_t const column_parts = detail::parts_within(n, limits.columns);
     for (std::int64_t i = 0; i < row_parts; ++i) {
         for (std::int64_t j = 0; j < column_parts; ++j) {
             detail::multiply_tile<arithmetic>(
                 a, b, detail::part_of(m, detail::kernel_rows, row_parts, i),
-                detail::part_of(n, detail::panel_columns<arithmetic>, column_parts, j), k, limits, scratch, epilogue);
+                detail::part_of(n, detail::panel_columns<arithmetic>, column_parts, j), k, limits, scratch,
+                epilogue);
         }
     }
 }
@@ -224,7 +176,7 @@ template <class A, class B, class Epilogue>
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b, std::byte* scratch,
           Epilogue&& epilogue) {
     using arithmetic = detail::arithmetic_for<A, B>;
-    using block = detail::blocking<arithmetic>;
+    using block = detail::blocking;
     auto const limits = a.column_stride == 1 ? block::parallel : block::parallel_packing;
     // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine with other
     // work to do a barrier waits for the slowest thread.

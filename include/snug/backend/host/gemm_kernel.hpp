@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #endif
 
-#include "snug/precision/bf16.hpp"
+#include <snug/precision/bf16.hpp>
 
 namespace snug::backend::host::detail {
 
@@ -56,7 +56,8 @@ struct bf16_pair_arithmetic {
     using vector = vector_of<float>::type;
 
     [[gnu::always_inline]] static inline void multiply_add(vector& sum, unit const& a, vector const& b) {
-        sum = (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(static_cast<int>(a)), (__m512bh)b);
+        sum = (vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(static_cast<int>(a)),
+                                       (__m512bh)b);
     }
 };
 using bf16_arithmetic = bf16_pair_arithmetic;
@@ -65,9 +66,10 @@ using bf16_arithmetic = plain_arithmetic<float>;
 #endif
 
 template <class A, class B>
-using arithmetic_for = std::conditional_t<
-    std::is_same_v<A, double> || std::is_same_v<B, double>, plain_arithmetic<double>,
-    std::conditional_t<std::is_same_v<A, bf16> && std::is_same_v<B, bf16>, bf16_arithmetic, plain_arithmetic<float>>>;
+using arithmetic_for =
+    std::conditional_t<std::is_same_v<A, double> || std::is_same_v<B, double>, plain_arithmetic<double>,
+                       std::conditional_t<std::is_same_v<A, bf16> && std::is_same_v<B, bf16>, bf16_arithmetic,
+                                          plain_arithmetic<float>>>;
 
 template <class Arithmetic>
 inline constexpr int unit_lanes = vector_of<typename Arithmetic::unit>::lanes;
@@ -87,9 +89,10 @@ struct left_block {
 /// C[Rows x panel_columns] = or += A * (one packed panel of B) over `units` >= 1 units of k. Every element is one chain
 /// of multiply-adds in the order of k, whatever `Rows` is; that is why a row has the same bits alone and in a batch.
 template <class Arithmetic, int Rows>
-[[gnu::noinline]] void multiply_rows(std::int64_t units, std::byte const* a, std::int64_t a_row, std::int64_t a_unit,
-                                     typename Arithmetic::unit const* b, typename Arithmetic::accumulator* c,
-                                     std::int64_t c_row, bool accumulate) {
+[[gnu::noinline]] void multiply_rows(std::int64_t units, std::byte const* a, std::int64_t a_row,
+                                     std::int64_t a_unit, typename Arithmetic::unit const* b,
+                                     typename Arithmetic::accumulator* c, std::int64_t c_row,
+                                     bool accumulate) {
     using vector = typename Arithmetic::vector;
     using unit = typename Arithmetic::unit;
     vector sum[Rows][2];
@@ -146,25 +149,28 @@ void multiply_remaining_rows(std::int64_t rows, std::int64_t units, std::byte co
     }
     if constexpr (Rows > 1) {
         if (rows > 0) {
-            multiply_remaining_rows<Arithmetic, Rows / 2>(rows, units, a, a_row, a_unit, b, c, c_row, accumulate);
+            multiply_remaining_rows<Arithmetic, Rows / 2>(rows, units, a, a_row, a_unit, b, c, c_row,
+                                                          accumulate);
         }
     }
 }
 
 /// C[rows x panel_columns] = or += A * (one packed panel of B).
 template <class Arithmetic>
-void multiply_panel(left_block const& a, std::int64_t rows, std::int64_t units, typename Arithmetic::unit const* b,
-                    typename Arithmetic::accumulator* c, std::int64_t c_row, bool accumulate) {
+void multiply_panel(left_block const& a, std::int64_t rows, std::int64_t units,
+                    typename Arithmetic::unit const* b, typename Arithmetic::accumulator* c,
+                    std::int64_t c_row, bool accumulate) {
     auto const* group = a.data;
     for (; rows >= kernel_rows; rows -= kernel_rows) {
-        multiply_rows<Arithmetic, kernel_rows>(units, group, a.row_bytes, a.unit_bytes, b, c, c_row, accumulate);
+        multiply_rows<Arithmetic, kernel_rows>(units, group, a.row_bytes, a.unit_bytes, b, c, c_row,
+                                               accumulate);
         group += a.group_bytes;
         c += kernel_rows * c_row;
     }
     if (rows > 0) {
         constexpr int largest_power_of_two = kernel_rows > 8 ? 8 : 4;
-        multiply_remaining_rows<Arithmetic, largest_power_of_two>(rows, units, group, a.row_bytes, a.unit_bytes, b, c,
-                                                                  c_row, accumulate);
+        multiply_remaining_rows<Arithmetic, largest_power_of_two>(rows, units, group, a.row_bytes,
+                                                                  a.unit_bytes, b, c, c_row, accumulate);
     }
 }
 

@@ -8,8 +8,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "snug/backend/host/gemm_kernel.hpp"
-#include "snug/precision/bf16.hpp"
+#include <snug/backend/host/gemm_kernel.hpp>
+#include <snug/backend/host/gemm_sizes.hpp>
+#include <snug/precision/bf16.hpp>
 
 namespace snug::backend::host {
 
@@ -22,10 +23,6 @@ struct operand {
 };
 
 namespace detail {
-
-constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-}
 
 template <class Arithmetic>
 constexpr std::int64_t units_for(std::int64_t k) {
@@ -72,7 +69,8 @@ void pack_lines(T const* source, std::int64_t stride, std::int64_t k_count, std:
             T const* const second = has_high ? first + (depth - 1) * stride : zeros;
             if (width < Width) {
                 for (std::int64_t l = 0; l < Width; ++l) {
-                    out[l] = l < width ? make_unit<Arithmetic>(first[l], second[l]) : typename Arithmetic::unit{};
+                    out[l] =
+                        l < width ? make_unit<Arithmetic>(first[l], second[l]) : typename Arithmetic::unit{};
                 }
             } else if constexpr (std::is_same_v<T, typename Arithmetic::unit>) {
                 std::memcpy(out, first, Width * sizeof(T));
@@ -86,7 +84,8 @@ void pack_lines(T const* source, std::int64_t stride, std::int64_t k_count, std:
 }
 
 template <int Half, class Vector, int... Lane>
-[[gnu::always_inline]] inline void exchange_halves(Vector& a, Vector& b, std::integer_sequence<int, Lane...>) {
+[[gnu::always_inline]] inline void exchange_halves(Vector& a, Vector& b,
+                                                   std::integer_sequence<int, Lane...>) {
     constexpr int lanes = sizeof...(Lane);
     Vector const low = __builtin_shufflevector(a, b, ((Lane & Half) != 0 ? lanes + Lane - Half : Lane)...);
     Vector const high = __builtin_shufflevector(a, b, ((Lane & Half) != 0 ? lanes + Lane : Lane + Half)...);
@@ -169,11 +168,6 @@ template <class Arithmetic, class T>
     }
 }
 
-/// Units between two rows of A packed row by row. The 16 extra keep rows from sharing one set of a cache.
-constexpr std::int64_t left_row_units(std::int64_t units) {
-    return round_up(units, 16) + 16;
-}
-
 /// Rows [first_row, + rows) and columns [first_k, + k_count) of A for the micro-kernel: in place where its memory
 /// already is a sequence of units along k, otherwise packed into `scratch`.
 template <class Arithmetic, class T>
@@ -198,8 +192,8 @@ template <class Arithmetic, class T>
     for (std::int64_t i = 0; i < rows; ++i) {
         make_units<Arithmetic>(corner + i * a.row_stride, k_count, scratch + i * row_units);
     }
-    return {reinterpret_cast<std::byte const*>(scratch), kernel_rows * row_units * unit_bytes, row_units * unit_bytes,
-            unit_bytes};
+    return {reinterpret_cast<std::byte const*>(scratch), kernel_rows * row_units * unit_bytes,
+            row_units * unit_bytes, unit_bytes};
 }
 
 }  // namespace detail

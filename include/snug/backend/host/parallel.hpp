@@ -18,14 +18,10 @@
 namespace snug::backend::host {
 
 /// Index of the calling thread within its team; 0 outside a parallel loop.
-inline int thread_index() noexcept {
-    return omp_get_thread_num();
-}
+inline int thread_index() noexcept { return omp_get_thread_num(); }
 
 /// Threads that a `parallel_for` called here would use: 1 inside a parallel loop.
-inline int thread_count() noexcept {
-    return omp_in_parallel() ? 1 : omp_get_max_threads();
-}
+inline int thread_count() noexcept { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
 /// Calls `f(i)` once for every i in [0, count), on all threads, and returns when all calls have returned.
 /// Thread t of T gets one contiguous range of indices, the same in every call (OpenMP's static schedule).

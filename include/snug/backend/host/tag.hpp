@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <snug/backend/host/gemm.hpp>
+#include <snug/backend/host/gemm_sizes.hpp>
 #include <snug/ops/attention.hpp>
 #include <snug/units.hpp>
 
@@ -23,7 +23,7 @@ struct tag {
 
     template <class T>
     struct attention_sizes {
-        using sum = accumulator_of<T>;
+        using sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
         index tokens;
         index head_width;
 

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: the number of heads must be a multiple of the number of key-value heads
+// expected-error: causal_attention<6, 4, 4
+#include <snug/plan.hpp>
+
+#ifdef REFUSED
+struct my_model : snug::models::llama<snug::layers<2>, snug::heads<6>, snug::kv_heads<4>, snug::width<24>,
+                                      snug::mlp<32>, snug::vocabulary<16>, snug::context<8>> {};
+#else
+struct my_model : snug::models::llama<snug::layers<2>, snug::heads<6>, snug::kv_heads<3>, snug::width<24>,
+                                      snug::mlp<32>, snug::vocabulary<16>, snug::context<8>> {};
+#endif
+static_assert(snug::parameter_count<my_model> > 0);

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: this backend has no body for an operation that a layer calls
+// expected-error: this_backend_has_no_body_for_this_operation<user::machine, snug::operation::matmul
+#include <snug/plan.hpp>
+
+namespace user {
+
+struct machine {
+    template <class T>
+    static constexpr snug::index matmul_workspace(snug::index, snug::index) {
+        return 0;
+    }
+};
+
+#ifndef REFUSED
+template <class A, class B, class Store>
+void matmul_on(machine, A, B, std::byte*, Store const&) {}
+#endif
+
+}  // namespace user
+
+void product(snug::matrix<float, 8> x, snug::matrix<float, 8> w, snug::matrix<float, 16> y) {
+    snug::ops::matmul<user::machine>(x, snug::transposed{w}, nullptr, snug::written<float, 16>{y});
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: in a product of a matrix with a transposed matrix both must have the same width
+// expected-error: 8, 12>
+#include <snug/plan.hpp>
+
+namespace user {
+
+struct machine {
+    template <class T>
+    static constexpr snug::index matmul_workspace(snug::index, snug::index) {
+        return 0;
+    }
+};
+
+template <class A, class B, class Store>
+void matmul_on(machine, A, B, std::byte*, Store const&) {}
+
+}  // namespace user
+
+#ifdef REFUSED
+constexpr snug::index width = 12;
+#else
+constexpr snug::index width = 8;
+#endif
+
+void product(snug::matrix<float, 8> x, snug::matrix<float, width> w, snug::matrix<float, 16> y) {
+    snug::ops::matmul<user::machine>(x, snug::transposed{w}, nullptr, snug::written<float, 16>{y});
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: an axis was given two policies
+// expected-error: two_policies_for_one_axis<snug::axis::optimizer
+#include <snug/plan.hpp>
+
+#ifdef REFUSED
+struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 64>, snug::optimizers::adamw<>,
+                                  snug::optimizers::sgd<>> {};
+#else
+struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 64>, snug::optimizers::adamw<>> {};
+#endif
+static_assert(snug::footprint<my_trainer>.total > snug::bytes{});
