@@ -105,6 +105,11 @@ class run {
 
     /// Optimizer steps done.
     std::int64_t steps() const { return steps_; }
+    /// What the loss is multiplied by before backward; 1 unless the precision asks for a dynamic loss scale.
+    double current_loss_scale() const {
+        if constexpr (scales_loss<typename Composition::precision>) return loss_scale_.value;
+        else return 1;
+    }
     /// Bytes allocated: the footprint's total.
     bytes allocated() const { return memory_.size(); }
 
@@ -130,11 +135,6 @@ class run {
         return {at<T>(declaration), static_cast<std::size_t>(d.count * d.copies)};
     }
     static int parameter_named(std::string_view name);
-    /// What the loss is multiplied by before backward.
-    double scale() const {
-        if constexpr (scales_loss<typename Composition::precision>) return loss_scale_.value;
-        else return 1;
-    }
     double gradient_norm() const;
     template <std::size_t... S>
     void update_parameter(int parameter, update_numbers const& numbers, std::index_sequence<S...>);

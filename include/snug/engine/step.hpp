@@ -8,6 +8,7 @@
 #include <snug/engine/run.hpp>
 #include <snug/kernels/random.hpp>
 #include <snug/optimizers/optimizer.hpp>
+#include <snug/precision/rounding.hpp>
 #include <string>
 
 namespace snug {
@@ -22,10 +23,10 @@ run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
         auto* const master = C::has_master ? at<typename C::updated>(C::master(p)) : nullptr;
         auto const stream = static_cast<std::uint64_t>(p);
         ops::for_each_element<backend>(static_cast<index>(values.size()), [=](index i) {
-            auto const value = Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i));
+            auto const value = static_cast<typename C::precision::statistic>(
+                Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i)));
             if constexpr (C::has_master) master[i] = static_cast<typename C::updated>(value);
-            values[static_cast<std::size_t>(i)] =
-                static_cast<weight_type>(static_cast<typename C::updated>(value));
+            values[static_cast<std::size_t>(i)] = static_cast<weight_type>(value);
         });
         ++p;
     };
@@ -71,7 +72,7 @@ step_result run<C>::accumulate(token_batch const& batch) {
     auto const counted = check(batch);
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
     constexpr auto rows = static_cast<std::size_t>(span.rows());
-    executor<C> walker(memory_.data(), span, scale() / static_cast<double>(counted));
+    executor<C> walker(memory_.data(), span, current_loss_scale() / static_cast<double>(counted));
     for (std::size_t m = 0; m < static_cast<std::size_t>(C::micro_batches); ++m) {
         stage(batch.inputs.subspan(m * rows, rows), batch.targets.subspan(m * rows, rows));
         model::walk_training(walker);
@@ -90,7 +91,7 @@ double run<C>::gradient_norm() const {
                 return g * g;
             });
     }
-    return std::sqrt(squares) / scale();
+    return std::sqrt(squares) / current_loss_scale();
 }
 
 template <class C>
@@ -112,7 +113,7 @@ step_result run<C>::update(step_result result) {
     update_numbers numbers;
     numbers.learning_rate = result.learning_rate;
     numbers.step = steps_;
-    numbers.gradient_scale = 1 / scale();
+    numbers.gradient_scale = 1 / current_loss_scale();
     if (options.largest_gradient_norm > 0)
         numbers.gradient_scale *=
             std::min(1.0, options.largest_gradient_norm / (result.gradient_norm + 1e-6));

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <snug/policy.hpp>
 #include <snug/precision/bf16.hpp>
+#include <snug/precision/fp16.hpp>
 
 namespace snug {
 
@@ -101,17 +102,37 @@ struct full {
     using master = void;
 };
 
-/// Products in `T` with fp32 sums; fp32 master weights, gradients and statistics
-/// (Micikevicius et al., "Mixed Precision Training", arXiv 1710.03740).
+/// Products in `T` (bf16 or fp16) with fp32 sums; fp32 master weights, gradients and statistics
+/// (Micikevicius et al., "Mixed Precision Training", arXiv 1710.03740). fp16 comes with a dynamic loss scale, without
+/// which its small gradients vanish.
 template <class T>
 struct mixed {
-    static_assert(sizeof(refusal::mixed_precision_computes_in_bf16<T>) > 0);
+    static_assert(std::same_as<T, bf16> || std::same_as<T, fp16>,
+                  "snug: precision::mixed<T> computes in T and keeps fp32 master weights, so T is "
+                  "snug::bf16 or snug::fp16. For fp32 or fp64 throughout there is precision::full<T>");
     using axis = snug::axis::precision;
     using weight = T;
     using activation = T;
     using gradient = fp32;
     using statistic = fp32;
     using master = fp32;
+    static constexpr bool scales_loss = std::same_as<T, fp16>;
+};
+
+/// Everything in bf16, without a master copy: an update is computed in fp32 and rounded stochastically, so that steps
+/// smaller than a unit in the last place still move the weights on average (Gupta et al., arXiv 1502.02551).
+template <class T>
+struct pure {
+    static_assert(
+        std::same_as<T, bf16>,
+        "snug: precision::pure<T> keeps weights in T alone, rounded stochastically; T is snug::bf16");
+    using axis = snug::axis::precision;
+    using weight = T;
+    using activation = T;
+    using gradient = T;
+    using statistic = fp32;
+    using master = void;
+    static constexpr bool rounds_stochastically = true;
 };
 
 }  // namespace precision

@@ -30,12 +30,13 @@ void add_column_sums_on(tag<Threads>, index rows, index columns, T* sums, Value 
     parallel_for((columns + slice - 1) / slice, [&](index s) {
         auto const first = s * slice;
         auto const count = std::min(slice, columns - first);
-        T total[slice] = {};
+        using sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
+        sum total[slice] = {};
         for (index row = 0; row < rows; ++row) {
 #pragma omp simd
-            for (index i = 0; i < count; ++i) total[i] += static_cast<T>(value(row, first + i));
+            for (index i = 0; i < count; ++i) total[i] += static_cast<sum>(value(row, first + i));
         }
-        for (index i = 0; i < count; ++i) sums[first + i] += total[i];
+        for (index i = 0; i < count; ++i) add_to(sums[first + i], total[i]);
     });
 }
 
