@@ -29,7 +29,7 @@ struct this_is_not_a_batch {
     static constexpr bool holds = batch_policy<Policy>;
     static_assert(
         holds,
-        "snug: a policy of the axis batch needs `sequences`, those of a micro-batch, and `tokens`, those of "
+        "snug: a policy of the axis batch needs 'sequences', those of a micro-batch, and 'tokens', those of "
         "each, as constants of at least 1 (see Policy)");
 };
 

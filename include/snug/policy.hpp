@@ -42,7 +42,7 @@ struct this_template_argument_is_not_a_policy {
     static_assert(
         names_an_axis,
         "snug: a template argument of snug::trainer is not a policy (see Given). A policy is a struct "
-        "with `using axis = snug::axis::...;`: models, snug::batch, snug::precision::..., and so on");
+        "with 'using axis = snug::axis::...;': models, snug::batch, snug::precision::..., and so on");
     static_assert(holds || !names_an_axis,
                   "snug: the axis of a policy is not one of snug's (see Given, and namespace snug::axis)");
 };
@@ -64,7 +64,7 @@ struct a_required_axis_is_missing {
 template <class Axis, class Given, class Default>
 struct this_axis_knows_no_policy_but_its_default_yet {
     static constexpr bool holds = std::is_same_v<Given, Default>;
-    static_assert(holds, "snug: nothing but `none` has an effect on this axis yet (see Axis and Given)");
+    static_assert(holds, "snug: nothing but 'none' has an effect on this axis yet (see Axis and Given)");
 };
 
 }  // namespace refusal

@@ -14,7 +14,7 @@
 #include <snug/optimizers/adamw.hpp>
 #include <snug/policy.hpp>
 #include <snug/precision/policies.hpp>
-#include <snug/quantization/none.hpp>
+#include <snug/quantization/policy.hpp>
 #include <snug/sharding/none.hpp>
 
 namespace snug {
@@ -40,17 +40,16 @@ template <class Axis, class Given, class None>
 using only_none = refusal::this_axis_knows_no_policy_but_its_default_yet<Axis, Given, None>;
 
 template <class Chosen>
-struct accepted_one_by_one
-    : accepted<refusal::this_is_not_a_model<typename Chosen::model>,
-               refusal::this_is_not_a_batch<typename Chosen::batch>,
-               refusal::this_is_not_a_precision<typename Chosen::precision>,
-               only_none<axis::quantization, typename Chosen::quantization, quantization::none>,
-               only_none<axis::adapters, typename Chosen::adapters, adapters::none>,
-               refusal::this_is_not_an_accumulation<typename Chosen::accumulation>,
-               refusal::this_is_not_a_checkpointing<typename Chosen::checkpointing>,
-               only_none<axis::sharding, typename Chosen::sharding, sharding::none>,
-               refusal::this_is_not_an_optimizer<typename Chosen::optimizer>,
-               refusal::this_is_not_a_place_to_run<typename Chosen::where>> {};
+struct accepted_one_by_one : accepted<refusal::this_is_not_a_model<typename Chosen::model>,
+                                      refusal::this_is_not_a_batch<typename Chosen::batch>,
+                                      refusal::this_is_not_a_precision<typename Chosen::precision>,
+                                      refusal::this_is_not_a_quantization<typename Chosen::quantization>,
+                                      only_none<axis::adapters, typename Chosen::adapters, adapters::none>,
+                                      refusal::this_is_not_an_accumulation<typename Chosen::accumulation>,
+                                      refusal::this_is_not_a_checkpointing<typename Chosen::checkpointing>,
+                                      only_none<axis::sharding, typename Chosen::sharding, sharding::none>,
+                                      refusal::this_is_not_an_optimizer<typename Chosen::optimizer>,
+                                      refusal::this_is_not_a_place_to_run<typename Chosen::where>> {};
 
 template <class Chosen>
 struct accepted_together
@@ -89,7 +88,11 @@ class trainer : public run<detail::composition_of<Policies...>> {
 
 /// Parameters that training changes, a constant.
 template <class T>
-inline constexpr index trainable_parameter_count =
-    parameter_count<typename detail::trainer_of<T>::composition::model>;
+inline constexpr index trainable_parameter_count = [] {
+    index total = 0;
+    for (auto const& entry : detail::trainer_of<T>::composition::parameter_table.entries)
+        total += entry.trained();
+    return total;
+}();
 
 }  // namespace snug

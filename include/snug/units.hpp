@@ -13,6 +13,8 @@ struct bytes {
     std::int64_t count = 0;
 
     friend constexpr auto operator<=>(bytes, bytes) = default;
+    // nvcc 13 does not define the one that comes with operator<=>.
+    friend constexpr bool operator==(bytes, bytes) = default;
     friend constexpr bytes operator+(bytes a, bytes b) { return {a.count + b.count}; }
     friend constexpr bytes operator-(bytes a, bytes b) { return {a.count - b.count}; }
     friend constexpr bytes operator*(bytes a, std::int64_t n) { return {a.count * n}; }

@@ -30,7 +30,7 @@ struct this_is_not_an_accumulation {
     static constexpr bool holds = accumulation_policy<Policy>;
     static_assert(
         holds,
-        "snug: a policy of the axis accumulation needs `count`, the micro-batches of a step, as a constant "
+        "snug: a policy of the axis accumulation needs 'count', the micro-batches of a step, as a constant "
         "of at least 1 (see Policy)");
 };
 

@@ -30,7 +30,7 @@ struct this_is_not_a_place_to_run {
     static constexpr bool holds = where_policy<Policy>;
     static_assert(
         holds,
-        "snug: a policy of the axis where needs `using backend`, a tag such as snug::host (see Policy): "
+        "snug: a policy of the axis where needs 'using backend', a tag such as snug::host (see Policy): "
         "write snug::on<snug::host>");
 };
 

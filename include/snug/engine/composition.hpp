@@ -3,6 +3,7 @@
 
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
+#include <snug/models/rewrite.hpp>
 #include <snug/ops/backend.hpp>
 
 namespace snug {
@@ -21,13 +22,13 @@ struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
 
 }  // namespace refusal
 
-/// One policy for every axis, applied in order: the model declares parameters and buffers, precision and batch give
+/// One policy for every axis, applied in order: quantization rewrites the model, the model declares parameters and buffers, precision and batch give
 /// them types and sizes, checkpointing decides what is kept and when each buffer lives, the optimizer adds its states;
 /// then everything is laid out. Constants only.
 template <class Chosen>
 struct composition {
     using chosen = Chosen;
-    using model = typename Chosen::model;
+    using model = typename quantized_model<typename Chosen::model, typename Chosen::quantization>::type;
     using precision = typename Chosen::precision;
     using batch = typename Chosen::batch;
     using checkpointing = typename Chosen::checkpointing;
@@ -54,18 +55,26 @@ struct composition {
     }
     static constexpr int first_buffer = (has_master ? 3 : 2) * parameters + state_count * parameters;
     static constexpr int partial_sums = first_buffer + model::buffer_count;
-    static constexpr int declaration_count = partial_sums + 1;
+    static constexpr int frozen_source = partial_sums + 1;
+    static constexpr int declaration_count = frozen_source + 1;
 
     static constexpr auto parameter_table = model::declare_parameters();
 
     static constexpr auto declare() {
         std::array<declaration, static_cast<std::size_t>(declaration_count)> all{};
         auto const at = [&](int id) -> declaration& { return all[static_cast<std::size_t>(id)]; };
+        index longest_frozen = 0;
         for (int p = 0; p < parameters; ++p) {
             auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
             auto const add = [&]<class T>(int id, std::type_identity<T>, role line, std::string_view suffix) {
                 at(id) = snug::declare<T>(entry.name / suffix, entry.count, entry.copies, line);
             };
+            if (!entry.is_trained()) {
+                at(weight(p)) =
+                    snug::declare<std::byte>(entry.name, entry.stored_bytes, entry.copies, role::weight);
+                longest_frozen = std::max(longest_frozen, entry.count);
+                continue;
+            }
             add(weight(p), std::type_identity<typename precision::weight>{}, role::weight, "");
             if constexpr (has_master)
                 add(master(p), std::type_identity<updated>{}, role::master_weight, "master");
@@ -91,6 +100,11 @@ struct composition {
             if (keeps_all_activations && entry.line == role::activation)
                 for (auto& span : at(first_buffer + b).alive.intervals) span.first = 0;
         }
+        // Before the first step, while nothing else lives there: values on their way into a quantized matrix.
+        lifetime before_training;
+        before_training.add({-1, -1});
+        at(frozen_source) =
+            snug::declare<float>(path{"frozen_source"}, longest_frozen, 1, role::staging, before_training);
         at(partial_sums) = snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace);
         return all;
     }

@@ -116,6 +116,8 @@ class run {
     /// A parameter of the model by its name in `composition::parameter_table` ("blocks.qkv.weight"), all copies of a
     /// repeated block one after the other, as the products read it.
     std::span<weight_type> weights(std::string_view name);
+    /// The bytes of a quantized parameter, copy after copy, as its scheme lays them out.
+    std::span<std::byte> stored(std::string_view name);
     /// The gradient of a parameter, between `accumulate` and `update`.
     std::span<gradient_type const> gradients(std::string_view name) const;
     /// After weights were changed from outside: the master copy follows.
@@ -135,6 +137,12 @@ class run {
         return {at<T>(declaration), static_cast<std::size_t>(d.count * d.copies)};
     }
     static int parameter_named(std::string_view name);
+    template <class Parameter>
+    void initialise_trained(int parameter, Parameter, std::uint64_t seed);
+    template <class Parameter>
+    void initialise_frozen(int parameter, Parameter, std::uint64_t seed);
+    template <class Parameter>
+    void store_frozen(int parameter, index copy, Parameter);
     double gradient_norm() const;
     template <std::size_t... S>
     void update_parameter(int parameter, update_numbers const& numbers, std::index_sequence<S...>);

@@ -30,6 +30,13 @@ void for_each_snapshot_tensor(F&& f) {
                                    declared.size().count});
         };
         std::string const name(entry.name.view());
+        if (!entry.is_trained()) {
+            // The scheme's own bytes; its name says how to read them.
+            f(C::weight(p),
+              io::tensor_shape{
+                  name, "quantized", {entry.copies, entry.stored_bytes}, entry.copies * entry.stored_bytes});
+            continue;
+        }
         visit(C::has_master ? C::master(p) : C::weight(p), name);
         int which = 0;
         meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
@@ -92,7 +99,7 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
             auto const* const from = at<typename C::updated>(C::master(p));
             auto* const to = at<weight_type>(C::weight(p));
             ops::for_each_element<typename C::backend>(
-                C::parameter_table.entries[static_cast<std::size_t>(p)].total(),
+                C::parameter_table.entries[static_cast<std::size_t>(p)].trained(),
                 [=](index i) { to[i] = static_cast<weight_type>(from[i]); });
         }
     for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));

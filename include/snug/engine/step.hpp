@@ -18,24 +18,60 @@ run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
     using backend = typename C::backend;
     prepare_on(backend{});
     int p = 0;
-    auto const initialise = [&]<class Parameter>(Parameter) {
-        auto const values = elements<weight_type>(C::weight(p));
-        auto* const master = C::has_master ? at<typename C::updated>(C::master(p)) : nullptr;
-        auto const stream = static_cast<std::uint64_t>(p);
-        ops::for_each_element<backend>(static_cast<index>(values.size()), [=](index i) {
-            auto const value = static_cast<typename C::precision::statistic>(
-                Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i)));
-            if constexpr (C::has_master) master[i] = static_cast<typename C::updated>(value);
-            values[static_cast<std::size_t>(i)] = static_cast<weight_type>(value);
-        });
+    auto const initialise = [&]<class Parameter>(Parameter parameter) {
+        if constexpr (is_frozen<Parameter>) initialise_frozen(p, parameter, seed);
+        else initialise_trained(p, parameter, seed);
         ++p;
     };
     meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(initialise);
     meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(initialise);
-    // Gradients and optimizer states lie between the last weight and the first buffer of a micro-batch.
-    auto* const first = at<std::byte>(C::gradient(0));
-    ops::for_each_element<backend>(at<std::byte>(C::partial_sums) - first,
-                                   [=](index i) { first[i] = std::byte{0}; });
+    for (std::size_t i = 0; i < C::plan.declarations.size(); ++i) {
+        auto const& declared = C::plan.declarations[i];
+        if (declared.line == role::gradient || declared.line == role::optimizer_state)
+            clear(std::span(at<unsigned char>(static_cast<int>(i)),
+                            static_cast<std::size_t>(declared.size().count)));
+    }
+}
+
+template <class C>
+template <class Parameter>
+void run<C>::initialise_trained(int p, Parameter, std::uint64_t seed) {
+    auto const values = elements<weight_type>(C::weight(p));
+    auto* const master = C::has_master ? at<typename C::updated>(C::master(p)) : nullptr;
+    auto const stream = static_cast<std::uint64_t>(p);
+    ops::for_each_element<typename C::backend>(static_cast<index>(values.size()), [=](index i) {
+        auto const value = static_cast<typename C::precision::statistic>(
+            Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i)));
+        if constexpr (C::has_master) master[i] = static_cast<typename C::updated>(value);
+        values[static_cast<std::size_t>(i)] = static_cast<weight_type>(value);
+    });
+}
+
+template <class C>
+template <class Parameter>
+void run<C>::initialise_frozen(int p, Parameter, std::uint64_t seed) {
+    auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+    auto* const source = at<float>(C::frozen_source);
+    auto const stream = static_cast<std::uint64_t>(p);
+    for (index copy = 0; copy < entry.copies; ++copy) {
+        ops::for_each_element<typename C::backend>(entry.count, [=](index i) {
+            source[i] = static_cast<float>(Parameter::initial::value(
+                seed, stream, static_cast<std::uint64_t>(copy * Parameter::shape::count + i)));
+        });
+        store_frozen(p, copy, Parameter{});
+    }
+}
+
+/// Quantizes the staged values of one copy into its place.
+template <class C>
+template <class Parameter>
+void run<C>::store_frozen(int p, index copy, Parameter) {
+    auto* const region = at<std::byte>(C::weight(p)) + copy * Parameter::stored_bytes;
+    auto const values = std::span<float const>(at<float>(C::frozen_source),
+                                               static_cast<std::size_t>(Parameter::shape::count));
+    Parameter::scheme::encode(values, Parameter::extent, region, [](index count, auto const& body) {
+        ops::for_each_row<typename C::backend>(count, [&body](auto, index i) { body(i); });
+    });
 }
 
 template <class C>
@@ -141,7 +177,7 @@ void run<C>::update_parameter(int p, update_numbers const& numbers, std::index_s
     auto const stream = static_cast<std::uint64_t>(p);
     auto const step = static_cast<std::uint64_t>(numbers.step);
     ops::for_each_element<typename C::backend>(
-        C::parameter_table.entries[static_cast<std::size_t>(p)].total(), [=](index i) {
+        C::parameter_table.entries[static_cast<std::size_t>(p)].trained(), [=](index i) {
             sum const value =
                 rule(static_cast<sum>(master[i]), static_cast<sum>(gradient[i]), std::get<S>(states)[i]...);
             if constexpr (rounds_stochastically<typename C::precision>) {
@@ -208,7 +244,18 @@ int run<C>::parameter_named(std::string_view name) {
 
 template <class C>
 std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) {
-    return elements<weight_type>(C::weight(parameter_named(name)));
+    auto const p = parameter_named(name);
+    if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained())
+        throw error({{}, -1, std::string(name)}, "a quantized parameter", "a trained one; see stored()");
+    return elements<weight_type>(C::weight(p));
+}
+
+template <class C>
+std::span<std::byte> run<C>::stored(std::string_view name) {
+    auto const p = parameter_named(name);
+    if (C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained())
+        throw error({{}, -1, std::string(name)}, "a trained parameter", "a quantized one; see weights()");
+    return elements<std::byte>(C::weight(p));
 }
 
 template <class C>
@@ -220,6 +267,7 @@ template <class C>
 void run<C>::weights_changed() {
     if constexpr (C::has_master)
         for (int p = 0; p < C::parameters; ++p) {
+            if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained()) continue;
             auto const from = elements<weight_type>(C::weight(p));
             auto* const to = at<typename C::updated>(C::master(p));
             for (std::size_t i = 0; i < from.size(); ++i) to[i] = static_cast<typename C::updated>(from[i]);

@@ -19,13 +19,22 @@ struct rotary {
     static constexpr double theta = static_cast<double>(Theta);
 };
 
+namespace refusal {
+
+template <index Heads, index KvHeads>
+struct the_heads_must_be_a_multiple_of_the_kv_heads {
+    static_assert(KvHeads > 0 && Heads % KvHeads == 0,
+                  "snug: the heads of attention must be a multiple of its kv_heads (see Heads and KvHeads)");
+};
+
+}  // namespace refusal
+
 /// Causal self-attention with grouped queries (Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245).
 /// x holds queries, keys and values, shape (rows, (Heads + 2 KvHeads) · HeadWidth); y has shape (rows, Heads · HeadWidth).
 /// Queries and keys are rotated where they lie, so the layer before must not need its output again.
 template <index Heads, index KvHeads, index HeadWidth, class Rotation = no_rotation>
 struct causal_attention {
-    static_assert(KvHeads > 0 && Heads % KvHeads == 0,
-                  "snug: the number of heads must be a multiple of the number of key-value heads");
+    static_assert(sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Heads, KvHeads>) > 0);
     static_assert(!Rotation::rotates || HeadWidth % 2 == 0, "snug: a rotated head must have an even width");
 
     using numbers = attention_shape<Heads, KvHeads, HeadWidth>;

@@ -6,6 +6,7 @@
 #include <snug/memory/declaration.hpp>
 #include <snug/memory/recorder.hpp>
 #include <snug/memory/tensor.hpp>
+#include <snug/quantization/matrix.hpp>
 #include <type_traits>
 
 /// A layer is a struct that declares what it needs and says how to run forward and backward; see docs/layers.md.
@@ -34,6 +35,24 @@ struct parameter {
     static constexpr auto name = Name;
     using shape = Shape;
     using initial = Initial;
+};
+
+/// A tensor that training does not change, stored by a quantization scheme: no gradient, no optimizer state.
+template <text Name, class Shape, class Initial, class Scheme>
+struct frozen_parameter {
+    static_assert(Shape::rank == 2, "snug: a quantized parameter is a matrix");
+    static constexpr auto name = Name;
+    using shape = Shape;
+    using initial = Initial;
+    using scheme = Scheme;
+    static constexpr quantization::shape extent{Shape::dimensions[0], Shape::dimensions[1]};
+    /// Bytes of one copy; the next one starts on a multiple of 64 as well.
+    static constexpr index stored_bytes = round_up(Scheme::storage(extent).count, 64);
+};
+
+template <class Parameter>
+inline constexpr bool is_frozen = requires {
+    typename Parameter::scheme;
 };
 
 /// Symbolic element types: the precision policy decides what they are.
@@ -261,6 +280,14 @@ struct layer_call {
         return reinterpret_cast<weight_type const*>(values[position<parameters, Parameter>()]);
     }
 
+    /// A frozen parameter, as an operand of products.
+    template <class Parameter>
+    auto stored(Parameter) const {
+        return quantized_matrix<typename Parameter::scheme, Parameter::extent.rows,
+                                Parameter::extent.columns>{
+            Parameter::scheme::view_of(values[position<parameters, Parameter>()], Parameter::extent)};
+    }
+
     /// The gradient of a parameter: backward adds to it.
     template <class Parameter>
     gradient_type* gradient(Parameter) const {
@@ -292,9 +319,13 @@ struct parameter_entry {
     index count = 0;  ///< elements of one copy
     index copies = 1;
     int repeated_at = -1;  ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+    index stored_bytes =
+        0;  ///< of one copy, when a quantization scheme stores it; such a parameter is frozen
 
     constexpr bool is_matrix() const { return rank >= 2; }
+    constexpr bool is_trained() const { return stored_bytes == 0; }
     constexpr index total() const { return count * copies; }
+    constexpr index trained() const { return is_trained() ? total() : 0; }
 };
 
 /// A buffer of a model before its lifetime is known.
@@ -358,6 +389,7 @@ constexpr void declare_parameters(parameter_table<N>& table, declaration_context
                                   where.repeated_at};
             for (std::size_t i = 0; i < P::shape::dimensions.size(); ++i)
                 entry.dimensions[i] = P::shape::dimensions[i];
+            if constexpr (is_frozen<P>) entry.stored_bytes = P::stored_bytes;
             table.add(entry);
         });
     }

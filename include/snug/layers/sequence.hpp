@@ -15,7 +15,7 @@ struct this_is_not_a_layer {
             Given::input_width;
             Given::output_width;
         },
-        "snug: a layer needs `input_width` and `output_width` as constants (see Given)");
+        "snug: a layer needs 'input_width' and 'output_width' as constants (see Given)");
 };
 
 template <class Before, class After, index OutputWidth, index InputWidth>

@@ -34,8 +34,8 @@ template <class Given>
 struct this_is_not_a_budget {
     static_assert(
         memory_budget<Given>,
-        "snug: a budget is one of snug::devices, a snug::budget<24_GiB>, or a struct with `memory` and "
-        "`reserve` in snug::bytes (see Given)");
+        "snug: a budget is one of snug::devices, a snug::budget<24_GiB>, or a struct with 'memory' and "
+        "'reserve' in snug::bytes (see Given)");
 };
 
 }  // namespace refusal
@@ -43,7 +43,17 @@ struct this_is_not_a_budget {
 namespace detail {
 
 template <class T>
-struct trainer_behind : refusal::this_is_not_a_trainer<T> {
+struct trainer_behind {
+    static_assert(sizeof(refusal::this_is_not_a_trainer<T>) > 0);
+    // Stands in for the trainer, so that the refusal is the only error.
+    struct type {
+        struct composition {
+            static constexpr memory_bill bill{};
+        };
+    };
+};
+template <any_trainer T>
+struct trainer_behind<T> {
     using type = typename T::trainer_type;
 };
 
@@ -121,9 +131,11 @@ concept fits = any_trainer<T> && memory_budget<B> && detail::within_budget<typen
 /// Instantiate it to require that T fits B: `template struct snug::require_fit<T, B>;`. Says the same as `fits`,
 /// on every compiler.
 template <class T, class B>
-struct require_fit : refusal::this_is_not_a_trainer<T>, refusal::this_is_not_a_budget<B> {
-    using bill = typename bill_against<T, B>::type;
+struct require_fit {
     // In the body of the class: nvcc does not instantiate the initialiser of a static member that nobody reads.
+    static_assert(sizeof(refusal::this_is_not_a_budget<B>) > 0);
+    using bill =
+        typename bill_against<T, std::conditional_t<memory_budget<B>, B, budget<footprint<T>.total>>>::type;
     static_assert(
         sizeof(refusal::the_training_step_does_not_fit_its_memory_budget<bill::total, bill::budget, bill>) >
         0);

@@ -14,8 +14,8 @@ template <class M>
 struct transposed {
     M of;
 };
-template <class T, index Width>
-transposed(matrix<T, Width>) -> transposed<matrix<T, Width>>;
+template <class M>
+transposed(M) -> transposed<M>;
 
 /// What refusals call the operations.
 namespace operation {
@@ -83,7 +83,14 @@ constexpr index matmul_workspace(index columns, index depth) {
     return Backend::template matmul_workspace<T>(columns, depth);
 }
 
-/// store(row, column, value) for every element of A B; A and B are `matrix` or `transposed<matrix>`.
+/// The same when a quantization scheme stores the right operand.
+template <class Backend, class T>
+constexpr index quantized_matmul_workspace(index columns, index depth) {
+    return Backend::template quantized_matmul_workspace<T>(columns, depth);
+}
+
+/// store(row, column, value) for every element of A B; A and B are `matrix` or `transposed<matrix>`,
+/// B also a `quantized_matrix` or its transpose.
 /// `workspace` has `matmul_workspace` bytes, aligned to a cache line.
 template <class Backend, class A, class B, class Store>
 inline void matmul(A a, B b, std::byte* workspace, Store const& store) {

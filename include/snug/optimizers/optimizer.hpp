@@ -63,18 +63,18 @@ struct this_is_not_an_optimizer {
     static constexpr bool holds = optimizer_policy<Policy>;
     static_assert(
         requires { typename Policy::states; },
-        "snug: a policy of the axis optimizer needs `using states`, a list of snug::optimizer_state (see "
+        "snug: a policy of the axis optimizer needs 'using states', a list of snug::optimizer_state (see "
         "Policy)");
     static_assert(
         requires { typename Policy::options; },
-        "snug: a policy of the axis optimizer needs `struct options`, its run-time numbers (see Policy)");
+        "snug: a policy of the axis optimizer needs 'struct options', its run-time numbers (see Policy)");
     static_assert(
         holds ||
             !requires {
                 typename Policy::states;
                 typename Policy::options;
             },
-        "snug: a policy of the axis optimizer needs `static auto rule(options, snug::update_numbers)`, which "
+        "snug: a policy of the axis optimizer needs 'static auto rule(options, snug::update_numbers)', which "
         "gives "
         "the update of one element (see Policy)");
 };

@@ -46,23 +46,23 @@ struct this_is_not_a_precision {
     };
     static_assert(
         requires { typename Policy::weight; },
-        "snug: a policy of the axis precision needs `using weight`, the type that products read (see "
+        "snug: a policy of the axis precision needs 'using weight', the type that products read (see "
         "Policy)");
     static_assert(
         requires { typename Policy::activation; },
-        "snug: a policy of the axis precision needs `using activation`, the type of what layers pass on (see "
+        "snug: a policy of the axis precision needs 'using activation', the type of what layers pass on (see "
         "Policy)");
     static_assert(
         requires { typename Policy::gradient; },
-        "snug: a policy of the axis precision needs `using gradient`, that of the parameters' gradients (see "
+        "snug: a policy of the axis precision needs 'using gradient', that of the parameters' gradients (see "
         "Policy)");
     static_assert(
         requires { typename Policy::statistic; },
-        "snug: a policy of the axis precision needs `using statistic`, the type of row statistics (see "
+        "snug: a policy of the axis precision needs 'using statistic', the type of row statistics (see "
         "Policy)");
     static_assert(
         requires { typename Policy::master; },
-        "snug: a policy of the axis precision needs `using master`, the type of the copy that the optimizer "
+        "snug: a policy of the axis precision needs 'using master', the type of the copy that the optimizer "
         "updates, "
         "void for none (see Policy)");
     static_assert(holds || !is_complete,

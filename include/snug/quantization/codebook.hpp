@@ -92,7 +92,7 @@ struct nf4_four_digits {
     }();
 };
 
-/// What bitsandbytes calls FP4: see `snug::fp4_code`. Code 8 is -0.
+/// What bitsandbytes calls FP4: see `snug::fp4_code`. Codes 0 and 8 are both 0.
 struct fp4 {
     static constexpr int bits = 4;
     static constexpr std::array<float, 16> values = [] {
@@ -100,7 +100,7 @@ struct fp4 {
         std::array<float, 16> result{};
         for (std::size_t i = 0; i < 8; ++i) {
             result[i] = twelfths[i] / 12;
-            result[i + 8] = -twelfths[i] / 12;
+            result[i + 8] = 0 - twelfths[i] / 12;
         }
         return result;
     }();

@@ -66,9 +66,9 @@ struct tile_scratch {
 
 /// Adds the products of one chunk of k to the sums of one block of rows. `rows.first` counts from A's first row,
 /// `tile_row` from the first row of the tile; B is packed on the way when the block is the tile's first.
-template <class Arithmetic, class A, class B>
-[[gnu::noinline]] void multiply_block(operand<A> const& a, operand<B> const& b, range rows, range columns,
-                                      range k, std::int64_t tile_row, bool keep_packed,
+template <class Arithmetic, class A, class Right>
+[[gnu::noinline]] void multiply_block(operand<A> const& a, Right const& b, range rows, range columns, range k,
+                                      std::int64_t tile_row, bool keep_packed,
                                       tile_scratch<Arithmetic> const& scratch) {
     constexpr std::int64_t panel = panel_columns<Arithmetic>;
     std::int64_t const units = units_for<Arithmetic>(k.count);
@@ -85,8 +85,8 @@ template <class Arithmetic, class A, class B>
 }
 
 /// Computes and hands over the tile `rows` x `columns` of C, which is within `limits`.
-template <class Arithmetic, class A, class B, class Epilogue>
-void multiply_tile(operand<A> const& a, operand<B> const& b, range rows, range columns, std::int64_t k,
+template <class Arithmetic, class A, class Right, class Epilogue>
+void multiply_tile(operand<A> const& a, Right const& b, range rows, range columns, std::int64_t k,
                    tile_limits limits, std::byte* memory, Epilogue& epilogue) {
     using block = blocking;
     constexpr auto chunk_of_k = chunk_length<Arithmetic>;
@@ -153,10 +153,10 @@ constexpr grid choose_grid(std::int64_t m, std::int64_t n, std::int64_t threads,
 /// A [m, k] times B [k, n] on the calling thread; m, n, k >= 1. `epilogue(i, j, count, sums)` is called with the
 /// finished sums of row i, columns [j, j + count), once for every element, in no promised order.
 /// `scratch`: gemm_serial_scratch_bytes<A, B>(n, k) bytes.
-template <class A, class B, class Epilogue>
-void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b,
-                 std::byte* scratch, Epilogue&& epilogue) {
-    using arithmetic = detail::arithmetic_for<A, B>;
+template <class A, class Right, class Epilogue>
+void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b, std::byte* scratch,
+                 Epilogue&& epilogue) {
+    using arithmetic = detail::arithmetic_for<A, typename Right::element>;
     constexpr auto limits = detail::blocking::serial;
     std::int64_t const row_parts = detail::parts_within(m, limits.rows);
     std::int64_t const column_parts = detail::parts_within(n, limits.columns);
@@ -172,10 +172,10 @@ void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, o
 
 /// The same on all threads, and with the same bits. `epilogue` is called from several threads at once.
 /// `scratch`: gemm_scratch_bytes<A, B>(n, k, threads) bytes.
-template <class A, class B, class Epilogue>
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b, std::byte* scratch,
+template <class A, class Right, class Epilogue>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b, std::byte* scratch,
           Epilogue&& epilogue) {
-    using arithmetic = detail::arithmetic_for<A, B>;
+    using arithmetic = detail::arithmetic_for<A, typename Right::element>;
     using block = detail::blocking;
     auto const limits = a.column_stride == 1 ? block::parallel : block::parallel_packing;
     // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine with other

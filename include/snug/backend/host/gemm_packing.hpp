@@ -10,6 +10,7 @@
 
 #include <snug/backend/host/gemm_kernel.hpp>
 #include <snug/backend/host/gemm_sizes.hpp>
+#include <snug/backend/host/parallel.hpp>
 #include <snug/precision/bf16.hpp>
 
 namespace snug::backend::host {
@@ -17,9 +18,24 @@ namespace snug::backend::host {
 /// A matrix in memory: element (i, j) is `data[i * row_stride + j * column_stride]`. At least one stride is 1.
 template <class T>
 struct operand {
+    using element = T;
     T const* data;
     std::int64_t row_stride;
     std::int64_t column_stride;
+};
+
+/// A right operand that a quantization scheme stores, a row-major matrix of `width` columns, or its transpose. It is
+/// computed with as type T; `tiles` has `quantized_tile_bytes` for every thread.
+template <class Scheme, class T, bool Transposed>
+struct quantized_operand {
+    using element = T;
+    typename Scheme::view stored;
+    std::int64_t width;
+    std::byte* tiles;
+
+    T* tile_of_this_thread() const {
+        return reinterpret_cast<T*>(tiles + thread_index() * quantized_tile_bytes);
+    }
 };
 
 namespace detail {
@@ -165,6 +181,23 @@ template <class Arithmetic, class T>
         pack_lines<Arithmetic, panel_columns<Arithmetic>>(corner, b.row_stride, k_count, columns, target);
     } else {
         pack_columns<Arithmetic>(corner, b.column_stride, k_count, columns, target);
+    }
+}
+
+/// The same of a quantized B: the panel is decoded into the thread's tile first, and never more than that.
+template <class Arithmetic, class Scheme, class T, bool Transposed>
+[[gnu::noinline]] void pack_right(quantized_operand<Scheme, T, Transposed> const& b, std::int64_t first_k,
+                                  std::int64_t k_count, std::int64_t first_column, std::int64_t columns,
+                                  typename Arithmetic::unit* target) {
+    T* const tile = b.tile_of_this_thread();
+    if constexpr (Transposed) {
+        for (std::int64_t j = 0; j < columns; ++j)
+            Scheme::decode(b.stored, (first_column + j) * b.width + first_k, k_count, tile + j * k_count);
+        pack_right<Arithmetic>(operand<T>{tile, 1, k_count}, 0, k_count, 0, columns, target);
+    } else {
+        for (std::int64_t i = 0; i < k_count; ++i)
+            Scheme::decode(b.stored, (first_k + i) * b.width + first_column, columns, tile + i * columns);
+        pack_right<Arithmetic>(operand<T>{tile, columns, 1}, 0, k_count, 0, columns, target);
     }
 }
 

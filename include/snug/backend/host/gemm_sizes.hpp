@@ -64,6 +64,10 @@ constexpr tile_layout layout_of(tile_limits limits, std::int64_t n, std::int64_t
 
 }  // namespace detail
 
+/// Bytes of one decoded panel of a quantized operand: one chunk of k, at most two elements (of 16 bits) to a unit.
+inline constexpr std::int64_t quantized_tile_bytes =
+    detail::blocking::widest_panel * detail::blocking::chunk_units * 4;
+
 /// Bytes of scratch for `gemm_serial` of operands `A` and `B` with n <= max_n and k <= max_k.
 template <class A, class B = A>
 constexpr std::int64_t gemm_serial_scratch_bytes(std::int64_t max_n, std::int64_t max_k) {

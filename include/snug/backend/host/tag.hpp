@@ -18,6 +18,13 @@ struct tag {
         return gemm_scratch_bytes<T>(columns, depth, MaxThreads);
     }
 
+    /// The same with a quantized right operand: every thread decodes into a tile of its own.
+    template <class T>
+    static constexpr index quantized_matmul_workspace(index columns, index depth) {
+        // Operands other than bf16 are computed with as float or double; the larger is safe.
+        return MaxThreads * quantized_tile_bytes + gemm_scratch_bytes<T>(columns, depth, MaxThreads);
+    }
+
     /// Rows of queries that one task works on; scores exist for these only.
     static constexpr index query_tile = 64;
 

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/layers/linear.hpp>
+
+namespace snug {
+
+/// `linear` with a weight that a quantization scheme stores and that training does not change; its bias, if any, is
+/// trained. The weight is decoded tile by tile inside the products, forward and backward.
+template <class Linear, class Scheme>
+struct frozen_linear;
+
+template <index In, index Out, bool Bias, class Initial, class Scheme>
+struct frozen_linear<linear<In, Out, Bias, Initial>, Scheme> {
+    static constexpr index input_width = In;
+    static constexpr index output_width = Out;
+    static constexpr bool backward_reads_input = false;
+
+    using weight = frozen_parameter<"weight", shape<Out, In>, Initial, Scheme>;
+    using bias = parameter<"bias", shape<Out>, initial::zeros>;
+    using parameters = std::conditional_t<Bias, meta::list<weight, bias>, meta::list<weight>>;
+
+    template <class Setting>
+    static constexpr index forward_workspace() {
+        return ops::quantized_matmul_workspace<typename Setting::backend, typename Setting::activation>(Out,
+                                                                                                        In);
+    }
+    template <class Setting>
+    static constexpr index backward_workspace() {
+        return ops::quantized_matmul_workspace<typename Setting::backend, typename Setting::activation>(In,
+                                                                                                        Out);
+    }
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        using backend = typename Call::backend;
+        if constexpr (Bias) {
+            auto const* const b = call.value(bias{});
+            ops::matmul<backend>(x, transposed{call.stored(weight{})}, call.workspace,
+                                 [=](index row, index column, auto value) {
+                                     y(row, column, value + static_cast<decltype(value)>(b[column]));
+                                 });
+        } else {
+            ops::matmul<backend>(x, transposed{call.stored(weight{})}, call.workspace, y);
+        }
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, X, Y, DY dy, DX dx) {
+        using backend = typename Call::backend;
+        if constexpr (Bias)
+            ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}),
+                                          [=](index row, index column) { return dy.row(row)[column]; });
+        ops::matmul<backend>(dy, call.stored(weight{}), call.workspace, dx);
+    }
+};
+
+}  // namespace snug

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <snug/meta.hpp>
+#include <snug/policy.hpp>
+#include <snug/quantization/codes.hpp>
+#include <snug/quantization/scales.hpp>
+#include <snug/quantization/scheme.hpp>
+#include <snug/units.hpp>
+#include <span>
+
+namespace snug::quantization {
+
+/// Blocks of `Block` elements, each with its own scale (and zero point, where the code has one). The block-wise schemes
+/// derive from it. The region holds, each from a multiple of 64 on: codes, scales, zero points.
+template <block_code Code, index Block, class Scales = scales::plain>
+struct blocked {
+    static_assert(Block >= 2 && Block % 2 == 0 && Block <= detail::longest_piece,
+                  "snug: a block has an even number of elements, at most 4096");
+
+    using axis = snug::axis::quantization;
+    using code = Code;
+    using scale_storage = Scales;
+    static constexpr index block = Block;
+    static constexpr int code_count = 1 << Code::bits;
+
+    struct layout {
+        index codes;
+        typename Scales::offsets scales;
+        index zeros;
+        bytes total;
+    };
+    static constexpr layout layout_of(shape extent) {
+        index const blocks = detail::divide_up(extent.count(), Block);
+        detail::region_layout region;
+        layout result{};
+        result.codes = region.add(detail::divide_up(extent.count() * Code::bits, 8));
+        result.scales = Scales::lay_out(region, blocks);
+        result.zeros = region.add(Code::has_zero ? blocks : 0);
+        result.total = region.total();
+        return result;
+    }
+    static constexpr bytes storage(shape extent) { return layout_of(extent).total; }
+    static constexpr bytes storage(index count) { return storage(shape{1, count}); }
+
+    struct view {
+        std::uint8_t const* codes;
+        typename Scales::view scales;
+        std::uint8_t const* zeros;
+
+        block_parameters parameters(index block) const {
+            if constexpr (Code::has_zero) return {scales[block], zeros[block]};
+            else return {scales[block]};
+        }
+    };
+    static view view_of(std::byte const* region, shape extent) {
+        auto const at = layout_of(extent);
+        return {reinterpret_cast<std::uint8_t const*>(region + at.codes),
+                Scales::view_of(region, at.scales),
+                reinterpret_cast<std::uint8_t const*>(region + at.zeros)};
+    }
+
+    template <class Loop = serial_loop>
+    static void encode(std::span<float const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+        encode_from(detail::float_source{values}, extent, region, loop);
+    }
+    template <class Loop = serial_loop>
+    static void encode(std::span<bf16 const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+        encode_from(detail::bf16_source{values}, extent, region, loop);
+    }
+
+    template <class Source, class Loop>
+    static void encode_from(Source const& source, shape extent, std::byte* region, Loop const& loop) {
+        detail::require_count(source.size(), extent);
+        auto const at = layout_of(extent);
+        index const blocks = detail::divide_up(source.size(), Block);
+        detail::finite_guard guard;
+        float mean = 0;
+        if constexpr (Scales::needs_mean) {
+            mean = mean_scale(source, blocks, guard, loop);
+            guard.refuse(source);
+            if (blocks > 0) Scales::write_mean(region, at.scales, mean);
+        }
+        loop(detail::divide_up(blocks, Scales::group), [&](index group) {
+            index const first = group * Scales::group;
+            index const count = std::min(Scales::group, blocks - first);
+            float scales[Scales::group];
+            for (index b = 0; b < count; ++b)
+                scales[b] = encode_block(source, first + b, at, region, guard);
+            Scales::write(region, at.scales, first, count, scales, count < Scales::group, mean);
+        });
+        guard.refuse(source);
+    }
+
+    template <class T>
+    static void decode(view const& stored, index first, index count, T* out) {
+        while (count > 0) {
+            index const which = first / Block;
+            index const here = std::min(count, (which + 1) * Block - first);
+            Code::decode(stored.codes, first, here, stored.parameters(which), out);
+            first += here;
+            count -= here;
+            out += here;
+        }
+    }
+
+    static void codes(view const& stored, index first, index count, std::uint8_t* out) {
+        detail::unpack<Code::bits>(stored.codes, first, count, out);
+    }
+
+  private:
+    template <class Source>
+    static detail::extremes look_at(Source const& source, index which, float const*& x, index& count,
+                                    float* buffer, detail::finite_guard& guard) {
+        index const first = which * Block;
+        count = std::min(Block, source.size() - first);
+        x = source.read(first, count, buffer);
+        auto const found = detail::extremes_of(x, count);
+        if (!found.finite()) guard.check(x, count, first);
+        return found;
+    }
+
+    template <class Source>
+    static float encode_block(Source const& source, index which, layout const& at, std::byte* region,
+                              detail::finite_guard& guard) {
+        float buffer[Block];
+        float const* x;
+        index count;
+        auto const found = look_at(source, which, x, count, buffer, guard);
+        if (!found.finite()) return 0;
+        bool const partial = count < Block;
+        auto const parameters = Code::measure(found, partial);
+        std::uint8_t ranks[Block];
+        Code::encode(x, count, parameters, partial, ranks);
+        int const padding = Code::has_zero ? parameters.zero : Code::code_of_zero;
+        detail::pack<Code::bits>(ranks, which * Block, count, padding,
+                                 reinterpret_cast<std::uint8_t*>(region + at.codes));
+        if constexpr (Code::has_zero)
+            reinterpret_cast<std::uint8_t*>(region + at.zeros)[which] = parameters.zero;
+        return parameters.scale;
+    }
+
+    template <class Source, class Loop>
+    static float mean_scale(Source const& source, index blocks, detail::finite_guard& guard, Loop const& loop) {
+        if (blocks == 0) return 0;
+        std::array<double, detail::slices> sums{};
+        loop(detail::slices, [&](index slice) {
+            auto const [first, last] = detail::slice_of(blocks, slice);
+            double sum = 0;
+            for (index b = first; b < last; ++b) {
+                float buffer[Block];
+                float const* x;
+                index count;
+                auto const found = look_at(source, b, x, count, buffer, guard);
+                sum += double{Code::measure(found, count < Block).scale};
+            }
+            sums[static_cast<std::size_t>(slice)] = sum;
+        });
+        double total = 0;
+        for (double const sum : sums) total += sum;
+        return static_cast<float>(total / static_cast<double>(blocks));
+    }
+};
+
+}  // namespace snug::quantization

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/quantization/blocked.hpp>
+
+namespace snug::quantization {
+
+/// What bitsandbytes calls FP4: sign, 2 exponent bits, 1 mantissa bit, and one odd small number (see
+/// `snug::fp4_code`).
+template <index Block = 64>
+struct fp4 : blocked<table_code<codebooks::fp4>, Block> {};
+
+static_assert(fp4<64>::storage(128).count == 2 * (32 + 4));
+
+}  // namespace snug::quantization

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/quantization/scheme.hpp>
+
+namespace snug {
+
+/// A matrix that a quantization scheme stores, shape (Rows, Width), as an operand of products: backends decode it tile
+/// by tile where they pack their operands. A view.
+template <quantization::quantization_scheme Scheme, index Rows, index Width>
+struct quantized_matrix {
+    static constexpr index rows = Rows;
+    static constexpr index width = Width;
+    typename Scheme::view stored;
+};
+
+}  // namespace snug

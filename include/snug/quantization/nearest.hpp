@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <snug/meta.hpp>
+#include <snug/quantization/codebook.hpp>
+
+/// From numbers to codes: the inner loops of every encoder.
+namespace snug::quantization::detail {
+
+/// Numbers are looked up in strips that fit the nearest cache.
+inline constexpr index strip = 64;
+
+/// The lowest and the highest of some numbers and of zero.
+struct extremes {
+    float low = 0;
+    float high = 0;
+
+    constexpr float absmax() const { return std::max(high, -low); }
+    constexpr void include(extremes const& other) {
+        low = std::min(low, other.low);
+        high = std::max(high, other.high);
+    }
+    constexpr bool finite() const { return high - low >= 0 && high <= 3.4028235e38f && low >= -3.4028235e38f; }
+};
+
+/// Extremes of x; not finite() exactly when one of the numbers is not.
+inline extremes extremes_of(float const* x, index count) {
+    // As integers in the order of the numbers: a loop over them vectorises, and NaNs are beyond the infinities.
+    std::int32_t low = 0;
+    std::int32_t high = 0;
+    for (index i = 0; i < count; ++i) {
+        auto const bits = std::bit_cast<std::int32_t>(x[i]);
+        auto const key = bits ^ ((bits >> 31) & 0x7FFFFFFF);
+        low = std::min(low, key);
+        high = std::max(high, key);
+    }
+    // The key of -0 is -1: zero it, so that the lowest of positive numbers is 0.
+    low = low == -1 ? 0 : low;
+    return {std::bit_cast<float>(low ^ ((low >> 31) & 0x7FFFFFFF)), std::bit_cast<float>(high)};
+}
+
+typedef float float_lanes __attribute__((vector_size(64)));
+typedef std::int32_t int_lanes __attribute__((vector_size(64)));
+inline constexpr index lanes = 16;
+
+/// For each number how many of a few bounds are below it. A number on a bound counts that as not below.
+template <std::size_t N>
+inline void count_below(std::array<float, N> const& bounds, float const* y, index count, std::uint8_t* ranks) {
+    static_assert(N < 16);
+    for (index at = 0; at < count; at += lanes) {
+        index const here = std::min(lanes, count - at);
+        float_lanes numbers{};
+        std::memcpy(&numbers, y + at, static_cast<std::size_t>(here) * sizeof(float));
+        int_lanes rank{};
+        for (float const bound : bounds) rank -= numbers > bound;
+        for (index i = 0; i < here; ++i) ranks[at + i] = static_cast<std::uint8_t>(rank[i]);
+    }
+}
+
+/// The same for 255 ascending bounds.
+inline void count_below(std::array<float, 255> const& bounds, float const* y, index count, std::uint8_t* ranks) {
+    for (index i = 0; i < count; ++i) {
+        std::uint32_t rank = 0;
+        for (std::uint32_t step = 128; step > 0; step /= 2)
+            rank += step & -static_cast<std::uint32_t>(y[i] > bounds[rank + step - 1]);
+        ranks[i] = static_cast<std::uint8_t>(rank);
+    }
+}
+
+/// 255 constant bounds between -1 and 1, found by the leading bits of a number: those tell the rank but for one bound.
+template <codebook Codebook>
+struct leading_bits {
+    static constexpr std::int32_t dropped = 17;  ///< of the 23 bits of the mantissa
+    static constexpr std::int32_t lowest = (127 - 22) << (23 - dropped);  ///< smaller magnitudes share one place
+    static constexpr std::int32_t places = (127 << (23 - dropped)) - lowest + 1;
+
+    /// The place of a number's magnitude; the negative ones come after the others.
+    static constexpr std::int32_t place_of(float y) {
+        auto const bits = std::bit_cast<std::int32_t>(y);
+        auto const leading = ((bits & 0x7FFFFFFF) >> dropped) - lowest;
+        return (leading > 0 ? leading : 0) + (bits < 0 ? places : 0);
+    }
+
+    /// Bounds below every number of a place, but for the one that may lie inside.
+    static constexpr auto ranks = [] {
+        std::array<std::int32_t, 2 * places> result{};
+        std::array<std::int32_t, 2 * places> inside{};
+        auto const& bounds = midpoints<Codebook>;
+        for (float const bound : bounds) ++inside[static_cast<std::size_t>(place_of(bound))];
+        std::int32_t rank = 0;
+        for (auto p = 2 * places - 1; p >= places; --p) {
+            result[static_cast<std::size_t>(p)] = rank;
+            rank += inside[static_cast<std::size_t>(p)];
+        }
+        for (auto p = 0; p < places; ++p) {
+            result[static_cast<std::size_t>(p)] = rank;
+            rank += inside[static_cast<std::size_t>(p)];
+        }
+        return result;
+    }();
+    /// Whether no place holds more than one bound.
+    static constexpr bool suffice = [] {
+        std::array<std::int32_t, 2 * places> inside{};
+        for (float const bound : midpoints<Codebook>)
+            if (++inside[static_cast<std::size_t>(place_of(bound))] > 1) return false;
+        return true;
+    }();
+    /// The bounds, and one that no number exceeds.
+    static constexpr auto bounds = [] {
+        std::array<float, 256> result{};
+        std::copy(midpoints<Codebook>.begin(), midpoints<Codebook>.end(), result.begin());
+        result[255] = 2;
+        return result;
+    }();
+};
+
+/// The code whose number is nearest, decided by the fp32 midpoints; a number on one goes to the lower neighbour. All
+/// numbers lie between -1 and 1.
+template <codebook Codebook>
+inline void nearest_by_midpoint(float const* y, index count, std::uint8_t* codes) {
+    if constexpr (Codebook::bits == 8 && leading_bits<Codebook>::suffice) {
+        for (index i = 0; i < count; ++i) {
+            auto const rank =
+                leading_bits<Codebook>::ranks[static_cast<std::size_t>(leading_bits<Codebook>::place_of(y[i]))];
+            codes[i] = static_cast<std::uint8_t>(
+                rank + (y[i] > leading_bits<Codebook>::bounds[static_cast<std::size_t>(rank)]));
+        }
+    } else {
+        count_below(midpoints<Codebook>, y, count, codes);
+    }
+    if constexpr (!is_ascending<Codebook>)
+        for (index i = 0; i < count; ++i) codes[i] = order<Codebook>[codes[i]];
+}
+
+/// The code whose number is nearest, decided by the rounded fp32 differences; of equal ones the lowest code.
+template <codebook Codebook>
+inline void nearest_by_difference(float const* y, index count, std::uint8_t* codes) {
+    for (index at = 0; at < count; at += strip) {
+        index const here = std::min(strip, count - at);
+        float least[strip];
+        std::int32_t code[strip] = {};
+        for (index i = 0; i < here; ++i) least[i] = std::fabs(y[at + i] - Codebook::values[0]);
+        for (std::int32_t c = 1; c < 1 << Codebook::bits; ++c)
+            for (index i = 0; i < here; ++i) {
+                float const difference = std::fabs(y[at + i] - Codebook::values[static_cast<std::size_t>(c)]);
+                code[i] = difference < least[i] ? c : code[i];
+                least[i] = difference < least[i] ? difference : least[i];
+            }
+        for (index i = 0; i < here; ++i) codes[at + i] = static_cast<std::uint8_t>(code[i]);
+    }
+}
+
+/// Keeps the compiler from fusing the product x with the addition that follows it, which would round once, not twice.
+inline float rounded(float x) {
+    asm("" : "+m"(x));
+    return x;
+}
+
+}  // namespace snug::quantization::detail

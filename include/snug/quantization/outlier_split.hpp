@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <snug/error.hpp>
+#include <snug/meta.hpp>
+#include <snug/policy.hpp>
+#include <snug/precision/rounding.hpp>
+#include <snug/quantization/absmax.hpp>
+#include <snug/quantization/blockwise.hpp>
+#include <snug/quantization/pieces.hpp>
+#include <snug/quantization/scheme.hpp>
+#include <snug/units.hpp>
+#include <span>
+#include <string>
+
+namespace snug::quantization {
+
+/// What counts as an outlier: a magnitude above Numerator / Denominator times the root mean square of the matrix, so
+/// that one threshold fits the tensors of a model, whose sizes differ.
+template <index Numerator, index Denominator = 1>
+struct threshold {
+    static_assert(Numerator >= 0 && Denominator >= 1);
+    static constexpr double times = static_cast<double>(Numerator) / static_cast<double>(Denominator);
+};
+
+/// For how many columns with outliers there is room. Fixed, because the bytes of a matrix must not depend on its numbers.
+template <index Count>
+struct outlier_columns {
+    static_assert(Count >= 1 && Count <= 4096);
+    static constexpr index count = Count;
+};
+
+/// Columns in which any number is an outlier are kept in the format `Kept`; the rest goes to `Scheme`, which sees zeros
+/// in their place (after "LLM.int8()", arXiv 2208.07339, which does so with activations). An array is one row, so its
+/// outliers are kept one by one. Throws snug::error when a matrix has more such columns than there is room for. The
+/// region holds that of `Scheme`, then the count and the indices of columns, then their numbers, row by row.
+template <class Threshold, class Scheme = blockwise<absmax, 64>, class Columns = outlier_columns<16>,
+          class Kept = bf16>
+struct outlier_split {
+    using axis = snug::axis::quantization;
+    static constexpr int code_count = Scheme::code_count;
+
+    struct layout {
+        index rest;
+        index columns;
+        index kept;
+        bytes total;
+    };
+    static constexpr layout layout_of(shape extent) {
+        bool const any = extent.count() > 0;
+        detail::region_layout region;
+        layout result{};
+        result.rest = region.add(Scheme::storage(extent).count);
+        result.columns = region.add(any ? (1 + Columns::count) * index{sizeof(std::uint32_t)} : 0);
+        result.kept = region.add(any ? extent.rows * Columns::count * index{sizeof(Kept)} : 0);
+        result.total = region.total();
+        return result;
+    }
+    static constexpr bytes storage(shape extent) { return layout_of(extent).total; }
+    static constexpr bytes storage(index count) { return storage(shape{1, count}); }
+
+    struct view {
+        typename Scheme::view rest;
+        std::uint32_t const* columns;  ///< how many, then which, ascending
+        Kept const* kept;
+        index row_length;
+    };
+    static view view_of(std::byte const* region, shape extent) {
+        auto const at = layout_of(extent);
+        return {Scheme::view_of(region + at.rest, extent),
+                reinterpret_cast<std::uint32_t const*>(region + at.columns),
+                reinterpret_cast<Kept const*>(region + at.kept), extent.columns};
+    }
+
+    template <class Loop = serial_loop>
+    static void encode(std::span<float const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+        encode_from(detail::float_source{values}, extent, region, loop);
+    }
+    template <class Loop = serial_loop>
+    static void encode(std::span<bf16 const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+        encode_from(detail::bf16_source{values}, extent, region, loop);
+    }
+
+    template <class Source, class Loop>
+    static void encode_from(Source const& source, shape extent, std::byte* region, Loop const& loop) {
+        detail::require_count(source.size(), extent);
+        if (extent.count() == 0) return;
+        auto const at = layout_of(extent);
+        auto* const columns = reinterpret_cast<std::uint32_t*>(region + at.columns);
+        std::fill_n(columns, 1 + Columns::count, 0u);
+        find_columns(source, extent, loop, columns);
+        auto* const kept = reinterpret_cast<Kept*>(region + at.kept);
+        index const used = columns[0];
+        loop(extent.rows, [&](index row) {
+            for (index k = 0; k < Columns::count; ++k) {
+                float buffer[1] = {0};
+                float const value =
+                    k < used ? *source.read(row * extent.columns + columns[1 + k], 1, buffer) : 0.0f;
+                kept[row * Columns::count + k] = round_nearest<Kept, overflow::saturating>(value);
+            }
+        });
+        Scheme::encode_from(rest_of<Source>{source, columns, extent.columns}, extent, region + at.rest, loop);
+    }
+
+    template <class T>
+    static void decode(view const& stored, index first, index count, T* out) {
+        Scheme::decode(stored.rest, first, count, out);
+        for_each_kept(stored.columns, stored.row_length, first, count, [&](index position, index row, index k) {
+            out[position - first] = T(static_cast<float>(stored.kept[row * Columns::count + k]));
+        });
+    }
+
+    static void codes(view const& stored, index first, index count, std::uint8_t* out) {
+        Scheme::codes(stored.rest, first, count, out);
+    }
+
+  private:
+    /// Calls f(position, row, which) for every kept element among [first, first + count).
+    template <class F>
+    static void for_each_kept(std::uint32_t const* columns, index row_length, index first, index count,
+                              F const& f) {
+        if (count == 0 || columns[0] == 0) return;
+        index const used = columns[0];
+        for (index row = first / row_length; row * row_length < first + count; ++row)
+            for (index k = 0; k < used; ++k) {
+                index const position = row * row_length + columns[1 + k];
+                if (position >= first && position < first + count) f(position, row, k);
+            }
+    }
+
+    /// The matrix with zeros in place of what is kept.
+    template <class Source>
+    struct rest_of {
+        Source const& source;
+        std::uint32_t const* columns;
+        index row_length;
+
+        index size() const { return source.size(); }
+        float const* read(index first, index count, float* buffer) const {
+            float const* const x = source.read(first, count, buffer);
+            if (x != buffer) std::copy_n(x, count, buffer);
+            for_each_kept(columns, row_length, first, count,
+                          [&](index position, index, index) { buffer[position - first] = 0; });
+            return buffer;
+        }
+    };
+
+    template <class Source, class Loop>
+    static void find_columns(Source const& source, shape extent, Loop const& loop, std::uint32_t* columns) {
+        (void)detail::extremes_of_all(source, loop);  // refuses what is not finite
+        auto const sums =
+            detail::by_slices<double>(source, loop, [](double& sum, index, index count, float const* x) {
+                for (index i = 0; i < count; ++i) sum += double{x[i]} * double{x[i]};
+            });
+        double total = 0;
+        for (double const sum : sums) total += sum;
+        double const limit = Threshold::times * std::sqrt(total / static_cast<double>(extent.count()));
+        auto const is_outlier = [&](float x) { return std::fabs(double{x}) > limit; };
+
+        serial_loop const in_order;
+        detail::for_each_piece(source, in_order, [&](index first, index count, float const* x) {
+            if (!is_outlier(detail::extremes_of(x, count).absmax())) return;
+            for (index i = 0; i < count; ++i)
+                if (is_outlier(x[i])) add(columns, static_cast<std::uint32_t>((first + i) % extent.columns));
+        });
+    }
+
+    /// Puts a column into the ascending list, unless it is there.
+    static void add(std::uint32_t* columns, std::uint32_t column) {
+        auto* const begin = columns + 1;
+        auto* const end = begin + columns[0];
+        auto* const place = std::lower_bound(begin, end, column);
+        if (place != end && *place == column) return;
+        if (columns[0] == Columns::count)
+            throw error({}, "outliers in more than " + std::to_string(Columns::count) + " columns",
+                        "no more than outlier_columns<...> has room for: raise it, or the threshold");
+        std::copy_backward(place, end, end + 1);
+        *place = column;
+        ++columns[0];
+    }
+};
+
+}  // namespace snug::quantization

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <snug/error.hpp>
+#include <snug/meta.hpp>
+#include <snug/policy.hpp>
+#include <snug/precision/bf16.hpp>
+#include <snug/units.hpp>
+#include <span>
+#include <string>
+#include <type_traits>
+
+namespace snug::quantization {
+
+/// A row-major matrix. Blocks run along its flattened elements, over the ends of rows; only schemes that look at
+/// columns see more than the number of elements. An array is one row.
+struct shape {
+    index rows = 1;
+    index columns = 0;
+
+    constexpr index count() const { return rows * columns; }
+    bool operator==(shape const&) const = default;
+};
+
+/// The loop that an encoder is given: calls f(i) for every i in [0, count), in any order, on any threads, and returns
+/// when all calls have. What is stored does not depend on it.
+struct serial_loop {
+    template <class F>
+    void operator()(index count, F const& f) const {
+        for (index i = 0; i < count; ++i) f(i);
+    }
+};
+
+/// A quantization scheme: an empty struct, its own class or a user's, that says in how many bytes a matrix is stored,
+/// and how to write and read them. The bytes lie in one region that starts at a multiple of 64 and is the caller's.
+///
+/// - `storage(shape)`: the size of the region. A constant expression: it becomes a line of a trainer's bill.
+/// - `encode(values, shape, region, loop)`: writes all of it. Throws snug::error that names the first NaN or infinity;
+///   the region's content is then unspecified. Allocates nothing.
+/// - `view`: trivially copyable, what decoding needs of a region, made by `view_of(region, shape)`.
+/// - `decode(view, first, count, out)`: elements [first, first + count) of the flattened matrix, as float or bf16, the
+///   same bits whatever the range. Any number of threads may decode at once.
+///
+/// docs/quantization.md shows a scheme of one's own.
+template <class S>
+concept quantization_scheme =
+    policy<S> && std::same_as<typename S::axis, axis::quantization> &&
+    std::is_trivially_copyable_v<typename S::view> &&
+    requires(shape extent, std::span<float const> values, std::byte* region, std::byte const* stored,
+             typename S::view const& view, index i, float* floats, bf16* halves) {
+        { S::storage(extent) } -> std::same_as<bytes>;
+        S::encode(values, extent, region, serial_loop{});
+        { S::view_of(stored, extent) } -> std::same_as<typename S::view>;
+        S::decode(view, i, i, floats);
+        S::decode(view, i, i, halves);
+    };
+
+/// Schemes that also show their codes, one in a byte: `codes(view, first, count, out)` and `code_count`.
+template <class S>
+concept coded_scheme = quantization_scheme<S> &&
+                       requires(typename S::view const& view, index i, std::uint8_t* out) {
+                           { S::code_count } -> std::convertible_to<int>;
+                           S::codes(view, i, i, out);
+                       };
+
+/// Bits of a region per element; 4.5 for nf4<64>.
+template <quantization_scheme S>
+constexpr double bits_per_element(shape extent) {
+    return 8.0 * static_cast<double>(S::storage(extent).count) / static_cast<double>(extent.count());
+}
+
+namespace detail {
+
+/// Lays the parts of a region one after the other, each at a multiple of 64.
+class region_layout {
+  public:
+    /// The offset of a part of that size.
+    constexpr index add(index size) {
+        index const at = round_up(end_, 64);
+        end_ = size > 0 ? at + size : end_;
+        return at;
+    }
+    constexpr bytes total() const { return {end_}; }
+
+  private:
+    index end_ = 0;
+};
+
+constexpr index divide_up(index n, index step) { return (n + step - 1) / step; }
+
+/// Where encoders read from: pieces of at most `longest_piece` elements as floats, in place or copied into `buffer`.
+inline constexpr index longest_piece = 4096;
+
+struct float_source {
+    std::span<float const> values;
+
+    index size() const { return static_cast<index>(values.size()); }
+    float const* read(index first, index, float*) const { return values.data() + first; }
+};
+
+struct bf16_source {
+    std::span<bf16 const> values;
+
+    index size() const { return static_cast<index>(values.size()); }
+    float const* read(index first, index count, float* buffer) const {
+        auto const* const from = values.data() + first;
+        for (index i = 0; i < count; ++i) buffer[i] = from[i];
+        return buffer;
+    }
+};
+
+/// The first NaN or infinity that any thread found.
+class finite_guard {
+  public:
+    void found_at(index where) {
+        auto seen = first_.load(std::memory_order_relaxed);
+        while (where < seen && !first_.compare_exchange_weak(seen, where, std::memory_order_relaxed)) {}
+    }
+
+    /// Notes the first of `count` numbers at `x`, element `at` of the whole, that is not finite.
+    void check(float const* x, index count, index at) {
+        for (index i = 0; i < count; ++i)
+            if (!std::isfinite(x[i])) return found_at(at + i);
+    }
+
+    template <class Source>
+    void refuse(Source const& source) const {
+        index const where = first_.load(std::memory_order_relaxed);
+        if (where == none) return;
+        float buffer[1];
+        float const value = *source.read(where, 1, buffer);
+        std::string const what = value != value ? "NaN" : value > 0 ? "infinity" : "-infinity";
+        throw error({}, what + " at element " + std::to_string(where), "finite numbers to quantize");
+    }
+
+  private:
+    static constexpr index none = std::numeric_limits<index>::max();
+    std::atomic<index> first_ = none;
+};
+
+inline void require_count(index found, shape extent) {
+    if (found != extent.count())
+        throw error({}, std::to_string(found) + " numbers to quantize",
+                    std::to_string(extent.rows) + " x " + std::to_string(extent.columns));
+}
+
+/// A whole array is looked at in this many slices, whose results are put together in order.
+inline constexpr index slices = 64;
+
+struct slice {
+    index first;
+    index last;
+};
+constexpr slice slice_of(index count, index which, index multiple = 1) {
+    index const length = round_up(divide_up(count, slices), multiple);
+    return {std::min(count, which * length), std::min(count, (which + 1) * length)};
+}
+
+}  // namespace detail
+
+}  // namespace snug::quantization
