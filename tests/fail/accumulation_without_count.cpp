@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis accumulation needs `count`
+// expected-error: a policy of the axis accumulation needs 'count'
 // expected-error: this_is_not_an_accumulation<user::mine>
 #include <snug/plan.hpp>
 

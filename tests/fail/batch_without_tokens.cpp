@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis batch needs `sequences`
+// expected-error: a policy of the axis batch needs 'sequences'
 // expected-error: this_is_not_a_batch<user::mine>
 #include <snug/plan.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis checkpointing needs `static constexpr index segment
+// expected-error: a policy of the axis checkpointing needs 'static constexpr index segment
 // expected-error: this_is_not_a_checkpointing<user::mine>
 #include <snug/plan.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: the number of heads must be a multiple of the number of key-value heads
-// expected-error: causal_attention<6, 4, 4
+// expected-error: the heads of attention must be a multiple of its kv_heads
+// expected-error: of_the_kv_heads<6, 4>
 #include <snug/plan.hpp>
 
 #ifdef REFUSED

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // expected-error: precision::mixed<T> computes in T and keeps fp32 master weights
-// expected-error: mixed_precision_computes_in_bf16<float>
+// expected-error: mixed_precision_computes_in_bf16_or_fp16<float>
 #include <snug/plan.hpp>
 
 #ifdef REFUSED

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis optimizer needs `static auto rule
+// expected-error: a policy of the axis optimizer needs 'static auto rule
 // expected-error: this_is_not_an_optimizer<user::mine>
 #include <snug/plan.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis where needs `using backend`
+// expected-error: a policy of the axis where needs 'using backend'
 // expected-error: this_is_not_a_place_to_run<
 #include <snug/plan.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis precision needs `using gradient`
+// expected-error: a policy of the axis precision needs 'using gradient'
 // expected-error: this_is_not_a_precision<user::mine>
 #include <snug/plan.hpp>
 

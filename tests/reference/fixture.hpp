@@ -20,7 +20,7 @@
 
 namespace snug_test {
 
-/// One tensor of a fixture, row-major. A double holds each of the stored types (f32, f64, i32) exactly.
+/// One tensor of a fixture, row-major. A double holds each of the stored types (f32, f64, i32, u8) exactly.
 struct tensor {
     std::string dtype;
     std::vector<std::int64_t> dims;
@@ -101,6 +101,7 @@ class fixture {
             if (dtype == "f32") one.values = take<float>(name, data, product);
             else if (dtype == "f64") one.values = take<double>(name, data, product);
             else if (dtype == "i32") one.values = take<std::int32_t>(name, data, product);
+            else if (dtype == "u8") one.values = take<std::uint8_t>(name, data, product);
             else refuse("gives " + name + " the unknown type '" + dtype + "'");
             if (!tensors_.emplace(name, std::move(one)).second) refuse("holds " + name + " twice");
         }

@@ -3,7 +3,7 @@
 // What the estimators that people use today say of a job, beside what snug allocates for it.
 // docs/estimators.md shows these figures; every estimate there is asserted here.
 
-#include <snug/units.hpp>
+#include <snug/plan.hpp>
 
 #include <cstdint>
 
@@ -174,11 +174,60 @@ static_assert(of(mixed(llama2_7b, 1, 1024)) == estimates{134'768'312'320, 121'81
 static_assert(of(mixed(llama3_8b, 1, 8192)) == estimates{160'605'224'960, 146'646'048'768, 144'544'702'464,
                                                          40'644'762'009, 38'730'268'672, 60'039'397'376});
 
-// TODO The place for snug's own figure: for each job the trainer that does it, and how far each estimate is
-// from what is allocated; the same figures go into the cells marked TODO in docs/estimators.md. For example
-//     struct gpt2_124m_fp32 : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 1024>> {};
-//     constexpr auto exact = snug::footprint<gpt2_124m_fp32>.total;
-//     static_assert(within(accelerate::training(fp32(gpt2_124m, 1, 1024)) / exact, ..., ...));
-constexpr bool within(double ratio, double low, double high) { return low <= ratio && ratio <= high; }
+// What snug allocates for the same jobs, in full training with AdamW, nothing checkpointed.
+namespace exact {
+
+using snug::batch;
+using bf16 = snug::precision::mixed<snug::bf16>;
+namespace models = snug::models;
+
+struct gpt2_124m_fp32 : snug::trainer<models::gpt2_124m, batch<1, 1024>> {};
+struct gpt2_124m_bf16 : snug::trainer<models::gpt2_124m, batch<8, 1024>, bf16> {};
+struct gpt2_1558m_bf16 : snug::trainer<models::gpt2_1558m, batch<1, 1024>, bf16> {};
+struct llama2_7b_bf16 : snug::trainer<models::llama2_7b, batch<1, 1024>, bf16> {};
+struct llama3_8b_bf16 : snug::trainer<models::llama3_8b, batch<1, 8192>, bf16> {};
+
+}  // namespace exact
+
+static_assert(parameters(gpt2_124m) == snug::parameter_count<snug::models::gpt2_124m>);
+static_assert(parameters(gpt2_1558m) == snug::parameter_count<snug::models::gpt2_1558m>);
+static_assert(parameters(llama2_7b) == snug::parameter_count<snug::models::llama2_7b>);
+static_assert(parameters(llama3_8b) == snug::parameter_count<snug::models::llama3_8b>);
+
+/// What every estimate is of the allocation, in percent, to the nearest: the second table of docs/estimators.md.
+struct percentages {
+    int zero2, zero3, megatron, megatron_selective, accelerate;
+    friend constexpr bool operator==(percentages const&, percentages const&) = default;
+};
+
+template <class Trainer>
+constexpr percentages compared(job const& j) {
+    auto const percent = [](std::int64_t estimate) {
+        return static_cast<int>(bytes{estimate} / snug::footprint<Trainer>.total * 100 + 0.5);
+    };
+    auto const e = of(j);
+    return {percent(e.zero2), percent(e.zero3), percent(e.megatron_states + e.megatron_activations),
+            percent(e.megatron_states + e.megatron_activations_selective), percent(e.accelerate)};
+}
+
+static_assert(compared<exact::gpt2_124m_fp32>(fp32(gpt2_124m, 1, 1024)) == percentages{92, 89, 99, 102, 74});
+static_assert(compared<exact::gpt2_124m_bf16>(mixed(gpt2_124m, 8, 1024)) ==
+              percentages{52, 50, 121, 135, 21});
+static_assert(compared<exact::gpt2_1558m_bf16>(mixed(gpt2_1558m, 1, 1024)) ==
+              percentages{102, 93, 101, 101, 41});
+static_assert(compared<exact::llama2_7b_bf16>(mixed(llama2_7b, 1, 1024)) ==
+              percentages{107, 97, 100, 100, 42});
+static_assert(compared<exact::llama3_8b_bf16>(mixed(llama3_8b, 1, 8192)) ==
+              percentages{89, 81, 102, 101, 33});
+
+// The figures of the table, in hundredths of a GiB.
+template <class Trainer>
+constexpr std::int64_t hundredths = (snug::footprint<Trainer>.total.count * 100 + (std::int64_t{1} << 29)) >>
+                                    30;
+static_assert(hundredths<exact::gpt2_124m_fp32> == 251);
+static_assert(hundredths<exact::gpt2_124m_bf16> == 445);
+static_assert(hundredths<exact::gpt2_1558m_bf16> == 2855);
+static_assert(hundredths<exact::llama2_7b_bf16> == 11710);
+static_assert(hundredths<exact::llama3_8b_bf16> == 16897);
 
 }  // namespace estimators

@@ -63,12 +63,10 @@ struct this_is_not_a_precision {
     static_assert(
         requires { typename Policy::master; },
         "snug: a policy of the axis precision needs 'using master', the type of the copy that the optimizer "
-        "updates, "
-        "void for none (see Policy)");
+        "updates, void for none (see Policy)");
     static_assert(holds || !is_complete,
                   "snug: the types of a precision are floating point: snug::fp32, snug::fp64, snug::bf16, or "
-                  "a format of your "
-                  "own that converts from and to float (see Policy)");
+                  "a format of your own that converts from and to float (see Policy)");
 };
 
 template <class T>
@@ -79,11 +77,19 @@ struct full_precision_stores_fp32_or_fp64 {
 };
 
 template <class T>
-struct mixed_precision_computes_in_bf16 {
-    static_assert(std::same_as<T, bf16>,
-                  "snug: precision::mixed<T> computes in T and keeps fp32 master weights, so T is snug::bf16 "
-                  "(see T). For "
-                  "fp32 or fp64 throughout there is precision::full<T>");
+struct mixed_precision_computes_in_bf16_or_fp16 {
+    static_assert(
+        std::same_as<T, bf16> || std::same_as<T, fp16>,
+        "snug: precision::mixed<T> computes in T and keeps fp32 master weights, so T is snug::bf16 or "
+        "snug::fp16 (see T). For fp32 or fp64 throughout there is precision::full<T>");
+};
+
+template <class T>
+struct pure_precision_stores_bf16 {
+    static_assert(
+        std::same_as<T, bf16>,
+        "snug: precision::pure<T> keeps weights in T alone, rounded stochastically; T is snug::bf16 "
+        "(see T). For fp32 or fp64 throughout there is precision::full<T>");
 };
 
 }  // namespace refusal
@@ -107,9 +113,7 @@ struct full {
 /// which its small gradients vanish.
 template <class T>
 struct mixed {
-    static_assert(std::same_as<T, bf16> || std::same_as<T, fp16>,
-                  "snug: precision::mixed<T> computes in T and keeps fp32 master weights, so T is "
-                  "snug::bf16 or snug::fp16. For fp32 or fp64 throughout there is precision::full<T>");
+    static_assert(sizeof(refusal::mixed_precision_computes_in_bf16_or_fp16<T>) > 0);
     using axis = snug::axis::precision;
     using weight = T;
     using activation = T;
@@ -123,9 +127,7 @@ struct mixed {
 /// smaller than a unit in the last place still move the weights on average (Gupta et al., arXiv 1502.02551).
 template <class T>
 struct pure {
-    static_assert(
-        std::same_as<T, bf16>,
-        "snug: precision::pure<T> keeps weights in T alone, rounded stochastically; T is snug::bf16");
+    static_assert(sizeof(refusal::pure_precision_stores_bf16<T>) > 0);
     using axis = snug::axis::precision;
     using weight = T;
     using activation = T;

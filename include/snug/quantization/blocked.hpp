@@ -59,13 +59,13 @@ struct blocked {
     };
     static view view_of(std::byte const* region, shape extent) {
         auto const at = layout_of(extent);
-        return {reinterpret_cast<std::uint8_t const*>(region + at.codes),
-                Scales::view_of(region, at.scales),
+        return {reinterpret_cast<std::uint8_t const*>(region + at.codes), Scales::view_of(region, at.scales),
                 reinterpret_cast<std::uint8_t const*>(region + at.zeros)};
     }
 
     template <class Loop = serial_loop>
-    static void encode(std::span<float const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+    static void encode(std::span<float const> values, shape extent, std::byte* region,
+                       Loop const& loop = {}) {
         encode_from(detail::float_source{values}, extent, region, loop);
     }
     template <class Loop = serial_loop>
@@ -89,8 +89,7 @@ struct blocked {
             index const first = group * Scales::group;
             index const count = std::min(Scales::group, blocks - first);
             float scales[Scales::group];
-            for (index b = 0; b < count; ++b)
-                scales[b] = encode_block(source, first + b, at, region, guard);
+            for (index b = 0; b < count; ++b) scales[b] = encode_block(source, first + b, at, region, guard);
             Scales::write(region, at.scales, first, count, scales, count < Scales::group, mean);
         });
         guard.refuse(source);
@@ -127,7 +126,7 @@ struct blocked {
     template <class Source>
     static float encode_block(Source const& source, index which, layout const& at, std::byte* region,
                               detail::finite_guard& guard) {
-        float buffer[Block];
+        float buffer[Block] = {};
         float const* x;
         index count;
         auto const found = look_at(source, which, x, count, buffer, guard);
@@ -145,14 +144,15 @@ struct blocked {
     }
 
     template <class Source, class Loop>
-    static float mean_scale(Source const& source, index blocks, detail::finite_guard& guard, Loop const& loop) {
+    static float mean_scale(Source const& source, index blocks, detail::finite_guard& guard,
+                            Loop const& loop) {
         if (blocks == 0) return 0;
         std::array<double, detail::slices> sums{};
         loop(detail::slices, [&](index slice) {
             auto const [first, last] = detail::slice_of(blocks, slice);
             double sum = 0;
             for (index b = first; b < last; ++b) {
-                float buffer[Block];
+                float buffer[Block] = {};
                 float const* x;
                 index count;
                 auto const found = look_at(source, b, x, count, buffer, guard);

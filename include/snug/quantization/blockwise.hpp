@@ -9,16 +9,19 @@ namespace snug::quantization {
 namespace detail {
 
 template <class Scheme>
-concept measures_its_numbers = requires { typename Scheme::code; } &&
-                               std::is_base_of_v<whole<typename Scheme::code>, Scheme> &&
-                               !requires { Scheme::code::step; };
+concept measures_its_numbers = requires {
+    typename Scheme::code;
+}
+&&std::is_base_of_v<whole<typename Scheme::code>, Scheme> && !requires { Scheme::code::step; };
 
 template <class Scheme>
 struct blockwise_needs_a_scheme_with_one_scale {
     static constexpr bool holds = measures_its_numbers<Scheme>;
-    static_assert(holds,
-                  "snug: blockwise gives every block the scale that a scheme has once for the whole array, and this one "
-                  "measures no scale, or is block-wise already (see Scheme). Give it absmax, affine, or the like");
+    static_assert(
+        holds,
+        "snug: blockwise gives every block the scale that a scheme has once for the whole array, and this "
+        "one "
+        "measures no scale, or is block-wise already (see Scheme). Give it absmax, affine, or the like");
 };
 
 template <class Scheme, index Block>

@@ -17,7 +17,8 @@ template <class C>
 concept codebook = requires {
     { C::bits } -> std::convertible_to<int>;
     { C::values[0] } -> std::convertible_to<float>;
-} && (C::bits == 4 || C::bits == 8) && C::values.size() == std::size_t{1} << C::bits;
+}
+&&(C::bits == 4 || C::bits == 8) && C::values.size() == std::size_t{1} << C::bits;
 
 namespace codebooks {
 
@@ -27,9 +28,8 @@ namespace detail {
 /// own end, product and sum rounded once.
 constexpr float evenly_spaced(float first, float last, int count, int i) {
     float const step = (last - first) / static_cast<float>(count - 1);
-    return i < count / 2
-               ? static_cast<float>(double{first} + double{step} * i)
-               : static_cast<float>(double{last} - double{step} * (count - 1 - i));
+    return i < count / 2 ? static_cast<float>(double{first} + double{step} * i)
+                         : static_cast<float>(double{last} - double{step} * (count - 1 - i));
 }
 
 /// NF4 by its construction, in the arithmetic of T: 7 negative and 8 positive quantiles of the standard normal
@@ -127,7 +127,8 @@ struct linear {
         std::array<float, std::size_t{1} << Bits> result{};
         constexpr int middle = 1 << (Bits - 1);
         for (int c = 0; c < 2 * middle; ++c)
-            result[static_cast<std::size_t>(c)] = static_cast<float>(c - middle) / static_cast<float>(middle - 1);
+            result[static_cast<std::size_t>(c)] =
+                static_cast<float>(c - middle) / static_cast<float>(middle - 1);
         return result;
     }();
 };

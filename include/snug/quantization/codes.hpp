@@ -24,8 +24,9 @@ struct block_parameters {
 /// code in a byte, `decode` reads elements [first, first + count) of packed codes that all belong to one block. A block
 /// is `partial` when the array ends inside it.
 template <class C>
-concept block_code = requires(detail::extremes found, bool partial, float const* x, index n, block_parameters p,
-                              std::uint8_t* codes, std::uint8_t const* packed, float* floats, bf16* halves) {
+concept block_code = requires(detail::extremes found, bool partial, float const* x, index n,
+                              block_parameters p, std::uint8_t* codes, std::uint8_t const* packed,
+                              float* floats, bf16* halves) {
     { C::bits } -> std::convertible_to<int>;
     { C::has_zero } -> std::convertible_to<bool>;
     { C::code_of_zero } -> std::convertible_to<int>;
@@ -33,7 +34,8 @@ concept block_code = requires(detail::extremes found, bool partial, float const*
     C::encode(x, n, p, partial, codes);
     C::decode(packed, n, n, p, floats);
     C::decode(packed, n, n, p, halves);
-} && (C::bits == 4 || C::bits == 8);
+}
+&&(C::bits == 4 || C::bits == 8);
 
 /// Whose arithmetic is followed to the bit where several are in use.
 namespace dialects {
@@ -96,7 +98,8 @@ struct table_code {
     static constexpr block_parameters measure(detail::extremes found, bool partial) {
         return {Dialect::stored_scale(found.absmax(), partial)};
     }
-    static void encode(float const* x, index count, block_parameters block, bool partial, std::uint8_t* codes) {
+    static void encode(float const* x, index count, block_parameters block, bool partial,
+                       std::uint8_t* codes) {
         for (index at = 0; at < count; at += detail::strip) {
             index const here = std::min(detail::strip, count - at);
             float y[detail::strip];
@@ -108,7 +111,7 @@ struct table_code {
     static void decode(std::uint8_t const* codes, index first, index count, block_parameters block, T* out) {
         if constexpr (bits == 4)
             detail::expand4(codes, first, count, Codebook::values.data(), block.scale, out);
-        else detail::expand8(codes, first, count, Codebook::values.data(), block.scale, out);
+        else detail::expand8_constant<Codebook::values>(codes, first, count, block.scale, out);
     }
 };
 

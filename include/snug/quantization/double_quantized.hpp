@@ -13,14 +13,16 @@ template <class Scheme>
 concept has_plain_scales = requires {
     typename Scheme::code;
     Scheme::block;
-} && std::is_same_v<typename Scheme::scale_storage, scales::plain>;
+}
+&&std::is_same_v<typename Scheme::scale_storage, scales::plain>;
 
 template <class Scheme>
 struct double_quantization_needs_a_blockwise_scheme {
     static constexpr bool holds = has_plain_scales<Scheme>;
-    static_assert(holds,
-                  "snug: double_quantized quantizes the scales of a block-wise scheme, and this one has none, or has "
-                  "quantized ones (see Scheme). Give it nf4<64>, blockwise<absmax, 64>, or the like");
+    static_assert(
+        holds,
+        "snug: double_quantized quantizes the scales of a block-wise scheme, and this one has none, or has "
+        "quantized ones (see Scheme). Give it nf4<64>, blockwise<absmax, 64>, or the like");
 };
 
 /// How a dialect quantizes scales: bitsandbytes' way where the code follows nobody.
@@ -38,9 +40,8 @@ struct double_quantized_base;
 template <class Scheme, index Group>
     requires(double_quantization_needs_a_blockwise_scheme<Scheme>::holds)
 struct double_quantized_base<Scheme, Group> {
-    using type =
-        blocked<typename Scheme::code, Scheme::block,
-                scales::nested<typename method_for<typename Scheme::code>::type, Group>>;
+    using type = blocked<typename Scheme::code, Scheme::block,
+                         scales::nested<typename method_for<typename Scheme::code>::type, Group>>;
 };
 
 }  // namespace detail

@@ -27,7 +27,9 @@ struct extremes {
         low = std::min(low, other.low);
         high = std::max(high, other.high);
     }
-    constexpr bool finite() const { return high - low >= 0 && high <= 3.4028235e38f && low >= -3.4028235e38f; }
+    constexpr bool finite() const {
+        return high - low >= 0 && high <= 3.4028235e38f && low >= -3.4028235e38f;
+    }
 };
 
 /// Extremes of x; not finite() exactly when one of the numbers is not.
@@ -50,22 +52,59 @@ typedef float float_lanes __attribute__((vector_size(64)));
 typedef std::int32_t int_lanes __attribute__((vector_size(64)));
 inline constexpr index lanes = 16;
 
-/// For each number how many of a few bounds are below it. A number on a bound counts that as not below.
+/// A few ascending bounds and the codes of the intervals between them.
 template <std::size_t N>
-inline void count_below(std::array<float, N> const& bounds, float const* y, index count, std::uint8_t* ranks) {
+struct few_intervals {
     static_assert(N < 16);
-    for (index at = 0; at < count; at += lanes) {
-        index const here = std::min(lanes, count - at);
-        float_lanes numbers{};
-        std::memcpy(&numbers, y + at, static_cast<std::size_t>(here) * sizeof(float));
-        int_lanes rank{};
-        for (float const bound : bounds) rank -= numbers > bound;
-        for (index i = 0; i < here; ++i) ranks[at + i] = static_cast<std::uint8_t>(rank[i]);
+    std::array<float, N> bounds;
+    std::int32_t first;                 ///< the code below all bounds
+    std::array<std::int32_t, N> steps;  ///< from one code to the next
+
+    /// The code of each number's interval. A number on a bound lies below it.
+    void codes_of(float const* y, index count, std::uint8_t* codes) const {
+        index i = 0;
+        for (; i + lanes <= count; i += lanes) sixteen(y + i, codes + i);
+        if (i == count) return;
+        float last[lanes] = {};
+        std::uint8_t last_codes[lanes];
+        for (index l = 0; l < lanes; ++l)
+            if (i + l < count) last[l] = y[i + l];
+        sixteen(last, last_codes);
+        for (index l = 0; l < lanes; ++l)
+            if (i + l < count) codes[i + l] = last_codes[l];
     }
+
+  private:
+    void sixteen(float const* y, std::uint8_t* codes) const {
+        typedef std::uint8_t byte_lanes __attribute__((vector_size(16)));
+        float_lanes numbers;
+        std::memcpy(&numbers, y, sizeof numbers);
+        int_lanes code = int_lanes{} + first;
+        for (std::size_t b = 0; b < N; ++b) code += (numbers > bounds[b]) & steps[b];
+        auto const narrow = __builtin_convertvector(code, byte_lanes);
+        std::memcpy(codes, &narrow, sizeof narrow);
+    }
+};
+
+/// Bounds only: the codes count how many of them are below a number.
+template <std::size_t N>
+constexpr few_intervals<N> counting(std::array<float, N> const& bounds) {
+    few_intervals<N> result{bounds, 0, {}};
+    for (auto& step : result.steps) step = 1;
+    return result;
 }
 
-/// The same for 255 ascending bounds.
-inline void count_below(std::array<float, 255> const& bounds, float const* y, index count, std::uint8_t* ranks) {
+template <codebook Codebook>
+    requires(Codebook::bits == 4)
+inline constexpr auto intervals = [] {
+    few_intervals<15> result{midpoints<Codebook>, order<Codebook>[0], {}};
+    for (std::size_t i = 0; i < 15; ++i) result.steps[i] = order<Codebook>[i + 1] - order<Codebook>[i];
+    return result;
+}();
+
+/// For each number how many of 255 ascending bounds are below it. A number on a bound counts that as not below.
+inline void count_below(std::array<float, 255> const& bounds, float const* y, index count,
+                        std::uint8_t* ranks) {
     for (index i = 0; i < count; ++i) {
         std::uint32_t rank = 0;
         for (std::uint32_t step = 128; step > 0; step /= 2)
@@ -78,7 +117,8 @@ inline void count_below(std::array<float, 255> const& bounds, float const* y, in
 template <codebook Codebook>
 struct leading_bits {
     static constexpr std::int32_t dropped = 17;  ///< of the 23 bits of the mantissa
-    static constexpr std::int32_t lowest = (127 - 22) << (23 - dropped);  ///< smaller magnitudes share one place
+    static constexpr std::int32_t lowest = (127 - 22)
+                                           << (23 - dropped);  ///< smaller magnitudes share one place
     static constexpr std::int32_t places = (127 << (23 - dropped)) - lowest + 1;
 
     /// The place of a number's magnitude; the negative ones come after the others.
@@ -125,10 +165,13 @@ struct leading_bits {
 /// numbers lie between -1 and 1.
 template <codebook Codebook>
 inline void nearest_by_midpoint(float const* y, index count, std::uint8_t* codes) {
-    if constexpr (Codebook::bits == 8 && leading_bits<Codebook>::suffice) {
+    if constexpr (Codebook::bits == 4) {
+        intervals<Codebook>.codes_of(y, count, codes);
+        return;
+    } else if constexpr (leading_bits<Codebook>::suffice) {
         for (index i = 0; i < count; ++i) {
-            auto const rank =
-                leading_bits<Codebook>::ranks[static_cast<std::size_t>(leading_bits<Codebook>::place_of(y[i]))];
+            auto const rank = leading_bits<Codebook>::ranks[static_cast<std::size_t>(
+                leading_bits<Codebook>::place_of(y[i]))];
             codes[i] = static_cast<std::uint8_t>(
                 rank + (y[i] > leading_bits<Codebook>::bounds[static_cast<std::size_t>(rank)]));
         }

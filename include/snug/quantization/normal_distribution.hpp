@@ -18,7 +18,8 @@ inline constexpr double two_over_root_pi = 1.128379167095512573896159;
 constexpr double exponential(double x) {
     auto const n = static_cast<std::int64_t>(x / ln2 + (x < 0 ? -0.5 : 0.5));
     // ln 2 in two parts, the first short enough that its product with n is exact.
-    double const r = (x - static_cast<double>(n) * 0.693147180369123816490) - static_cast<double>(n) * 1.90821492927058770002e-10;
+    double const r = (x - static_cast<double>(n) * 0.693147180369123816490) -
+                     static_cast<double>(n) * 1.90821492927058770002e-10;
     double sum = 1;
     for (int i = 18; i > 0; --i) sum = 1 + sum * r / i;
     return sum * std::bit_cast<double>((n + 1023) << 52);
@@ -77,7 +78,8 @@ constexpr double quantile(double p) {
     double const tail = p < 0.5 ? p : 1 - p;
     double const wanted = detail::logarithm(tail);
     double x = 2;
-    for (int i = 0; i < 30; ++i) x = (x - 2 * wanted / x) / 2;  // the square root of -2 ln p, right of the quantile
+    for (int i = 0; i < 30; ++i)
+        x = (x - 2 * wanted / x) / 2;  // the square root of -2 ln p, right of the quantile
     for (int i = 0; i < 12; ++i) {
         double const ratio = detail::tail_over_density(x);
         x += (detail::log_density(x) + detail::logarithm(ratio) - wanted) * ratio;

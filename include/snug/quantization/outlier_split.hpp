@@ -77,7 +77,8 @@ struct outlier_split {
     }
 
     template <class Loop = serial_loop>
-    static void encode(std::span<float const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+    static void encode(std::span<float const> values, shape extent, std::byte* region,
+                       Loop const& loop = {}) {
         encode_from(detail::float_source{values}, extent, region, loop);
     }
     template <class Loop = serial_loop>
@@ -109,9 +110,10 @@ struct outlier_split {
     template <class T>
     static void decode(view const& stored, index first, index count, T* out) {
         Scheme::decode(stored.rest, first, count, out);
-        for_each_kept(stored.columns, stored.row_length, first, count, [&](index position, index row, index k) {
-            out[position - first] = T(static_cast<float>(stored.kept[row * Columns::count + k]));
-        });
+        for_each_kept(
+            stored.columns, stored.row_length, first, count, [&](index position, index row, index k) {
+                out[position - first] = T(static_cast<float>(stored.kept[row * Columns::count + k]));
+            });
     }
 
     static void codes(view const& stored, index first, index count, std::uint8_t* out) {

@@ -20,7 +20,7 @@ void for_each_piece(Source const& source, Loop const& loop, F const& f) {
     loop(divide_up(source.size(), piece), [&](index which) {
         index const first = which * piece;
         index const count = std::min(piece, source.size() - first);
-        float buffer[piece];
+        float buffer[piece] = {};
         f(first, count, source.read(first, count, buffer));
     });
 }
@@ -33,7 +33,7 @@ std::array<Result, slices> by_slices(Source const& source, Loop const& loop, F c
         auto const [begin, end] = slice_of(source.size(), which, piece);
         for (index first = begin; first < end; first += piece) {
             index const count = std::min(piece, end - first);
-            float buffer[piece];
+            float buffer[piece] = {};
             f(results[static_cast<std::size_t>(which)], first, count, source.read(first, count, buffer));
         }
     });

@@ -109,7 +109,8 @@ struct quantile_scheme {
     }
 
     template <class Loop = serial_loop>
-    static void encode(std::span<float const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+    static void encode(std::span<float const> values, shape extent, std::byte* region,
+                       Loop const& loop = {}) {
         encode_from(float_source{values}, extent, region, loop);
     }
     template <class Loop = serial_loop>
@@ -133,7 +134,8 @@ struct quantile_scheme {
         auto* const codes = reinterpret_cast<std::uint8_t*>(region + at.codes);
         for_each_piece(source, loop, [&](index first, index count, float const* x) {
             std::uint8_t codes_here[piece];
-            count_below(middles, x, count, codes_here);
+            if constexpr (Bits == 4) counting(middles).codes_of(x, count, codes_here);
+            else count_below(middles, x, count, codes_here);
             pack<Bits>(codes_here, first, count, 0, codes);
         });
     }

@@ -48,9 +48,7 @@ class quantized_array {
         decode(0, size(), result.data());
         return result;
     }
-    std::vector<std::uint8_t> codes() const
-        requires coded_scheme<Scheme>
-    {
+    std::vector<std::uint8_t> codes() const requires coded_scheme<Scheme> {
         std::vector<std::uint8_t> result(static_cast<std::size_t>(size()));
         Scheme::codes(view(), 0, size(), result.data());
         return result;

@@ -34,7 +34,8 @@ struct plain {
         return {reinterpret_cast<float const*>(region + at.values)};
     }
     static void write_mean(std::byte*, offsets, float) {}
-    static void write(std::byte* region, offsets at, index first, index count, float const* scales, bool, float) {
+    static void write(std::byte* region, offsets at, index first, index count, float const* scales, bool,
+                      float) {
         std::copy_n(scales, count, reinterpret_cast<float*>(region + at.values) + first);
     }
 };

@@ -41,33 +41,33 @@ struct serial_loop {
 /// and how to write and read them. The bytes lie in one region that starts at a multiple of 64 and is the caller's.
 ///
 /// - `storage(shape)`: the size of the region. A constant expression: it becomes a line of a trainer's bill.
-/// - `encode(values, shape, region, loop)`: writes all of it. Throws snug::error that names the first NaN or infinity;
-///   the region's content is then unspecified. Allocates nothing.
+/// - `encode(values, shape, region, loop)`: writes all of it but what alignment leaves between its parts. Throws
+///   snug::error that names the first NaN or infinity; the region's content is then unspecified. Allocates nothing.
 /// - `view`: trivially copyable, what decoding needs of a region, made by `view_of(region, shape)`.
 /// - `decode(view, first, count, out)`: elements [first, first + count) of the flattened matrix, as float or bf16, the
-///   same bits whatever the range. Any number of threads may decode at once.
+///   same bits whatever the range. Any number of threads may decode at once. Of numbers beyond 1e38 some may decode to
+///   infinity, since scales are rounded.
 ///
 /// docs/quantization.md shows a scheme of one's own.
 template <class S>
-concept quantization_scheme =
-    policy<S> && std::same_as<typename S::axis, axis::quantization> &&
+concept quantization_scheme = policy<S> && std::same_as<typename S::axis, axis::quantization> &&
     std::is_trivially_copyable_v<typename S::view> &&
     requires(shape extent, std::span<float const> values, std::byte* region, std::byte const* stored,
              typename S::view const& view, index i, float* floats, bf16* halves) {
-        { S::storage(extent) } -> std::same_as<bytes>;
-        S::encode(values, extent, region, serial_loop{});
-        { S::view_of(stored, extent) } -> std::same_as<typename S::view>;
-        S::decode(view, i, i, floats);
-        S::decode(view, i, i, halves);
-    };
+    { S::storage(extent) } -> std::same_as<bytes>;
+    S::encode(values, extent, region, serial_loop{});
+    { S::view_of(stored, extent) } -> std::same_as<typename S::view>;
+    S::decode(view, i, i, floats);
+    S::decode(view, i, i, halves);
+};
 
 /// Schemes that also show their codes, one in a byte: `codes(view, first, count, out)` and `code_count`.
 template <class S>
 concept coded_scheme = quantization_scheme<S> &&
-                       requires(typename S::view const& view, index i, std::uint8_t* out) {
-                           { S::code_count } -> std::convertible_to<int>;
-                           S::codes(view, i, i, out);
-                       };
+    requires(typename S::view const& view, index i, std::uint8_t* out) {
+    { S::code_count } -> std::convertible_to<int>;
+    S::codes(view, i, i, out);
+};
 
 /// Bits of a region per element; 4.5 for nf4<64>.
 template <quantization_scheme S>
@@ -120,7 +120,8 @@ class finite_guard {
   public:
     void found_at(index where) {
         auto seen = first_.load(std::memory_order_relaxed);
-        while (where < seen && !first_.compare_exchange_weak(seen, where, std::memory_order_relaxed)) {}
+        while (where < seen && !first_.compare_exchange_weak(seen, where, std::memory_order_relaxed)) {
+        }
     }
 
     /// Notes the first of `count` numbers at `x`, element `at` of the whole, that is not finite.

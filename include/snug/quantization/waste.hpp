@@ -14,12 +14,13 @@ namespace snug::quantization {
 
 /// How well a scheme spends its codes on some numbers.
 struct waste {
-    int codes = 0;                   ///< that the scheme has
-    int used = 0;                    ///< that occur
-    double entropy = 0;              ///< bits of information in a code; at most log2(codes)
-    double mean_squared_error = 0;   ///< of the decoded numbers
-    double largest_error = 0;        ///< magnitude
-    double signal_to_noise = 0;      ///< decibels: 10 log10(mean square / mean squared error); infinite without error
+    int codes = 0;                  ///< that the scheme has
+    int used = 0;                   ///< that occur
+    double entropy = 0;             ///< bits of information in a code; at most log2(codes)
+    double mean_squared_error = 0;  ///< of the decoded numbers
+    double largest_error = 0;       ///< magnitude
+    double signal_to_noise =
+        0;  ///< decibels: 10 log10(mean square / mean squared error); infinite without error
     std::array<index, 256> counts{};  ///< numbers per code
 };
 

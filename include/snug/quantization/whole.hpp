@@ -50,7 +50,8 @@ struct whole {
     }
 
     template <class Loop = serial_loop>
-    static void encode(std::span<float const> values, shape extent, std::byte* region, Loop const& loop = {}) {
+    static void encode(std::span<float const> values, shape extent, std::byte* region,
+                       Loop const& loop = {}) {
         encode_from(detail::float_source{values}, extent, region, loop);
     }
     template <class Loop = serial_loop>

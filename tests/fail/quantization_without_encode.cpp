@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: nothing but `none` has an effect on this axis yet
-// expected-error: snug::axis::quantization, user::mine
+// expected-error: a policy of the axis quantization is quantization::none or a scheme
+// expected-error: this_is_not_a_quantization<user::mine>
 #include <snug/plan.hpp>
 
 namespace user {

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers, a block and an optimizer of one's own: nothing of them is in snug, nothing of them is registered anywhere.
+// The program trains a small model of such blocks on a made-up language and shows that the loss falls.
+#include <snug/snug.hpp>
+
+#include <cstdint>
+#include <iostream>
+#include <vector>
+
+namespace mine {
+
+using snug::index;
+
+/// A layer without parameters. Squared ReLU (So et al., arXiv 2109.08668): y = max(x, 0)².
+template <index Width>
+struct squared_relu {
+    static constexpr index input_width = Width;
+    static constexpr index output_width = Width;
+    // What backward computes for one element reads x and dy at this element only: it may overwrite either.
+    static constexpr bool backward_writes_over_input = true;
+    static constexpr bool backward_writes_over_gradient = true;
+
+    template <class Call, class X, class Y>
+    static void forward(Call const&, X x, Y y) {
+        using S = typename Call::setting::statistic;
+        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
+            auto const* const in = x.row(row);
+            team.for_each(Width, [=](index i) {
+                auto const positive = in[i] > 0 ? static_cast<S>(in[i]) : S(0);
+                y(row, i, positive * positive);
+            });
+        });
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const&, X x, Y, DY dy, DX dx) {
+        using S = typename Call::setting::statistic;
+        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
+            auto const* const in = x.row(row);
+            auto const* const d_out = dy.row(row);
+            team.for_each(Width, [=](index i) {
+                auto const positive = in[i] > 0 ? static_cast<S>(in[i]) : S(0);
+                dx(row, i, 2 * positive * static_cast<S>(d_out[i]));
+            });
+        });
+    }
+};
+
+/// The start of `layer_scale`: an initialiser is a function of seed, tensor and element.
+struct one_tenth {
+    static double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 0.1; }
+};
+
+/// A layer with a parameter. LayerScale (Touvron et al., arXiv 2103.17239): y = scale ∘ x, scale of shape (Width).
+template <index Width>
+struct layer_scale {
+    static constexpr index input_width = Width;
+    static constexpr index output_width = Width;
+    static constexpr bool backward_writes_over_input = true;
+    static constexpr bool backward_writes_over_gradient = true;
+
+    using scale = snug::parameter<"scale", snug::shape<Width>, one_tenth>;
+    using parameters = snug::meta::list<scale>;
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        using S = typename Call::setting::statistic;
+        auto const* const s = call.value(scale{});
+        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
+            auto const* const in = x.row(row);
+            team.for_each(Width, [=](index i) { y(row, i, static_cast<S>(in[i]) * static_cast<S>(s[i])); });
+        });
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
+        using backend = typename Call::backend;
+        using S = typename Call::setting::statistic;
+        auto const* const s = call.value(scale{});
+        // Before dx is written: it may lie where x or dy lies.
+        snug::ops::add_column_sums<backend>(
+            x.rows, Width, call.gradient(scale{}), [=](index row, index column) {
+                return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]);
+            });
+        snug::ops::for_each_row<backend>(x.rows, [=](auto team, index row) {
+            auto const* const d_out = dy.row(row);
+            team.for_each(Width,
+                          [=](index i) { dx(row, i, static_cast<S>(d_out[i]) * static_cast<S>(s[i])); });
+        });
+    }
+};
+
+/// A block from layers of both kinds, mine and snug's: RMSNorm and rotary positions like Llama, squared ReLU, and a
+/// scale at the end of each branch.
+template <index Width, index Heads>
+using block = snug::sequence<
+    snug::residual<
+        snug::named<"norm1", snug::rms_norm<Width>>, snug::named<"qkv", snug::linear<Width, 3 * Width>>,
+        snug::named<"attention", snug::causal_attention<Heads, Heads, Width / Heads, snug::rotary<10000>>>,
+        snug::named<"projection", snug::linear<Width, Width>>, snug::named<"scale1", layer_scale<Width>>>,
+    snug::residual<
+        snug::named<"norm2", snug::rms_norm<Width>>, snug::named<"up", snug::linear<Width, 4 * Width>>,
+        snug::named<"relu", squared_relu<4 * Width>>, snug::named<"down", snug::linear<4 * Width, Width>>,
+        snug::named<"scale2", layer_scale<Width>>>>;
+
+constexpr index vocabulary = 64;
+
+struct model : snug::stack<snug::named<"embedding", snug::embedding<vocabulary, 64>>,
+                           snug::named<"blocks", snug::repeat<3, block<64, 4>>>,
+                           snug::named<"norm", snug::rms_norm<64>>,
+                           snug::named<"head", snug::head_with_loss<64, vocabulary, true>>> {};
+
+/// An optimizer: Lion (Chen et al., arXiv 2302.06675, algorithm 2), one state for every trained element.
+struct lion {
+    using axis = snug::axis::optimizer;
+    using states = snug::meta::list<snug::optimizer_state<"momentum", snug::fp32>>;
+
+    struct options {
+        double beta1 = 0.9;
+        double beta2 = 0.99;
+    };
+
+    struct update {
+        double learning_rate, decay, beta1, beta2, gradient_scale;
+
+        template <class S, class State>
+        S operator()(S weight, S gradient, State& momentum) const {
+            auto const b1 = static_cast<S>(beta1), b2 = static_cast<S>(beta2);
+            auto const g = gradient * static_cast<S>(gradient_scale);
+            auto const m = static_cast<S>(momentum);
+            auto const direction = b1 * m + (S(1) - b1) * g;
+            momentum = static_cast<State>(b2 * m + (S(1) - b2) * g);
+            auto const sign = static_cast<S>(direction > S(0)) - static_cast<S>(direction < S(0));
+            return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * sign;
+        }
+    };
+
+    static update rule(options const& o, snug::update_numbers const& n) {
+        return {n.learning_rate, 1 - n.learning_rate * n.weight_decay, o.beta1, o.beta2, n.gradient_scale};
+    }
+};
+
+/// A checkpointing policy: the first block of every pair keeps its input, the rest is computed again.
+struct pairs {
+    using axis = snug::axis::checkpointing;
+    static constexpr index segment(index blocks) { return blocks < 2 ? blocks : 2; }
+};
+
+/// A language whose next word follows from the last two; where it begins, chance decides.
+class made_up_language {
+  public:
+    snug::token_batch next(std::size_t sequences, std::size_t tokens) {
+        inputs_.clear();
+        targets_.clear();
+        for (std::size_t s = 0; s < sequences; ++s) {
+            auto before = static_cast<std::int32_t>(snug::random::bits(1, 0, drawn_) % vocabulary);
+            auto last = static_cast<std::int32_t>(snug::random::bits(1, 1, drawn_++) % vocabulary);
+            for (std::size_t t = 0; t < tokens; ++t) {
+                auto const following = static_cast<std::int32_t>((before + 2 * last + 1) % vocabulary);
+                inputs_.push_back(last);
+                targets_.push_back(following);
+                before = last;
+                last = following;
+            }
+        }
+        return {inputs_, targets_};
+    }
+
+  private:
+    std::uint64_t drawn_ = 0;
+    std::vector<std::int32_t> inputs_, targets_;
+};
+
+struct trainer : snug::trainer<model, lion, pairs, snug::batch<16, 32>, snug::precision::mixed<snug::bf16>> {
+};
+
+// Own layers and policies are part of the plan like all others.
+static_assert(snug::fits<trainer, snug::budget<snug::bytes{32 << 20}>>);
+static_assert(snug::footprint<trainer>.optimizer_state.count == 4 * snug::parameter_count<model>);
+
+}  // namespace mine
+
+int main() try {
+    mine::trainer run;
+    run.options.learning_rate = snug::schedule::warm_up_cosine(1e-3, 20, 300, 0.05);
+    mine::made_up_language language;
+
+    std::cout << "A model of " << snug::parameter_count<mine::model> << " parameters:\n"
+              << snug::report<mine::trainer>();
+    double first = 0, last = 0;
+    for (int step = 1; step <= 300; ++step) {
+        auto const result = run.step(language.next(16, 32));
+        last = result.loss;
+        if (step == 1) first = last;
+        if (step == 1 || step % 50 == 0) std::cout << "step " << step << "  loss " << last << '\n';
+    }
+    if (last < first / 2) return 0;
+    std::cerr << "custom_block: the loss did not fall\n";
+    return 1;
+} catch (snug::error const& problem) {
+    std::cerr << "custom_block: " << problem.what() << '\n';
+    return 1;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Apart from train.cpp, so that the two compile side by side.
+#include "options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+
+namespace example {
+
+namespace {
+
+/// A number in (0, most], in words. Written so that "nan" is refused too.
+CLI::Validator positive(double most, std::string const& what) {
+    return CLI::Validator(
+        [=](std::string& text) {
+            char* end = nullptr;
+            auto const value = std::strtod(text.c_str(), &end);
+            bool const good = !text.empty() && *end == '\0' && value > 0 && value <= most;
+            return good ? std::string() : "'" + text + "' is not " + what;
+        },
+        "");
+}
+
+}  // namespace
+
+train_options parse_command_line(int argc, char** argv) {
+    train_options given;
+    CLI::App app("Trains a small GPT on the bytes of a text and lets it write some of its own.", "train");
+    app.add_option("--data", given.data, "text to learn from, or a .bin file of tokens")->required();
+    app.add_option("--out", given.out, "folder for snapshot, metrics and pictures")->capture_default_str();
+    auto* const resume =
+        app.add_flag("--resume", given.resume, "go on from the snapshot in the folder, bit by bit");
+    app.add_flag("--overwrite", given.overwrite, "begin anew although the folder holds a snapshot")
+        ->excludes(resume);
+    auto* const steps =
+        app.add_option("--steps", given.steps, "train so many steps, those before --resume counted")
+            ->check(positive(1e12, "a number of steps from 1 to 10^12"));
+    app.add_option("--minutes", given.minutes, "train about so long, from now on (default: 3)")
+        ->check(positive(1e6, "a number of minutes above 0, at most 10^6"))
+        ->excludes(steps);
+    app.add_option("--seed", given.seed, "of the first weights and the order of the data (default: 0)");
+    app.add_option("--learning-rate", given.learning_rate, "at its peak (default: 0.002)")
+        ->check(positive(1, "a learning rate above 0, at most 1"));
+    app.add_option("--sample", given.prompts, "begin the text written at the end with this (may be repeated)")
+        ->take_all();
+    app.add_option("--temperature", given.temperature, "of that text; near 0 for the likeliest only")
+        ->check(positive(100, "a temperature above 0, at most 100"))
+        ->capture_default_str();
+    try {
+        app.parse(argc, argv);
+    } catch (CLI::Success const& help) {
+        std::exit(app.exit(help));
+    } catch (CLI::ParseError const& mistake) {
+        std::cerr << "train: " << mistake.what() << " (see --help)\n";
+        std::exit(2);
+    }
+    return given;
+}
+
+}  // namespace example

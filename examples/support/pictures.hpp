@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <snug/io/file.hpp>
+#include <snug/memory/report.hpp>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// Pictures as gnuplot scripts with their data beside them: `gnuplot curve.gnuplot` in the folder makes curve.svg.
+namespace example {
+
+inline void write_whole(std::string const& path, std::string const& text) {
+    snug::io::output_file file(path);
+    file.write(text);
+    file.commit();
+}
+
+/// The loss over the steps, from metrics.csv.
+inline void draw_curve(std::string const& folder) {
+    write_whole(folder + "/curve.gnuplot", R"(# Draws metrics.csv: gnuplot curve.gnuplot
+set terminal svg size 960,560 font "Helvetica,14" background rgb "white"
+set output "curve.svg"
+set datafile separator ","
+set datafile missing ""
+set title "Loss of a byte-level GPT" font ",18" offset 0,0.3
+set xlabel "step" offset 0,0.2
+set ylabel "nats per byte"
+set y2label "bits per byte"
+set link y2 via y / log(2) inverse y * log(2)
+set xtics nomirror out
+set ytics nomirror 0.25
+set y2tics 0.5
+set tics textcolor rgb "#444444"
+set border 11 lc rgb "#888888"
+set grid ytics lc rgb "#e4e4e4" lw 1
+set key top right spacing 1.3 samplen 2
+
+stats "metrics.csv" skip 1 using (last_loss = $2) name "loss" nooutput
+last_validation = NaN
+stats "metrics.csv" skip 1 using (valid(3) ? (last_validation = $3) : 0) name "all" nooutput
+# The first steps fall from far above: they would press everything else flat.
+highest = loss_mean + 4 * loss_stddev
+set yrange [0.95 * loss_min : (highest < loss_max ? highest : loss_max)]
+
+# A running mean over about 2 % of the run, so that the line is seen through the noise of single steps.
+span = int(loss_records / 50) + 1
+n = 0
+mean = 0
+smooth(y) = (n = n + 1, mean = mean + (y - mean) / (n < span ? n : span), mean)
+
+plot "metrics.csv" skip 1 using 1:2 with lines lw 0.7 lc rgb "#b5cfe3" title "each step", \
+     "" skip 1 using 1:(smooth($2)) with lines lw 2.5 lc rgb "#2a6f9e" title "training, running mean", \
+     "" skip 1 using 1:3 with linespoints lw 2 pt 7 ps 0.7 lc rgb "#d1495b" \
+        title sprintf("validation, at last %.3f", last_validation)
+)");
+}
+
+namespace detail {
+
+struct paint {
+    std::string_view label;
+    std::string_view colour;
+    std::string_view text;  ///< the colour of text upon it
+};
+
+inline paint paint_of(snug::role line) {
+    switch (line) {
+    case snug::role::weight: return {"weights", "1d3557", "ffffff"};
+    case snug::role::master_weight: return {"master weights", "457b9d", "ffffff"};
+    case snug::role::gradient: return {"gradients", "d1495b", "ffffff"};
+    case snug::role::optimizer_state: return {"optimizer state", "2a9d8f", "ffffff"};
+    case snug::role::activation: return {"activations", "edae49", "3d2c00"};
+    case snug::role::workspace: return {"workspace", "c3c6ca", "303030"};
+    case snug::role::staging: return {"staging", "7a5195", "ffffff"};
+    case snug::role::communication: return {"communication", "5c4033", "ffffff"};
+    }
+    return {};
+}
+
+/// A buffer, or several of one kind that lie side by side, over the time in which it is needed.
+struct rectangle {
+    int first = 0, last = 0;          ///< positions in the step: from, to before
+    snug::index bottom = 0, top = 0;  ///< bytes from the start of the allocation
+    snug::index copies = 1;           ///< side by side, from bottom to top
+    snug::role line = snug::role::workspace;
+    std::string_view name;
+};
+
+/// Buffers and parameters of repeated blocks: one name stands for all.
+inline std::string_view without_blocks(std::string_view name) {
+    return name.substr(name.starts_with("blocks.") ? 7 : 0);
+}
+
+/// The plan as rectangles. Tensors of one kind lie side by side and live as long as the trainer: one rectangle.
+template <std::size_t N>
+std::vector<rectangle> rectangles_of(snug::memory_plan<N> const& plan, int positions) {
+    std::vector<rectangle> all;
+    for (std::size_t i = 0; i < N; ++i) {
+        auto const& buffer = plan.declarations[i];
+        auto const bottom = plan.offsets[i], top = bottom + buffer.size().count;
+        if (top == bottom) continue;
+        if (buffer.alive.forever) {
+            auto const name = paint_of(buffer.line).label;
+            if (!all.empty() && all.back().name == name) all.back().top = top;
+            else all.push_back({0, positions, bottom, top, 1, buffer.line, name});
+        } else {
+            for (auto const& alive :
+                 std::span(buffer.alive.intervals).first(static_cast<std::size_t>(buffer.alive.count)))
+                all.push_back({alive.first, alive.last + 1, bottom, top, buffer.copies, buffer.line,
+                               without_blocks(buffer.name.view())});
+        }
+    }
+    return all;
+}
+
+/// Which layer runs at which position: there its workspace is alive, if only in theory because it needs none.
+template <std::size_t N>
+std::map<int, std::string_view> layers_of(snug::memory_plan<N> const& plan) {
+    std::map<int, std::string_view> layers;
+    for (auto const& buffer : plan.declarations) {
+        auto const name = buffer.name.view();
+        if (buffer.line != snug::role::workspace ||
+            !(name.ends_with(".forward") || name.ends_with(".backward")))
+            continue;
+        for (auto const& alive :
+             std::span(buffer.alive.intervals).first(static_cast<std::size_t>(buffer.alive.count)))
+            if (alive.first == alive.last) layers[alive.first] = name.substr(0, name.rfind('.'));
+    }
+    return layers;
+}
+
+}  // namespace detail
+
+/// What lies where during a step: to the right the calls of layers in the order in which they run, upwards the bytes
+/// of the one allocation. All of it is the plan by which the trainer runs.
+template <class Trainer>
+void draw_memory(std::string const& folder) {
+    using composition = typename Trainer::composition;
+    static constexpr auto const& plan = composition::plan;
+    int positions = 0;
+    for (auto const& buffer : plan.declarations)
+        for (auto const& alive : buffer.alive.intervals) positions = std::max(positions, alive.last + 1);
+    auto const layers = detail::layers_of(plan);
+    auto const mebibytes = [](snug::index count) { return static_cast<double>(count) / (1024.0 * 1024.0); };
+    auto const total = mebibytes(plan.total.count);
+    auto const top = 1.1 * total;
+
+    std::ostringstream boxes, labels;
+    boxes << "# x y x_from x_to y_from y_to colour (x: position in the step, y: MiB)\n" << std::fixed;
+    labels << "\n\n# x y colour name\n" << std::fixed;
+    for (auto const& r : detail::rectangles_of(plan, positions)) {
+        auto const paint = detail::paint_of(r.line);
+        auto const height = (r.top - r.bottom) / r.copies;
+        for (auto from = r.bottom; from < r.top; from += height)
+            boxes << 0.5 * (r.first + r.last) << ' ' << mebibytes(from + height / 2) << ' ' << r.first << ' '
+                  << r.last << ' ' << mebibytes(from) << ' ' << mebibytes(from + height) << " 0x"
+                  << paint.colour << '\n';
+        // Only where a name has room.
+        if (mebibytes(r.top - r.bottom) > total / 50 && r.last - r.first > positions / 6)
+            labels << 0.5 * (r.first + r.last) << ' ' << mebibytes(r.bottom + (r.top - r.bottom) / 2) << " 0x"
+                   << paint.text << " \"" << r.name << (r.copies > 1 ? " × " + std::to_string(r.copies) : "")
+                   << "\"\n";
+    }
+
+    std::ostringstream script;
+    script
+        << "# Draws memory.dat: gnuplot memory.gnuplot\n"
+           "set terminal svg size 1200,720 font \"Helvetica,13\" background rgb \"white\"\n"
+           "set output \"memory.svg\"\n"
+           "set title \"One training step: what lies where in its "
+        << snug::to_string(plan.total)
+        << "\" font \",18\" offset 0,0.5\n"
+           "set xrange [0:"
+        << positions << "]\nset yrange [0:" << top
+        << "]\n"
+           "set ylabel \"MiB from the start of the one allocation\"\n"
+           "set xlabel \"layers in the order in which they run; what is not needed at the same time shares "
+           "memory\"\n"
+           "set border 3 lc rgb \"#888888\"\nset tics nomirror out textcolor rgb \"#444444\"\n"
+           "set key outside right top Left reverse spacing 1.5 samplen 1.2\n"
+           "set style fill solid 1 border lc rgb \"#90ffffff\"\n"
+           "set xtics rotate by -50 font \",11\" (";
+    auto separator = "";
+    for (auto const& [position, name] : layers) {
+        script << separator << '"' << detail::without_blocks(name) << "\" " << position + 0.5;
+        separator = ", ";
+    }
+    script << ")\n";
+
+    // Bands behind it all: the repeated blocks, forward and backward, and the head between the two.
+    auto const band = [&](int first, int last, std::string const& name, char const* colour) {
+        script << "set object rectangle from " << first << ",0 to " << last << ',' << top
+               << " behind fc rgb \"" << colour << "\" fs solid noborder\n"
+               << "set label \"" << name << "\" at " << 0.5 * (first + last) << ',' << 1.06 * total
+               << " center font \",12\" textcolor rgb \"#444444\"\n";
+    };
+    snug::index blocks = 1;
+    for (auto const& entry : composition::parameter_table.entries) blocks = std::max(blocks, entry.copies);
+    for (auto at = layers.begin(); at != layers.end();) {
+        auto const in_blocks = [](auto const& layer) { return layer->second.starts_with("blocks."); };
+        auto const first = at->first;
+        int last = first;
+        if (!in_blocks(at)) {
+            if (at->second == "head") band(first, first + 1, "loss", "#ececec");
+            ++at;
+            continue;
+        }
+        for (; at != layers.end() && in_blocks(at); ++at) last = at->first;
+        band(first, last + 1,
+             std::to_string(blocks) + " blocks " + (first < positions / 2 ? "forward" : "backward"),
+             "#f3f6f8");
+    }
+
+    script << "plot \"memory.dat\" index 0 using 1:2:3:4:5:6:7 with boxxyerror lw 0.4 lc rgb variable "
+              "notitle, \\\n"
+              "     \"\" index 1 using 1:2:4:3 with labels font \",11\" textcolor rgb variable notitle";
+    auto const lines = snug::lines_of(composition::bill);
+    for (std::size_t i = lines.size(); i-- > 0;)
+        if (lines[i].second.count > 0)
+            script << ", \\\n     NaN with boxes lc rgb \"#"
+                   << detail::paint_of(static_cast<snug::role>(i)).colour << "\" title \"" << lines[i].first
+                   << "  " << snug::to_string(lines[i].second) << '"';
+    script << '\n';
+    write_whole(folder + "/memory.dat", boxes.str() + labels.str());
+    write_whole(folder + "/memory.gnuplot", script.str());
+}
+
+}  // namespace example

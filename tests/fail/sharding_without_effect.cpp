@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: nothing but 'none' has an effect on this axis yet
+// expected-error: snug::axis::sharding, user::mine
+#include <snug/plan.hpp>
+
+namespace user {
+
+#ifdef REFUSED
+struct mine {
+    using axis = snug::axis::sharding;
+};
+#else
+using mine = snug::sharding::none;
+#endif
+
+}  // namespace user
+
+struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 64>, user::mine> {};
+static_assert(snug::footprint<my_trainer>.total > snug::bytes{});

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan is what runs, for every composition in full<snug::fp64>.
+#include "promises.hpp"
+
+namespace {
+
+auto const all = test::subjects<snug::precision::full<snug::fp64>>();
+
+}  // namespace
+
+TEST_CASE("fp64: every line of the bill is exact") {
+    REQUIRE(all.size() >= 70);
+    for (auto const& s : all) test::check_bill(s);
+}
+
+TEST_CASE("fp64: buffers that are needed at the same time lie apart") {
+    for (auto const& s : all) test::check_layout(s);
+}
+
+TEST_CASE("fp64: construction is one allocation and a step none") {
+    for (auto const& s : all) test::check_allocations(s);
+}
+
+TEST_CASE("fp64: the allocation is the footprint, and a step reads only what it has written") {
+    for (auto const& s : all) test::check_memory(s);
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every backward against finite differences of its forward, in fp64.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <snug/snug.hpp>
+#include <string>
+#include <vector>
+
+#include <omp.h>
+
+namespace {
+
+using namespace snug;
+using snug::index;  // <strings.h> has one too
+
+// Thousands of tiny runs: a second thread would only be waited for.
+[[maybe_unused]] bool const one_thread = (omp_set_num_threads(1), true);
+
+/// Of a tensor: largest difference over largest magnitude.
+constexpr double bound = 1e-6;
+
+/// Derivative of `f` by the number that it reads at `at`. Central differences over five points: the error falls with the
+/// fourth power of the distance, so that the distance can be large against rounding.
+template <class F>
+double derivative(double& at, F const& f) {
+    constexpr double h = 1e-3;
+    double const middle = at;
+    auto const value = [&](double distance) {
+        at = middle + distance;
+        return f();
+    };
+    double const near = value(h) - value(-h);
+    double const far = value(2 * h) - value(-2 * h);
+    at = middle;
+    return (8 * near - far) / (12 * h);
+}
+
+double random_number(std::uint64_t stream, std::size_t i) {
+    return random::normal<double>(7, stream, static_cast<std::uint64_t>(i));
+}
+
+/// Compares the gradient with differences of f at every `step`-th number of the tensor.
+template <class F>
+void check_gradient(std::string const& name, std::span<double> values, std::span<double const> gradient, F const& f,
+                    std::size_t step = 1) {
+    REQUIRE(values.size() == gradient.size());
+    double largest = 0, apart = 0;
+    for (std::size_t i = 0; i < values.size(); i += step) {
+        double const expected = derivative(values[i], f);
+        largest = std::max(largest, std::abs(expected));
+        apart = std::max(apart, std::abs(gradient[i] - expected));
+    }
+    INFO("gradient of " << name << ", off by " << apart << " of " << largest);
+    CHECK(largest > 1e-4);
+    CHECK(apart <= bound * largest);
+}
+
+// One layer by itself ------------------------------------------------------------------------------------------
+
+/// Where backward puts the gradient of the input.
+enum class place { own, over_input, over_gradient };
+
+/// What the executor needs to know to run one layer: its declarations, then x, y and their gradients.
+template <class Layer, class Batch, class Checkpointing, place Place>
+struct lone_layer {
+    using model = Layer;
+    using checkpointing = Checkpointing;
+    using backend = host_threads<2>;
+    using setting = snug::setting<Batch::sequences, Batch::tokens, precision::full<fp64>, backend>;
+    using node = snug::node<Layer, 0, 0, false>;
+
+    static constexpr int parameters = layer::parameter_declarations<Layer>();
+    static constexpr int weight(int parameter) { return parameter; }
+    static constexpr int gradient(int parameter) { return parameters + parameter; }
+    static constexpr int first_buffer = 2 * parameters;
+    static constexpr int x = layer::buffer_declarations<Layer>(), y = x + 1, dy = x + 2, dx = x + 3;
+
+    static constexpr auto parameter_table = [] {
+        snug::parameter_table<static_cast<std::size_t>(parameters)> table;
+        layer::declare_parameters<Layer>(table, {});
+        return table;
+    }();
+
+    static constexpr auto plan = [] {
+        std::array<declaration, static_cast<std::size_t>(first_buffer + dx + 1)> all{};
+        for (int p = 0; p < parameters; ++p) {
+            auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
+            all[static_cast<std::size_t>(weight(p))] = declare<double>(entry.name, entry.count, entry.copies, role::weight);
+            all[static_cast<std::size_t>(gradient(p))] =
+                declare<double>(entry.name, entry.count, entry.copies, role::gradient);
+        }
+        buffer_table<static_cast<std::size_t>(x)> buffers;
+        layer::declare_buffers<node, setting, Checkpointing>(buffers, {});
+        auto next = all.begin() + first_buffer;
+        for (auto const& b : buffers.entries)
+            *next++ = {b.name, b.element, b.element_size, b.count, b.copies, b.line, lifetime::always()};
+        for (index width : {Layer::input_width, Layer::output_width, Layer::output_width, Layer::input_width})
+            *next++ = declare<double>({}, width * setting::rows, 1, role::activation);
+        auto result = pack(all);
+        auto const at = [&](int id) -> index& { return result.offsets[static_cast<std::size_t>(first_buffer + id)]; };
+        if (Place == place::over_input) at(dx) = at(x);
+        if (Place == place::over_gradient) at(dx) = at(dy);
+        return result;
+    }();
+};
+
+/// Runs one layer: x and the parameters are random, the loss is Σ c · y with a random c.
+template <class Layer, class Batch, class Checkpointing, place Place>
+class lone_run {
+  public:
+    using composition = lone_layer<Layer, Batch, Checkpointing, Place>;
+    using setting = typename composition::setting;
+    using input_element = layer::input_element<Layer, setting>;
+    static constexpr bool reads_tokens = std::is_same_v<input_element, std::int32_t>;
+    /// Backward adds to what is there already.
+    static constexpr double gradient_before = 0.75;
+
+    lone_run() {
+        std::memset(memory_.data(), 0xFF, static_cast<std::size_t>(memory_.size().count));
+        for (int p = 0; p < composition::parameters; ++p) {
+            auto const values = parameter(p);
+            for (std::size_t i = 0; i < values.size(); ++i) values[i] = random_number(static_cast<std::uint64_t>(p), i);
+        }
+        for (std::size_t i = 0; i < x_.size(); ++i) {
+            if constexpr (reads_tokens)
+                x_[i] = static_cast<std::int32_t>(random::bits(7, 100, i) % static_cast<std::uint64_t>(Layer::vocabulary));
+            else x_[i] = random_number(100, i);
+        }
+        for (std::size_t i = 0; i < c_.size(); ++i) c_[i] = random_number(101, i);
+    }
+
+    std::span<double> parameter(int p) { return elements<double>(composition::weight(p)); }
+    std::span<double> parameter_gradient(int p) { return elements<double>(composition::gradient(p)); }
+    std::vector<input_element>& x() { return x_; }
+    std::span<double> dx() { return elements<double>(composition::first_buffer + composition::dx); }
+
+    double forward() {
+        // A layer may change its input in place (attention turns queries and keys).
+        auto const x = elements<input_element>(composition::first_buffer + composition::x);
+        std::copy(x_.begin(), x_.end(), x.begin());
+        layer::forward<typename composition::node, false>(walker_, {composition::x}, {composition::y}, {});
+        auto const y = elements<double>(composition::first_buffer + composition::y);
+        double loss = 0;
+        for (std::size_t i = 0; i < c_.size(); ++i) loss += c_[i] * y[i];
+        return loss;
+    }
+
+    void backward() {
+        for (int p = 0; p < composition::parameters; ++p) {
+            auto const gradient = parameter_gradient(p);
+            std::fill(gradient.begin(), gradient.end(), gradient_before);
+        }
+        auto const dy = elements<double>(composition::first_buffer + composition::dy);
+        std::copy(c_.begin(), c_.end(), dy.begin());
+        layer::backward<typename composition::node, false>(walker_, {composition::x}, {composition::y}, {composition::dy},
+                                                           {composition::dx}, {});
+        for (int p = 0; p < composition::parameters; ++p)
+            for (auto& g : parameter_gradient(p)) g -= gradient_before;
+    }
+
+    /// All gradients one after the other.
+    std::vector<double> gradients() {
+        forward();
+        backward();
+        std::vector<double> all;
+        for (int p = 0; p < composition::parameters; ++p)
+            all.insert(all.end(), parameter_gradient(p).begin(), parameter_gradient(p).end());
+        if (!reads_tokens) all.insert(all.end(), dx().begin(), dx().end());
+        return all;
+    }
+
+  private:
+    template <class T>
+    std::span<T> elements(int id) {
+        auto const i = static_cast<std::size_t>(id);
+        auto const& d = composition::plan.declarations[i];
+        auto* const first = reinterpret_cast<T*>(memory_.data() + composition::plan.offsets[i]);
+        return {first, static_cast<std::size_t>(d.count * d.copies)};
+    }
+
+    arena memory_{composition::plan.total};
+    executor<composition> walker_{memory_.data(), {setting::sequences, setting::tokens, 0}};
+    std::vector<input_element> x_ = std::vector<input_element>(static_cast<std::size_t>(Layer::input_width * setting::rows));
+    std::vector<double> c_ = std::vector<double>(static_cast<std::size_t>(Layer::output_width * setting::rows));
+};
+
+/// The gradients of a layer are right, and the same bits where it says that they may take the place of something.
+template <class Layer, class Batch = batch<2, 5>, class Checkpointing = checkpointing::none>
+void check_layer(std::size_t step = 1) {
+    lone_run<Layer, Batch, Checkpointing, place::own> run;
+    using composition = typename decltype(run)::composition;
+    auto const loss = [&] { return run.forward(); };
+    run.forward();
+    run.backward();
+    std::vector<double> const dx(run.dx().begin(), run.dx().end());
+    for (int p = 0; p < composition::parameters; ++p) {
+        auto const gradient = run.parameter_gradient(p);
+        std::vector<double> const found(gradient.begin(), gradient.end());
+        auto const name = composition::parameter_table.entries[static_cast<std::size_t>(p)].name;
+        check_gradient(std::string(name.view()), run.parameter(p), found, loss, step);
+    }
+    if constexpr (!decltype(run)::reads_tokens) {
+        check_gradient("the input", run.x(), dx, loss, step);
+        auto const expected = run.gradients();
+        if constexpr (layer::backward_writes_over_input<Layer>)
+            CHECK(lone_run<Layer, Batch, Checkpointing, place::over_input>().gradients() == expected);
+        if constexpr (layer::backward_writes_over_gradient<Layer>)
+            CHECK(lone_run<Layer, Batch, Checkpointing, place::over_gradient>().gradients() == expected);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("gradients of layer_norm") { check_layer<layer_norm<7>>(); }
+TEST_CASE("gradients of rms_norm") { check_layer<rms_norm<7>>(); }
+TEST_CASE("gradients of linear, with and without a bias") {
+    check_layer<linear<7, 5>>();
+    check_layer<linear<7, 5, false>>();
+    check_layer<linear<300, 3>, batch<1, 3>>(5);  // a sum in several pieces
+    check_layer<linear<3, 70>, batch<5, 60>>(7);
+}
+TEST_CASE("gradients of gelu") { check_layer<gelu<7>>(); }
+TEST_CASE("gradients of swiglu") { check_layer<swiglu<5>>(); }
+
+TEST_CASE("gradients of causal attention") {
+    SECTION("as many keys as queries") { check_layer<causal_attention<2, 2, 6>>(); }
+    SECTION("grouped queries") { check_layer<causal_attention<6, 2, 3>>(); }
+    SECTION("one key for all queries") { check_layer<causal_attention<3, 1, 5>>(); }
+    SECTION("rotated") { check_layer<causal_attention<2, 2, 6, rotary<10000>>>(); }
+    SECTION("rotated, grouped queries") { check_layer<causal_attention<4, 2, 4, rotary<100>>>(); }
+    SECTION("more queries than fit a tile") { check_layer<causal_attention<2, 1, 4, rotary<100>>, batch<2, 70>>(5); }
+    SECTION("one token") { check_layer<causal_attention<2, 1, 4>, batch<3, 1>>(); }
+}
+
+TEST_CASE("gradients of embedding, with and without positions") {
+    check_layer<embedding<6, 7>>();
+    check_layer<embedding<6, 7, 5>>();
+    check_layer<embedding<3, 70, 5>>();
+}
+
+namespace {
+
+using attention_part = residual<named<"norm", rms_norm<6>>, named<"qkv", linear<6, 16>>,
+                                causal_attention<2, 1, 4, rotary<100>>, named<"projection", linear<8, 6, false>>>;
+using gelu_part = residual<named<"norm", layer_norm<6>>, named<"up", linear<6, 9>>, gelu<9>, named<"down", linear<9, 6>>>;
+using swiglu_part = residual<named<"norm", rms_norm<6>>, named<"up", linear<6, 10>>, swiglu<5>, named<"down", linear<5, 6>>>;
+
+}  // namespace
+
+TEST_CASE("gradients of a sequence") {
+    check_layer<sequence<named<"a", linear<7, 9>>, gelu<9>, layer_norm<9>, named<"b", linear<9, 4>>>>();
+    check_layer<sequence<linear<6, 16>, causal_attention<2, 1, 4>>>();
+    check_layer<sequence<attention_part, gelu_part, linear<6, 3>>>();
+}
+
+TEST_CASE("gradients of a residual connection") {
+    check_layer<residual<layer_norm<7>>>();
+    check_layer<attention_part>();
+    check_layer<gelu_part>();
+    check_layer<swiglu_part>();
+}
+
+TEST_CASE("gradients of repeated blocks, whatever is kept of them") {
+    using blocks = repeat<5, sequence<attention_part, swiglu_part>>;
+    check_layer<blocks>(3);
+    check_layer<blocks, batch<2, 5>, checkpointing::every_block>(3);
+    check_layer<blocks, batch<2, 5>, checkpointing::every<2>>(3);
+    check_layer<blocks, batch<2, 5>, checkpointing::square_root>(3);
+    check_layer<repeat<1, gelu_part>>();
+    check_layer<repeat<3, linear<6, 6>>>();  // cannot put its gradient in place
+    check_layer<repeat<3, linear<6, 6>>, batch<2, 5>, checkpointing::every_block>();
+    check_layer<repeat<3, linear<6, 6>>, batch<2, 5>, checkpointing::every<2>>();
+}
+
+// Whole models -------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Gradients of all parameters of a model, of the loss that `evaluate` finds.
+template <class Trainer>
+void check_model(std::size_t step) {
+    using composition = typename Trainer::composition;
+    Trainer run;
+    std::vector<std::int32_t> inputs, targets;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(Trainer::tokens_per_step); ++i) {
+        auto const vocabulary = static_cast<std::uint64_t>(composition::model::vocabulary);
+        inputs.push_back(static_cast<std::int32_t>(random::bits(7, 0, i) % vocabulary));
+        targets.push_back(i % 4 == 2 ? -1 : static_cast<std::int32_t>(random::bits(7, 1, i) % vocabulary));
+    }
+    auto const names = composition::parameter_table.entries;
+    for (std::size_t p = 0; p < names.size(); ++p) {
+        auto const values = run.weights(names[p].name.view());
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = 0.5 * random_number(p, i);
+    }
+    auto const result = run.accumulate({inputs, targets});
+    auto const loss = [&] { return run.evaluate({inputs, targets}).loss; };
+    CHECK(result.loss == loss());
+    for (auto const& entry : names) {
+        auto const name = entry.name.view();
+        check_gradient(std::string(name), run.weights(name), run.gradients(name), loss, step);
+    }
+}
+
+template <class Model, class Batch, class... Policies>
+using trainer64 = trainer<Model, Batch, precision::full<fp64>, optimizers::sgd<fp64>, on<host_threads<2>>, Policies...>;
+
+/// A model that is its head: the gradient of the head's input is the embedding's.
+template <index Vocabulary, index Width, bool Tied>
+using head_alone = stack<named<"embedding", embedding<Vocabulary, Width>>,
+                         named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
+
+}  // namespace
+
+TEST_CASE("gradients of head and loss, tied and not") {
+    check_model<trainer64<head_alone<11, 7, true>, batch<2, 5>>>(1);
+    check_model<trainer64<head_alone<11, 7, false>, batch<2, 5>>>(1);
+}
+
+TEST_CASE("gradients of head and loss do not depend on how many logits go through at once") {
+    using model = head_alone<700001, 2, false>;
+    using in_chunks = trainer64<model, batch<3, 4>>;
+    using at_once = trainer64<model, batch<1, 4>, accumulation::micro_batches<3>>;
+    static_assert(model::head::chunk_rows<in_chunks::composition::setting>() < 12);
+    static_assert(model::head::chunk_rows<at_once::composition::setting>() == 4);
+    std::vector<std::int32_t> const inputs{0, 700000, 5, 5, 1, 2, 3, 4, 5, 6, 7, 8};
+    std::vector<std::int32_t> const targets{9, 8, -1, 6, 5, 700000, 3, 2, 1, 0, 1, 2};
+    in_chunks a;
+    at_once b;
+    CHECK(a.accumulate({inputs, targets}).loss == Approx(b.accumulate({inputs, targets}).loss).epsilon(1e-14));
+    for (auto const name : {"embedding.table", "head.weight"}) {
+        auto const found = a.gradients(name);
+        auto const expected = b.gradients(name);
+        double largest = 0, apart = 0;
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+            largest = std::max(largest, std::abs(expected[i]));
+            apart = std::max(apart, std::abs(found[i] - expected[i]));
+        }
+        INFO(name << ", off by " << apart << " of " << largest);
+        CHECK(largest > 1e-4);
+        CHECK(apart <= 1e-14 * largest);
+    }
+}
+
+TEST_CASE("gradients of a whole GPT-2") {
+    using model = models::gpt2<layers<2>, heads<2>, width<8>, vocabulary<11>, context<6>>;
+    check_model<trainer64<model, batch<2, 6>>>(3);
+    check_model<trainer64<model, batch<2, 6>, accumulation::micro_batches<2>, checkpointing::every_block>>(5);
+}
+
+TEST_CASE("gradients of a whole Llama, tied and not") {
+    using untied = models::llama<layers<2>, heads<4>, kv_heads<2>, width<8>, mlp<12>, vocabulary<11>, context<6>>;
+    using tied = models::llama<layers<2>, heads<2>, kv_heads<1>, width<8>, mlp<12>, vocabulary<11>, context<6>, tied_head<1>,
+                               qkv_bias<1>>;
+    check_model<trainer64<untied, batch<2, 6>>>(3);
+    check_model<trainer64<tied, batch<2, 6>, accumulation::micro_batches<3>>>(3);
+}

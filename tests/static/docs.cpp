@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The code and the figures of docs/. A snippet of a page stands here word for word; a figure of a page is asserted here.
+// Workspaces of the host depend on the vector width that the compiler targets, so they are not asserted to the byte.
+#include <bit>
+#include <cstdint>
+#include <iostream>
+#include <snug/snug.hpp>
+#include <string>
+#include <string_view>
+
+// docs/bill.md -----------------------------------------------------------------------------------------------------
+
+namespace documented_bill {
+
+using namespace snug::literals;
+
+struct fp32_run : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>> {};
+struct bf16_run
+    : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, snug::precision::mixed<snug::bf16>> {};
+
+constexpr auto P = snug::parameter_count<snug::models::gpt2_124m>;
+static_assert(P == 124'439'808);
+
+constexpr auto fp32 = snug::footprint<fp32_run>;
+static_assert(fp32.weights.count == 4 * P);          // 474.7 MiB
+static_assert(fp32.master_weights == 0_B);           // the optimizer updates the weights themselves
+static_assert(fp32.gradients.count == 4 * P);        // 474.7 MiB
+static_assert(fp32.optimizer_state.count == 8 * P);  // 949.4 MiB: two moments
+
+constexpr auto bf16 = snug::footprint<bf16_run>;
+static_assert(bf16.weights.count == 2 * P);          // 237.4 MiB
+static_assert(bf16.master_weights.count == 4 * P);   // 474.7 MiB
+static_assert(bf16.gradients.count == 4 * P);        // 474.7 MiB
+static_assert(bf16.optimizer_state.count == 8 * P);  // 949.4 MiB
+
+// Activations: a unit is one activation of the width of the residual stream, for every token.
+constexpr std::int64_t rows = 4 * 256, width = 768, heads = 12, blocks = 12;
+constexpr std::int64_t units = 16 * blocks + 2;
+constexpr std::int64_t statistics = rows * (blocks * (4 + heads) + 2);               // always fp32
+static_assert(fp32.activations.count == 4 * (units * rows * width + statistics));    // 582.8 MiB
+static_assert(bf16.activations.count == 2 * units * rows * width + 4 * statistics);  // 291.8 MiB
+
+static_assert(fp32.staging.count == 2 * 4 * rows);  // tokens and targets, int32: 8.0 KiB
+static_assert(fp32.communication == 0_B);
+static_assert(fp32.total < fp32.sum());
+
+template <class Run>
+constexpr bool largest_in_the_head() {
+    using composition = typename Run::composition;
+    constexpr auto bill = snug::footprint<Run>;
+    constexpr auto head =
+        composition::model::head::template forward_workspace<typename composition::setting>();
+    constexpr auto partial_sums = snug::bytes{8 * snug::ops::sum_partials};
+    return bill.total == bill.weights + bill.master_weights + bill.gradients + bill.optimizer_state +
+                             partial_sums + bill.activations + bill.staging + snug::bytes{head};
+}
+static_assert(largest_in_the_head<fp32_run>() && largest_in_the_head<bf16_run>());
+
+// Rows of a chunk of the head, and what its logits take beside all logits in fp32.
+template <class Run>
+constexpr auto chunk =
+    Run::composition::model::head::template chunk_rows<typename Run::composition::setting>();
+static_assert(chunk<fp32_run> == 256 && chunk<bf16_run> == 512);
+static_assert(256 * 50257 * 4 == 512 * 50257 * 2 && snug::bytes{256 * 50257 * 4} < 50_MiB);
+static_assert(snug::bytes{rows * 50257 * 4} > 196_MiB);
+
+// The Llama family, elements for each row of a block: 4 width + (heads + 2 kv_heads) head_width + heads head_width + 3 mlp.
+struct llama_run : snug::trainer<snug::models::smollm2_135m, snug::batch<4, 256>> {};
+constexpr std::int64_t llama_block = 4 * 576 + (9 + 2 * 3) * 64 + 9 * 64 + 3 * 1536;
+static_assert(snug::footprint<llama_run>.activations.count ==
+              4 * rows * (30 * llama_block + 2 * 576 + 30 * (2 + 9) + 1));
+
+}  // namespace documented_bill
+
+// docs/checkpointing.md --------------------------------------------------------------------------------------------
+
+namespace documented_checkpointing {
+
+struct small : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, snug::checkpointing::every_block> {
+};
+
+/// Units of rows x width that GPT-2 124M keeps, by the bill.
+template <class Checkpointing>
+constexpr std::int64_t units =
+    snug::footprint<snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, Checkpointing>>.activations.count /
+    (4 * documented_bill::rows * documented_bill::width);
+
+namespace kept = snug::checkpointing;
+static_assert(units<kept::none> == 16 * 12 + 2);
+static_assert(units<kept::selective> == 10 * 12 + 2);
+static_assert(units<kept::every_block> == 12 + 15 + 2);
+static_assert(units<kept::every<2>> == 6 + 1 + 2 * 15 + 2);
+static_assert(units<kept::every<3>> == 4 + 2 + 3 * 15 + 2);
+static_assert(units<kept::every<6>> == 2 + 5 + 6 * 15 + 2);
+static_assert(units<kept::square_root> == units<kept::every<4>>);
+
+}  // namespace documented_checkpointing
+
+// docs/policies.md -------------------------------------------------------------------------------------------------
+
+namespace mine {
+
+// A precision: fp32 throughout, with an fp64 copy for the optimizer and fp64 row statistics.
+struct fp32_with_fp64_master {
+    using axis = snug::axis::precision;
+    using weight = snug::fp32;
+    using activation = snug::fp32;
+    using gradient = snug::fp32;
+    using statistic = snug::fp64;
+    using master = snug::fp64;
+};
+
+// A number format: the upper 24 bits of an fp32, in three bytes.
+struct fp24 {
+    static constexpr std::string_view name = "fp24";  // in snapshots and reports
+    std::uint8_t bytes[3];
+
+    fp24() = default;
+    constexpr explicit fp24(float value) : bytes{} {
+        auto const word = std::bit_cast<std::uint32_t>(value);
+        auto const nearest = word + 0x7Fu + (word >> 8 & 1u);  // ties to even
+        for (int i = 0; i < 3; ++i) bytes[i] = static_cast<std::uint8_t>(nearest >> (8 + 8 * i));
+    }
+    constexpr operator float() const {
+        std::uint32_t word = 0;
+        for (int i = 0; i < 3; ++i) word |= static_cast<std::uint32_t>(bytes[i]) << (8 + 8 * i);
+        return std::bit_cast<float>(word);
+    }
+};
+
+struct mixed_fp24 {
+    using axis = snug::axis::precision;
+    using weight = fp24;
+    using activation = fp24;
+    using gradient = snug::fp32;
+    using statistic = snug::fp32;
+    using master = snug::fp32;
+};
+
+// An optimizer: Lion (Chen et al., arXiv 2302.06675), one state for every element.
+struct lion {
+    using axis = snug::axis::optimizer;
+    using states = snug::meta::list<snug::optimizer_state<"momentum", snug::fp32>>;
+
+    struct options {
+        double beta1 = 0.9;
+        double beta2 = 0.99;
+    };
+
+    struct update {
+        double learning_rate, decay, beta1, beta2, gradient_scale;
+
+        template <class S, class State>
+        S operator()(S weight, S gradient, State& momentum) const {
+            auto const b1 = static_cast<S>(beta1), b2 = static_cast<S>(beta2);
+            auto const g = gradient * static_cast<S>(gradient_scale);
+            auto const m = static_cast<S>(momentum);
+            auto const direction = b1 * m + (S(1) - b1) * g;
+            momentum = static_cast<State>(b2 * m + (S(1) - b2) * g);
+            auto const sign = static_cast<S>(direction > S(0)) - static_cast<S>(direction < S(0));
+            return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * sign;
+        }
+    };
+
+    static update rule(options const& o, snug::update_numbers const& n) {
+        return {n.learning_rate, 1 - n.learning_rate * n.weight_decay, o.beta1, o.beta2, n.gradient_scale};
+    }
+};
+
+// Checkpointing: segments as long as is best for a block that saves `Units` times its input.
+template <snug::index Units>
+struct best_segments {
+    using axis = snug::axis::checkpointing;
+    static constexpr snug::index segment(snug::index blocks) {
+        auto const kept = [=](snug::index k) { return (blocks + k - 1) / k + k * Units; };
+        snug::index best = 1;
+        for (snug::index k = 2; k <= blocks; ++k)
+            if (kept(k) < kept(best)) best = k;
+        return best;
+    }
+};
+
+// Accumulation: as many micro-batches as make up a step of `Tokens` tokens.
+template <snug::index Tokens, class Batch>
+struct tokens_per_step {
+    static_assert(Tokens % (Batch::sequences * Batch::tokens) == 0, "a step holds whole micro-batches");
+    using axis = snug::axis::accumulation;
+    static constexpr snug::index count = Tokens / (Batch::sequences * Batch::tokens);
+};
+
+// A batch: as many sequences as fill `Rows` rows.
+template <snug::index Rows, snug::index Tokens>
+struct batch_of_rows {
+    using axis = snug::axis::batch;
+    static constexpr snug::index sequences = Rows / Tokens;
+    static constexpr snug::index tokens = Tokens;
+};
+
+}  // namespace mine
+
+struct my_run
+    : snug::trainer<snug::models::gpt2_124m, mine::batch_of_rows<8192, 1024>,
+                    mine::tokens_per_step<524288, mine::batch_of_rows<8192, 1024>>, mine::mixed_fp24,
+                    mine::best_segments<15>, mine::lion, snug::on<snug::host_threads<4>>> {};
+
+static_assert(my_run::tokens_per_step == 524288);
+static_assert(snug::footprint<my_run>.weights.count == 3 * snug::parameter_count<snug::models::gpt2_124m>);
+static_assert(snug::footprint<my_run>.optimizer_state.count ==
+              4 * snug::parameter_count<snug::models::gpt2_124m>);
+
+// The arithmetic compiles as well.
+template snug::step_result snug::run<my_run::composition>::step(snug::token_batch const&);
+
+// docs/layers.md ---------------------------------------------------------------------------------------------------
+
+namespace mine {
+
+/// Squared ReLU (So et al., arXiv 2109.08668): y = max(x, 0)².
+template <snug::index Width>
+struct squared_relu {
+    static constexpr snug::index input_width = Width;
+    static constexpr snug::index output_width = Width;
+    static constexpr bool backward_writes_over_input = true;
+    static constexpr bool backward_writes_over_gradient = true;
+    static constexpr bool cheap_to_recompute = true;
+
+    template <class Call, class X, class Y>
+    static void forward(Call const&, X x, Y y) {
+        using S = typename Call::setting::statistic;
+        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, snug::index row) {
+            auto const* const in = x.row(row);
+            team.for_each(Width, [=](snug::index i) {
+                auto const positive = static_cast<S>(in[i]) > S(0) ? static_cast<S>(in[i]) : S(0);
+                y(row, i, positive * positive);
+            });
+        });
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const&, X x, Y, DY dy, DX dx) {
+        using S = typename Call::setting::statistic;
+        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, snug::index row) {
+            auto const* const in = x.row(row);
+            auto const* const d_out = dy.row(row);
+            team.for_each(Width, [=](snug::index i) {
+                auto const positive = static_cast<S>(in[i]) > S(0) ? static_cast<S>(in[i]) : S(0);
+                dx(row, i, 2 * positive * static_cast<S>(d_out[i]));
+            });
+        });
+    }
+};
+
+/// LayerScale (Touvron et al., arXiv 2103.17239): y = scale ∘ x, scale of shape (Width).
+template <snug::index Width>
+struct layer_scale {
+    static constexpr snug::index input_width = Width;
+    static constexpr snug::index output_width = Width;
+    static constexpr bool backward_writes_over_input = true;
+
+    using scale = snug::parameter<"scale", snug::shape<Width>, snug::initial::ones>;
+    using parameters = snug::meta::list<scale>;
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        using S = typename Call::setting::statistic;
+        auto const* const s = call.value(scale{});
+        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, snug::index row) {
+            auto const* const in = x.row(row);
+            team.for_each(Width,
+                          [=](snug::index i) { y(row, i, static_cast<S>(in[i]) * static_cast<S>(s[i])); });
+        });
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
+        using backend = typename Call::backend;
+        using S = typename Call::setting::statistic;
+        auto const* const s = call.value(scale{});
+        // Before dx is written: it may lie where x lies.
+        snug::ops::add_column_sums<backend>(
+            x.rows, Width, call.gradient(scale{}), [=](snug::index row, snug::index column) {
+                return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]);
+            });
+        snug::ops::for_each_row<backend>(x.rows, [=](auto team, snug::index row) {
+            auto const* const d_out = dy.row(row);
+            team.for_each(
+                Width, [=](snug::index i) { dx(row, i, static_cast<S>(d_out[i]) * static_cast<S>(s[i])); });
+        });
+    }
+};
+
+template <snug::index Width, snug::index Heads>
+using block = snug::sequence<
+    snug::residual<
+        snug::named<"norm1", snug::rms_norm<Width>>, snug::named<"qkv", snug::linear<Width, 3 * Width>>,
+        snug::named<"attention", snug::causal_attention<Heads, Heads, Width / Heads, snug::rotary<10000>>>,
+        snug::named<"projection", snug::linear<Width, Width>>, snug::named<"scale1", layer_scale<Width>>>,
+    snug::residual<
+        snug::named<"norm2", snug::rms_norm<Width>>, snug::named<"up", snug::linear<Width, 4 * Width>>,
+        snug::named<"relu", squared_relu<4 * Width>>, snug::named<"down", snug::linear<4 * Width, Width>>,
+        snug::named<"scale2", layer_scale<Width>>>>;
+
+struct model : snug::stack<snug::named<"embedding", snug::embedding<256, 128>>,
+                           snug::named<"blocks", snug::repeat<4, block<128, 4>>>,
+                           snug::named<"norm", snug::rms_norm<128>>,
+                           snug::named<"head", snug::head_with_loss<128, 256, true>>> {};
+
+}  // namespace mine
+
+struct my_trainer : snug::trainer<mine::model, snug::batch<8, 128>, snug::checkpointing::every_block> {};
+
+static_assert(snug::parameter_count<mine::model> == 825'984);
+static_assert(snug::fits<my_trainer, snug::budget<snug::bytes{128 << 20}>>);
+template snug::step_result snug::run<my_trainer::composition>::step(snug::token_batch const&);
+
+// docs/data.md -----------------------------------------------------------------------------------------------------
+
+namespace documented_data {
+
+void train_on(my_trainer& run, std::string const& path) {
+    for (auto const& batch : snug::io::token_batches<my_trainer>(path, /* seed */ 7))  // one epoch
+        std::cout << run.step(batch) << '\n';
+}
+
+snug::evaluation train_and_validate(my_trainer& run, std::string const& path, std::int64_t steps) {
+    using batch = my_trainer::composition::batch;
+    auto const all = snug::io::token_file::open(path, my_trainer::model::vocabulary);
+    auto const [training, validation] =
+        snug::io::split(all, 0.1, batch::sequences, batch::tokens);  // the last tenth
+    auto batches = snug::io::token_batches<my_trainer>(training, /* seed */ 7);
+    for (std::int64_t i = 0; i < steps; ++i) run.step(batches.next());
+    return run.evaluate(snug::io::token_batches<my_trainer>::in_order(validation));
+}
+
+void save(my_trainer const& run, snug::io::token_batches<my_trainer> const& batches) {
+    run.save("run.snapshot", {{"position", std::to_string(batches.position())}});
+}
+
+void resume(my_trainer& run, snug::io::token_batches<my_trainer>& batches) {
+    for (auto const& [key, value] : run.resume("run.snapshot"))
+        if (key == "position") batches.resume_at(std::stoll(value));
+}
+
+}  // namespace documented_data
+
+// docs/snapshots.md ------------------------------------------------------------------------------------------------
+
+namespace documented_snapshots {
+
+void first_part(my_trainer& run) {
+    // ... steps ...
+    run.save("run.snapshot", {{"position", "4096"}});
+}
+
+std::string second_part(my_trainer& run) {
+    auto const notes =
+        run.resume("run.snapshot");  // throws snug::error and changes nothing, or restores every bit
+    return notes.front().second;     // "4096"
+}
+
+}  // namespace documented_snapshots
+
+// docs/host.md -----------------------------------------------------------------------------------------------------
+
+namespace documented_host {
+
+struct narrow : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, snug::on<snug::host_threads<2>>> {
+};
+static_assert(snug::footprint<narrow>.workspace < snug::footprint<documented_bill::fp32_run>.workspace);
+static_assert(snug::footprint<narrow>.activations == snug::footprint<documented_bill::fp32_run>.activations);
+
+}  // namespace documented_host
