@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-/// What the benchmarks share: clock, medians, random tokens.
+/// What the benchmarks share: clock, medians, random tokens, arguments.
 namespace measure {
 
 /// Processor time of the process instead of the time on the clock (`--processor`): with OMP_NUM_THREADS=1 other work on
@@ -58,7 +58,8 @@ class random_tokens {
         std::minstd_rand random(seed);
         for (auto* const tokens : {&inputs_, &targets_})
             for (auto& token : *tokens)
-                token = static_cast<std::int32_t>(random() % static_cast<unsigned>(T::composition::model::vocabulary));
+                token = static_cast<std::int32_t>(random() %
+                                                  static_cast<unsigned>(T::composition::model::vocabulary));
     }
     snug::token_batch batch() const { return {inputs_, targets_}; }
 
@@ -69,7 +70,7 @@ class random_tokens {
 };
 
 struct arguments {
-    int count;           ///< the first argument that is a number
+    int count;  ///< the first argument that is a number
     bool memory_only = false;
 };
 
@@ -92,7 +93,9 @@ inline arguments read_arguments(int argc, char** argv, int default_count) {
     return result;
 }
 
-inline int count_argument(int argc, char** argv, int otherwise) { return read_arguments(argc, argv, otherwise).count; }
+inline int count_argument(int argc, char** argv, int otherwise) {
+    return read_arguments(argc, argv, otherwise).count;
+}
 
 /// What figures mean little without.
 inline void print_machine() {

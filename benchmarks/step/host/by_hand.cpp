@@ -23,7 +23,7 @@ namespace kernels = snug::kernels;
 
 struct tensor {
     char const* name;
-    index count;       ///< of one block
+    index count;  ///< of one block
     index copies;
     bool is_matrix;
     float* value = nullptr;
@@ -32,12 +32,14 @@ struct tensor {
     float* second_moment = nullptr;
 };
 
-template <index Layers, index Heads, index Width, index Vocabulary, index Context, index Sequences, index Tokens>
+template <index Layers, index Heads, index Width, index Vocabulary, index Context, index Sequences,
+          index Tokens>
 class by_hand {
   public:
-    struct trainer : snug::trainer<snug::models::gpt2<snug::layers<Layers>, snug::heads<Heads>, snug::width<Width>,
-                                                      snug::vocabulary<Vocabulary>, snug::context<Context>>,
-                                   snug::batch<Sequences, Tokens>> {};
+    struct trainer
+        : snug::trainer<snug::models::gpt2<snug::layers<Layers>, snug::heads<Heads>, snug::width<Width>,
+                                           snug::vocabulary<Vocabulary>, snug::context<Context>>,
+                        snug::batch<Sequences, Tokens>> {};
 
     /// Starts from the weights of `other`.
     explicit by_hand(trainer& other) {
@@ -66,15 +68,16 @@ class by_hand {
         for (index l = 0; l < Layers; ++l) {
             auto& b = blocks_[l];
             auto const* const x = stream(l);
-            norm_forward(x, norm1_weight.value + l * Width, norm1_bias.value + l * Width, b.mean1, b.rstd1, b.norm1);
+            norm_forward(x, norm1_weight.value + l * Width, norm1_bias.value + l * Width, b.mean1, b.rstd1,
+                         b.norm1);
             forward<Width, 3 * Width>(b.norm1, qkv_weight.value + l * 3 * Width * Width,
                                       written{b.qkv, qkv_bias.value + l * 3 * Width, 3 * Width});
             ops::attention_forward<backend, attention>(Sequences, Tokens, 0, static_cast<float const*>(b.qkv),
                                                        b.attended, b.logsumexp, workspace_);
             forward<Width, Width>(b.attended, projection_weight.value + l * Width * Width,
                                   added{b.middle, x, projection_bias.value + l * Width});
-            norm_forward(b.middle, norm2_weight.value + l * Width, norm2_bias.value + l * Width, b.mean2, b.rstd2,
-                         b.norm2);
+            norm_forward(b.middle, norm2_weight.value + l * Width, norm2_bias.value + l * Width, b.mean2,
+                         b.rstd2, b.norm2);
             forward<Width, inner>(b.norm2, up_weight.value + l * inner * Width,
                                   written{b.up, up_bias.value + l * inner, inner});
             ops::for_each_row<backend>(rows, [&b](auto team, index row) {
@@ -89,35 +92,42 @@ class by_hand {
         norm_forward(stream(Layers), norm_weight.value, norm_bias.value, mean_, rstd_, output_);
         double const loss = head(d);
 
-        norm_backward(stream(Layers), d, norm_weight.value, norm_weight.gradient, norm_bias.gradient, mean_, rstd_,
-                      [d](index row, index i, float value) { d[row * Width + i] = value; });
-        auto const add_to_d = [d](index row, index i, float value) { d[row * Width + i] = d[row * Width + i] + value; };
+        norm_backward(stream(Layers), d, norm_weight.value, norm_weight.gradient, norm_bias.gradient, mean_,
+                      rstd_, [d](index row, index i, float value) { d[row * Width + i] = value; });
+        auto const add_to_d = [d](index row, index i, float value) {
+            d[row * Width + i] = d[row * Width + i] + value;
+        };
         for (index l = Layers - 1; l >= 0; --l) {
             // Gradients lie where their values are dead.
             auto& b = blocks_[l];
             backward<inner, Width>(b.gelu, d, down_weight.value + l * Width * inner,
-                                   down_weight.gradient + l * Width * inner, down_bias.gradient + l * Width, b.gelu);
+                                   down_weight.gradient + l * Width * inner, down_bias.gradient + l * Width,
+                                   b.gelu);
             ops::for_each_row<backend>(rows, [&b](auto team, index row) {
                 auto const* const in = b.up + row * inner;
                 auto* const gradient = b.gelu + row * inner;
-                team.for_each(inner, [=](index i) { gradient[i] = gradient[i] * kernels::gelu_derivative(in[i]); });
+                team.for_each(inner,
+                              [=](index i) { gradient[i] = gradient[i] * kernels::gelu_derivative(in[i]); });
             });
             backward<Width, inner>(b.norm2, b.gelu, up_weight.value + l * inner * Width,
-                                   up_weight.gradient + l * inner * Width, up_bias.gradient + l * inner, b.norm2);
-            norm_backward(b.middle, b.norm2, norm2_weight.value + l * Width, norm2_weight.gradient + l * Width,
-                          norm2_bias.gradient + l * Width, b.mean2, b.rstd2, add_to_d);
+                                   up_weight.gradient + l * inner * Width, up_bias.gradient + l * inner,
+                                   b.norm2);
+            norm_backward(b.middle, b.norm2, norm2_weight.value + l * Width,
+                          norm2_weight.gradient + l * Width, norm2_bias.gradient + l * Width, b.mean2,
+                          b.rstd2, add_to_d);
             backward<Width, Width>(b.attended, d, projection_weight.value + l * Width * Width,
                                    projection_weight.gradient + l * Width * Width,
                                    projection_bias.gradient + l * Width, d_attended_);
-            ops::attention_backward<backend, attention>(Sequences, Tokens, static_cast<float const*>(b.qkv),
-                                                        static_cast<float const*>(b.attended),
-                                                        static_cast<float const*>(d_attended_),
-                                                        static_cast<float const*>(b.logsumexp), b.qkv, workspace_);
+            ops::attention_backward<backend, attention>(
+                Sequences, Tokens, static_cast<float const*>(b.qkv), static_cast<float const*>(b.attended),
+                static_cast<float const*>(d_attended_), static_cast<float const*>(b.logsumexp), b.qkv,
+                workspace_);
             backward<Width, 3 * Width>(b.norm1, b.qkv, qkv_weight.value + l * 3 * Width * Width,
                                        qkv_weight.gradient + l * 3 * Width * Width,
                                        qkv_bias.gradient + l * 3 * Width, b.norm1);
-            norm_backward(stream(l), b.norm1, norm1_weight.value + l * Width, norm1_weight.gradient + l * Width,
-                          norm1_bias.gradient + l * Width, b.mean1, b.rstd1, add_to_d);
+            norm_backward(stream(l), b.norm1, norm1_weight.value + l * Width,
+                          norm1_weight.gradient + l * Width, norm1_bias.gradient + l * Width, b.mean1,
+                          b.rstd1, add_to_d);
         }
         // Tokens repeat, so threads share the columns, not the rows.
         ops::for_each_row<backend>((Width + slice - 1) / slice, [this, d](auto team, index s) {
@@ -168,21 +178,22 @@ class by_hand {
 
     template <index In, index Out, class Store>
     void forward(float const* x, float const* w, Store const& store) const {
-        ops::matmul<backend>(matrix<float const, In>{x, rows}, transposed{matrix<float const, In>{w, Out}}, workspace_,
-                             store);
+        ops::matmul<backend>(matrix<float const, In>{x, rows}, transposed{matrix<float const, In>{w, Out}},
+                             workspace_, store);
     }
     template <index In, index Out>
-    void backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias, float* dx) const {
-        ops::matmul<backend>(transposed{matrix<float const, Out>{dy, rows}}, matrix<float const, In>{x, rows},
-                             workspace_, [=](index row, index column, float value) {
-                                 d_weight[row * In + column] += value;
-                             });
+    void backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias,
+                  float* dx) const {
+        ops::matmul<backend>(
+            transposed{matrix<float const, Out>{dy, rows}}, matrix<float const, In>{x, rows}, workspace_,
+            [=](index row, index column, float value) { d_weight[row * In + column] += value; });
         ops::add_column_sums<backend>(rows, Out, d_bias,
                                       [=](index row, index column) { return dy[row * Out + column]; });
         ops::matmul<backend>(matrix<float const, Out>{dy, rows}, matrix<float const, In>{w, Out}, workspace_,
                              [=](index row, index column, float value) { dx[row * In + column] = value; });
     }
-    static void norm_forward(float const* x, float const* w, float const* b, float* mean, float* rstd, float* y) {
+    static void norm_forward(float const* x, float const* w, float const* b, float* mean, float* rstd,
+                             float* y) {
         ops::for_each_row<backend>(rows, [=](auto team, index row) {
             auto* const to = y + row * Width;
             kernels::layer_norm_forward(team, Width, x + row * Width, w, b, epsilon, mean[row], rstd[row],
@@ -198,8 +209,8 @@ class by_hand {
         ops::add_column_sums<backend>(rows, Width, d_bias,
                                       [=](index row, index column) { return dy[row * Width + column]; });
         ops::for_each_row<backend>(rows, [=](auto team, index row) {
-            kernels::layer_norm_backward(team, Width, x + row * Width, dy + row * Width, w, mean[row], rstd[row],
-                                         [=](index i, float value) { store(row, i, value); });
+            kernels::layer_norm_backward(team, Width, x + row * Width, dy + row * Width, w, mean[row],
+                                         rstd[row], [=](index i, float value) { store(row, i, value); });
         });
     }
     /// The mean loss; `x` becomes its gradient.
@@ -210,16 +221,16 @@ class by_hand {
         for (index first = 0; first < rows; first += chunk) {
             auto const x_chunk = matrix<float, Width>{x + first * Width, chunk};
             auto const logits = matrix<float, Vocabulary>{logits_, chunk};
-            ops::matmul<backend>(x_chunk, transposed{w}, workspace_, [=](index row, index column, float value) {
-                logits.row(row)[column] = value;
-            });
+            ops::matmul<backend>(
+                x_chunk, transposed{w}, workspace_,
+                [=](index row, index column, float value) { logits.row(row)[column] = value; });
             ops::for_each_row<backend>(chunk, [=, this](auto team, index row) {
                 losses_[first + row] = kernels::cross_entropy<float>(team, Vocabulary, logits.row(row),
                                                                      targets_[first + row], &scale);
             });
-            ops::matmul<backend>(transposed{logits}, x_chunk, workspace_, [=](index row, index column, float value) {
-                d_table[row * Width + column] += value;
-            });
+            ops::matmul<backend>(
+                transposed{logits}, x_chunk, workspace_,
+                [=](index row, index column, float value) { d_table[row * Width + column] += value; });
             ops::matmul<backend>(logits, w, workspace_, [=](index row, index column, float value) {
                 x_chunk.row(row)[column] = value;
             });
@@ -243,7 +254,8 @@ class by_hand {
         for (auto const& t : tensors_) {
             numbers.weight_decay = t.is_matrix ? options_.weight_decay : 0;
             ops::for_each_element<backend>(
-                t.count * t.copies, [t, rule = snug::optimizers::adamw<>::rule(options_.optimizer, numbers)](index i) {
+                t.count * t.copies,
+                [t, rule = snug::optimizers::adamw<>::rule(options_.optimizer, numbers)](index i) {
                     t.value[i] = rule(t.value[i], t.gradient[i], t.first_moment[i], t.second_moment[i]);
                     t.gradient[i] = 0;
                 });
@@ -259,9 +271,11 @@ class by_hand {
             for (auto* const part : {&t.value, &t.gradient, &t.first_moment, &t.second_moment})
                 *part = take<float>(t.count * t.copies);
         for (auto& b : blocks_) {
-            for (auto* const statistic : {&b.mean1, &b.rstd1, &b.mean2, &b.rstd2}) *statistic = take<float>(rows);
+            for (auto* const statistic : {&b.mean1, &b.rstd1, &b.mean2, &b.rstd2})
+                *statistic = take<float>(rows);
             b.logsumexp = take<float>(rows * Heads);
-            for (auto* const narrow : {&b.norm1, &b.attended, &b.middle, &b.norm2}) *narrow = take<float>(rows * Width);
+            for (auto* const narrow : {&b.norm1, &b.attended, &b.middle, &b.norm2})
+                *narrow = take<float>(rows * Width);
             b.qkv = take<float>(rows * 3 * Width);
             b.up = take<float>(rows * inner);
             b.gelu = take<float>(rows * inner);
@@ -276,10 +290,11 @@ class by_hand {
         partial_sums_ = take<double>(ops::sum_partials);
         inputs_ = take<std::int32_t>(rows);
         targets_ = take<std::int32_t>(rows);
-        workspace_ = take<std::byte>(std::max({ops::matmul_workspace<backend, float>(Vocabulary, inner),
-                                               ops::matmul_workspace<backend, float>(inner, Vocabulary),
-                                               ops::attention_forward_workspace<backend, attention, float>(Tokens),
-                                               ops::attention_backward_workspace<backend, attention, float>(Tokens)}));
+        workspace_ =
+            take<std::byte>(std::max({ops::matmul_workspace<backend, float>(Vocabulary, inner),
+                                      ops::matmul_workspace<backend, float>(inner, Vocabulary),
+                                      ops::attention_forward_workspace<backend, attention, float>(Tokens),
+                                      ops::attention_backward_workspace<backend, attention, float>(Tokens)}));
     }
     template <class T>
     T* take(index count) {
@@ -289,7 +304,8 @@ class by_hand {
     }
 
     struct block {
-        float *mean1, *rstd1, *mean2, *rstd2, *logsumexp, *norm1, *qkv, *attended, *middle, *norm2, *up, *gelu;
+        float *mean1, *rstd1, *mean2, *rstd2, *logsumexp, *norm1, *qkv, *attended, *middle, *norm2, *up,
+            *gelu;
     };
 
     snug::arena memory_;
@@ -298,28 +314,29 @@ class by_hand {
     decltype(trainer::options) options_{};
     // In the trainer's order: the norm of all gradients is a sum over them.
     tensor tensors_[16] = {
-        {"embedding.table", Vocabulary * Width, 1, true},
-        {"embedding.positions", Context * Width, 1, true},
+        {"embedding.table", Vocabulary* Width, 1, true},
+        {"embedding.positions", Context* Width, 1, true},
         {"blocks.norm1.weight", Width, Layers, false},
         {"blocks.norm1.bias", Width, Layers, false},
-        {"blocks.qkv.weight", 3 * Width * Width, Layers, true},
+        {"blocks.qkv.weight", 3 * Width* Width, Layers, true},
         {"blocks.qkv.bias", 3 * Width, Layers, false},
-        {"blocks.projection.weight", Width * Width, Layers, true},
+        {"blocks.projection.weight", Width* Width, Layers, true},
         {"blocks.projection.bias", Width, Layers, false},
         {"blocks.norm2.weight", Width, Layers, false},
         {"blocks.norm2.bias", Width, Layers, false},
-        {"blocks.up.weight", inner * Width, Layers, true},
+        {"blocks.up.weight", inner* Width, Layers, true},
         {"blocks.up.bias", inner, Layers, false},
-        {"blocks.down.weight", Width * inner, Layers, true},
+        {"blocks.down.weight", Width* inner, Layers, true},
         {"blocks.down.bias", Width, Layers, false},
         {"norm.weight", Width, 1, false},
         {"norm.bias", Width, 1, false},
     };
-    tensor &table = tensors_[0], &positions = tensors_[1], &norm1_weight = tensors_[2], &norm1_bias = tensors_[3],
-           &qkv_weight = tensors_[4], &qkv_bias = tensors_[5], &projection_weight = tensors_[6],
-           &projection_bias = tensors_[7], &norm2_weight = tensors_[8], &norm2_bias = tensors_[9],
-           &up_weight = tensors_[10], &up_bias = tensors_[11], &down_weight = tensors_[12], &down_bias = tensors_[13],
-           &norm_weight = tensors_[14], &norm_bias = tensors_[15];
+    tensor &table = tensors_[0], &positions = tensors_[1], &norm1_weight = tensors_[2],
+           &norm1_bias = tensors_[3], &qkv_weight = tensors_[4], &qkv_bias = tensors_[5],
+           &projection_weight = tensors_[6], &projection_bias = tensors_[7], &norm2_weight = tensors_[8],
+           &norm2_bias = tensors_[9], &up_weight = tensors_[10], &up_bias = tensors_[11],
+           &down_weight = tensors_[12], &down_bias = tensors_[13], &norm_weight = tensors_[14],
+           &norm_bias = tensors_[15];
     block blocks_[Layers];
     float *stream_, *output_, *d_attended_, *mean_, *rstd_, *logits_;
     double *losses_, *partial_sums_;
@@ -358,7 +375,8 @@ bool compare(char const* name, int rounds) {
     double const ratio = composed_times.median() / hand_times.median();
     std::printf("| %-36s | %8.2f | %7.2f | %5.3f | %10.3f | %-4s | <= 1.01: %-6s |\n", name,
                 composed_times.median() * 1e3, hand_times.median() * 1e3, ratio,
-                composed_times.fastest() / hand_times.fastest(), same ? "yes" : "NO", ratio <= 1.01 ? "holds" : "MISSED");
+                composed_times.fastest() / hand_times.fastest(), same ? "yes" : "NO",
+                ratio <= 1.01 ? "holds" : "MISSED");
     return same;
 }
 
@@ -367,8 +385,11 @@ bool compare(char const* name, int rounds) {
 int main(int argc, char** argv) {
     int const rounds = measure::count_argument(argc, argv, 5);
     measure::print_machine();
-    std::printf("\n| model                                | composed | by hand | ratio | of fastest | same | bar              |\n");
-    bool const small = compare<by_hand<4, 4, 256, 512, 128, 2, 128>>("4 layers, width 256, batch 2 x 128", 40 * rounds);
+    std::printf(
+        "\n| model                                | composed | by hand | ratio | of fastest | same | bar     "
+        "         |\n");
+    bool const small =
+        compare<by_hand<4, 4, 256, 512, 128, 2, 128>>("4 layers, width 256, batch 2 x 128", 40 * rounds);
     bool const gpt2 = compare<by_hand<12, 12, 768, 50257, 1024, 4, 256>>("GPT-2 124M, batch 4 x 256", rounds);
     return small && gpt2 ? 0 : 1;
 }

@@ -32,8 +32,8 @@ class products {
         for (auto const& entry : Trainer::composition::parameter_table.entries) {
             bool const is_head = entry.name.view() == "embedding.table";
             if (!entry.is_matrix() || entry.name.view() == "embedding.positions") continue;
-            linear const l{entry.dimensions[0], entry.dimensions[1], trainer.weights(entry.name.view()).data(),
-                           take<float>(entry.total())};
+            linear const l{entry.dimensions[0], entry.dimensions[1],
+                           trainer.weights(entry.name.view()).data(), take<float>(entry.total())};
             longest_output = std::max(longest_output, l.outputs);
             longest_input = std::max(longest_input, l.inputs);
             if (is_head) {
@@ -102,8 +102,8 @@ class products {
     };
 
     template <class Element>
-    static constexpr auto type_of = std::is_same_v<Element, float> ? dnnl::memory::data_type::f32
-                                                                   : dnnl::memory::data_type::bf16;
+    static constexpr auto type_of =
+        std::is_same_v<Element, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
 
     template <class Result>
     void add(sizes s, matrix<T> a, matrix<T> b, Result* c) {
@@ -113,7 +113,8 @@ class products {
         dnnl::memory::desc const result({s.m, s.n}, type_of<Result>, tag::ab);
         dnnl::primitive_attr attributes;
         attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-        dnnl::matmul::primitive_desc const description(dnnl::matmul::desc(left, right, result), attributes, engine_);
+        dnnl::matmul::primitive_desc const description(dnnl::matmul::desc(left, right, result), attributes,
+                                                       engine_);
         scratch_size_ = std::max(scratch_size_, description.scratchpad_desc().get_size());
         products_.push_back({dnnl::matmul(description),
                              {{DNNL_ARG_SRC, dnnl::memory(left, engine_, a.data)},
@@ -131,7 +132,8 @@ class products {
             total += entry.is_matrix() ? entry.total() * 4 + 64 : 0;
             longest = std::max({longest, entry.dimensions[0], entry.dimensions[1]});
         }
-        return snug::bytes{total + 3 * (Trainer::tokens_per_step * longest * static_cast<std::int64_t>(sizeof(T)) + 64)};
+        return snug::bytes{
+            total + 3 * (Trainer::tokens_per_step * longest * static_cast<std::int64_t>(sizeof(T)) + 64)};
     }
     template <class Element>
     Element* take(std::int64_t count) {

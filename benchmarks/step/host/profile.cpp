@@ -58,10 +58,13 @@ constexpr bool is_transposed<snug::transposed<M>> = true;
 template <class A, class B, class Store>
 void matmul_on(timed_host, A a, B b, std::byte* workspace, Store const& store) {
     using namespace snug::backend::host;
-    auto const flops = 2.0 * static_cast<double>(detail::rows_of(a)) * static_cast<double>(detail::columns_of(b)) *
+    auto const flops = 2.0 * static_cast<double>(detail::rows_of(a)) *
+                       static_cast<double>(detail::columns_of(b)) *
                        static_cast<double>(detail::columns_of(a));
     // The forms in which a linear layer writes its three products.
-    char const* const name = is_transposed<A> ? "product dW" : is_transposed<B> ? "product forward" : "product dX";
+    char const* const name = is_transposed<A>   ? "product dW"
+                             : is_transposed<B> ? "product forward"
+                                                : "product dX";
     current().time(name, flops, [&] { matmul_on(snug::host{}, a, b, workspace, store); });
 }
 template <class Body>
@@ -83,8 +86,8 @@ double sum_on(timed_host, index count, double* partials, Value const& value) {
     return total;
 }
 template <class Shape, class T, class S>
-void attention_forward_on(timed_host, Shape shape, index sequences, index tokens, index past, T const* qkv, T* out,
-                          S* logsumexp, std::byte* workspace) {
+void attention_forward_on(timed_host, Shape shape, index sequences, index tokens, index past, T const* qkv,
+                          T* out, S* logsumexp, std::byte* workspace) {
     current().time("attention forward", 0, [&] {
         attention_forward_on(snug::host{}, shape, sequences, tokens, past, qkv, out, logsumexp, workspace);
     });
@@ -93,7 +96,8 @@ template <class Shape, class T, class S>
 void attention_backward_on(timed_host, Shape shape, index sequences, index tokens, T const* qkv, T const* out,
                            T const* d_out, S const* logsumexp, T* d_qkv, std::byte* workspace) {
     current().time("attention backward", 0, [&] {
-        attention_backward_on(snug::host{}, shape, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv, workspace);
+        attention_backward_on(snug::host{}, shape, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv,
+                              workspace);
     });
 }
 
@@ -129,7 +133,9 @@ class labelling_executor : public snug::executor<Composition> {
 
 /// The kind of work that an operation of a layer is.
 std::string kind_of(std::string const& layer, std::string const& operation) {
-    auto const in = [](std::string const& text, char const* part) { return text.find(part) != std::string::npos; };
+    auto const in = [](std::string const& text, char const* part) {
+        return text.find(part) != std::string::npos;
+    };
     if (in(operation, "product")) return "products";
     if (in(operation, "attention")) return "attention";
     if (in(layer, "norm")) return "norms";
@@ -141,7 +147,8 @@ std::string kind_of(std::string const& layer, std::string const& operation) {
 }
 
 template <class Precision>
-struct training : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, Precision, snug::on<timed_host>> {};
+struct training
+    : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, Precision, snug::on<timed_host>> {};
 
 template <class Training>
 void print_profile(char const* name, int steps) {
@@ -151,7 +158,8 @@ void print_profile(char const* name, int steps) {
     measure::random_tokens<Training> const data(1);
     auto const batch = data.batch();
     // The walker needs addresses: every one of them is an offset of the plan from the start of the one allocation.
-    auto* const weights = reinterpret_cast<std::byte*>(run.weights(c::parameter_table.entries[0].name.view()).data());
+    auto* const weights =
+        reinterpret_cast<std::byte*>(run.weights(c::parameter_table.entries[0].name.view()).data());
     auto* const base = weights - c::plan.offsets[static_cast<std::size_t>(c::weight(0))];
     auto const stage = [&](int buffer, std::span<std::int32_t const> values) {
         std::memcpy(base + c::plan.offsets[static_cast<std::size_t>(c::first_buffer + buffer)], values.data(),
@@ -181,7 +189,8 @@ void print_profile(char const* name, int steps) {
     std::map<std::pair<std::string, std::string>, sum> operations;
     double whole = 0;
     for (auto const& call : current().calls)
-        for (auto* const s : {&kinds[kind_of(call.layer, call.operation)], &operations[{call.layer, call.operation}]}) {
+        for (auto* const s :
+             {&kinds[kind_of(call.layer, call.operation)], &operations[{call.layer, call.operation}]}) {
             s->seconds += call.seconds;
             s->flops += call.flops;
             ++s->calls;
@@ -191,11 +200,13 @@ void print_profile(char const* name, int steps) {
                 wholes.median() * 1e3, wholes.fastest() * 1e3, steps, whole * 1e3);
     std::printf("| kind of work         | calls |      ms |     %% |\n");
     for (auto const& [kind, s] : kinds)
-        std::printf("| %-20s | %5d | %7.1f | %5.1f |\n", kind.c_str(), s.calls, s.seconds * 1e3, 100 * s.seconds / whole);
+        std::printf("| %-20s | %5d | %7.1f | %5.1f |\n", kind.c_str(), s.calls, s.seconds * 1e3,
+                    100 * s.seconds / whole);
     std::printf("\n| layer               | operation          | calls |      ms |     %% | GFLOP/s |\n");
     for (auto const& [key, s] : operations)
-        std::printf("| %-19s | %-18s | %5d | %7.1f | %5.1f | %7.0f |\n", key.first.c_str(), key.second.c_str(), s.calls,
-                    s.seconds * 1e3, 100 * s.seconds / whole, s.flops / s.seconds * 1e-9);
+        std::printf("| %-19s | %-18s | %5d | %7.1f | %5.1f | %7.0f |\n", key.first.c_str(),
+                    key.second.c_str(), s.calls, s.seconds * 1e3, 100 * s.seconds / whole,
+                    s.flops / s.seconds * 1e-9);
 }
 
 }  // namespace

@@ -53,8 +53,8 @@ template <class Training>
 void print_memory(char const* name) {
     auto const footprint = static_cast<double>(snug::footprint<Training>.total.count);
     auto const peak = peak_resident<Training>();
-    std::printf("| %-11s | %13.1f | %17.1f | %14.1f | <= 64: %-6s |\n", name, footprint / mebibyte, peak / mebibyte,
-                (peak - footprint) / mebibyte, verdict(peak - footprint <= 64 * mebibyte));
+    std::printf("| %-11s | %13.1f | %17.1f | %14.1f | <= 64: %-6s |\n", name, footprint / mebibyte,
+                peak / mebibyte, (peak - footprint) / mebibyte, verdict(peak - footprint <= 64 * mebibyte));
 }
 
 /// What the optimizer reads and writes in a step, the gradient norm included: traffic that no product can hide.
@@ -62,8 +62,10 @@ template <class Training>
 double bytes_of_update() {
     using c = typename Training::composition;
     std::size_t states = 0;
-    snug::meta::for_each<typename c::optimizer::states>([&]<class S>(S) { states += sizeof(typename S::element); });
-    auto const read_and_written = sizeof(typename c::updated) + sizeof(typename c::precision::gradient) + states;
+    snug::meta::for_each<typename c::optimizer::states>(
+        [&]<class S>(S) { states += sizeof(typename S::element); });
+    auto const read_and_written =
+        sizeof(typename c::updated) + sizeof(typename c::precision::gradient) + states;
     auto const per_parameter = sizeof(typename c::precision::gradient) + 2 * read_and_written +
                                (c::has_master ? sizeof(typename c::precision::weight) : 0);
     return static_cast<double>(per_parameter) * static_cast<double>(snug::parameter_count<typename c::model>);
@@ -119,9 +121,9 @@ void print_roofline(char const* name, Contestants const& c, double bandwidth) {
     auto const bytes = bytes_of_update<Training>();
     auto const products = c.bare.fastest();
     auto const update = bytes / bandwidth;
-    std::printf("| %-11s | %9.3f | %9.0f | %11.2f | %9.0f | %8.0f | %13.3f |\n", name, c.products.operations() * 1e-12,
-                products * 1e3, bytes * 1e-9, update * 1e3, c.products.operations() / bytes,
-                c.steps.fastest() / (products + update));
+    std::printf("| %-11s | %9.3f | %9.0f | %11.2f | %9.0f | %8.0f | %13.3f |\n", name,
+                c.products.operations() * 1e-12, products * 1e3, bytes * 1e-9, update * 1e3,
+                c.products.operations() / bytes, c.steps.fastest() / (products + update));
 }
 
 }  // namespace
@@ -147,19 +149,26 @@ int main(int argc, char** argv) {
         fp32.round();
         bf16.round();
     }
-    std::printf("medians of %d rounds; loss of the first step: fp32 %.6f, bf16 %.6f\n\n", rounds, fp32.loss, bf16.loss);
-    std::printf("| precision   | tokens/s | step ms | products ms | ratio | of fastest   | GFLOP/s | products | bar      "
-                "       |\n");
+    std::printf("medians of %d rounds; loss of the first step: fp32 %.6f, bf16 %.6f\n\n", rounds, fp32.loss,
+                bf16.loss);
+    std::printf(
+        "| precision   | tokens/s | step ms | products ms | ratio | of fastest   | GFLOP/s | products | bar  "
+        "    "
+        "       |\n");
     print_row("full<fp32>", fp32);
     print_row("mixed<bf16>", bf16);
     double const faster = fp32.steps.median() / bf16.steps.median();
-    std::printf("\nmixed<bf16> / full<fp32> in tokens/s: %.2f (of the fastest steps %.2f; of the bare products %.2f), "
-                "bar >= 1.6: %s\n",
-                faster, fp32.steps.fastest() / bf16.steps.fastest(), fp32.bare.fastest() / bf16.bare.fastest(),
-                verdict(faster >= 1.6));
-    std::printf("\nRoofline: the bare products, and the optimizer's traffic at the %.1f GB/s of a plain loop\n\n",
-                bandwidth * 1e-9);
-    std::printf("| precision   | TFLOP     | takes ms  | optimizer GB | takes ms | FLOP/byte | step / floor |\n");
+    std::printf(
+        "\nmixed<bf16> / full<fp32> in tokens/s: %.2f (of the fastest steps %.2f; of the bare products "
+        "%.2f), "
+        "bar >= 1.6: %s\n",
+        faster, fp32.steps.fastest() / bf16.steps.fastest(), fp32.bare.fastest() / bf16.bare.fastest(),
+        verdict(faster >= 1.6));
+    std::printf(
+        "\nRoofline: the bare products, and the optimizer's traffic at the %.1f GB/s of a plain loop\n\n",
+        bandwidth * 1e-9);
+    std::printf(
+        "| precision   | TFLOP     | takes ms  | optimizer GB | takes ms | FLOP/byte | step / floor |\n");
     print_roofline<fp32_training>("full<fp32>", fp32, bandwidth);
     print_roofline<bf16_training>("mixed<bf16>", bf16, bandwidth);
 }

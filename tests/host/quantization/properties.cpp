@@ -77,7 +77,7 @@ struct guarded_region {
 /// Half the widest step between two codes, relative to the largest magnitude of a block.
 template <class Scheme>
 constexpr float relative_bound = 0;
-template <codebook C, class D, index B>
+template <codebook C>
 constexpr float table_bound = [] {
     float widest = 0;
     auto const order = quantization::detail::order<C>;
@@ -86,7 +86,7 @@ constexpr float table_bound = [] {
     return std::max(widest / 2, 1 + C::values[order[0]]);
 }();
 template <codebook C, class D, index B>
-constexpr float relative_bound<blocked<table_code<C, D>, B>> = table_bound<C, D, B>;
+constexpr float relative_bound<blocked<table_code<C, D>, B>> = table_bound<C>;
 template <int Bits, index B>
 constexpr float relative_bound<blocked<symmetric_code<Bits>, B>> = 0.5f / ((1 << (Bits - 1)) - 1);
 template <int Bits, index B>
