@@ -84,13 +84,10 @@ matrix from_snapshot(std::string const& path, std::string const& name) {
 }
 
 template <class Scheme>
-void print_row(char const* name, matrix const& weights) {
+void print_row(matrix const& weights) {
     quantized_array<Scheme> const array(weights.values, weights.extent);
     auto const found = measure_waste<Scheme>(weights.values, array.view());
-    std::string label = name;
-    if (auto const space = std::string_view(name).find("quantization::"); space != std::string_view::npos)
-        label.erase(space, std::strlen("quantization::"));
-    std::printf("| `%s` | %.3f | %d of %d | %.2f | %.2e | %.2e | %.1f |\n", label.c_str(),
+    std::printf("| `%s` | %.3f | %d of %d | %.2f | %.2e | %.2e | %.1f |\n", name_of<Scheme>().c_str(),
                 bits_per_element<Scheme>(weights.extent), found.used, found.codes, found.entropy,
                 found.mean_squared_error, found.largest_error, found.signal_to_noise);
 }
@@ -100,32 +97,30 @@ void print_table(matrix const& weights) {
     std::puts(
         "| scheme | bits | codes used | entropy | mean squared error | largest error | signal/noise, dB |");
     std::puts("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-#define ROW(...) print_row<__VA_ARGS__>(#__VA_ARGS__, weights)
-    ROW(type_range<snug::fp16>);
-    ROW(absmax);
-    ROW(affine);
-    ROW(quantile);
-    ROW(blockwise<absmax, 64>);
-    ROW(blockwise<affine, 64>);
-    ROW(quantization::int8<256>);
-    ROW(double_quantized<quantization::int8<256>>);
-    ROW(outlier_split<threshold<6>, absmax>);
-    ROW(absmax_4bit);
-    ROW(quantile_4bit);
-    ROW(blockwise<absmax_4bit, 64>);
-    ROW(blockwise<affine_4bit, 64>);
-    ROW(fp4<64>);
-    ROW(nf4<64>);
-    ROW(nf4<64, dialects::torchao>);
-    ROW(double_quantized<nf4<64>>);
-    ROW(outlier_split<threshold<6>, double_quantized<nf4<64>>>);
-#undef ROW
+    print_row<type_range<snug::fp16>>(weights);
+    print_row<absmax>(weights);
+    print_row<affine>(weights);
+    print_row<quantile>(weights);
+    print_row<blockwise<absmax, 64>>(weights);
+    print_row<blockwise<affine, 64>>(weights);
+    print_row<quantization::int8<256>>(weights);
+    print_row<double_quantized<quantization::int8<256>>>(weights);
+    print_row<outlier_split<threshold<6>, absmax>>(weights);
+    print_row<absmax_4bit>(weights);
+    print_row<quantile_4bit>(weights);
+    print_row<blockwise<absmax_4bit, 64>>(weights);
+    print_row<blockwise<affine_4bit, 64>>(weights);
+    print_row<fp4<64>>(weights);
+    print_row<nf4<64>>(weights);
+    print_row<nf4<64, dialects::torchao>>(weights);
+    print_row<double_quantized<nf4<64>>>(weights);
+    print_row<outlier_split<threshold<6>, double_quantized<nf4<64>>>>(weights);
 }
 
 std::ofstream script_for(std::string const& folder, std::string const& name) {
     std::ofstream file(folder + "/" + name + ".gnuplot");
     if (!file) throw snug::error({folder}, "no way to write " + name + ".gnuplot", "a folder that exists");
-    file << "# Draws " << name << ".svg: gnuplot " << name << ".gnuplot\n";
+    file << "# Draws " << name << ".svg: gnuplot " << name << ".gnuplot\nreset session\n";
     return file;
 }
 
@@ -137,7 +132,7 @@ void draw_histograms(std::string const& folder, std::string const& name, std::st
     auto const found = measure_waste<Scheme>(weights.values, array.view());
     auto const [lowest, highest] = std::minmax_element(weights.values.begin(), weights.values.end());
     double const reach = 1.05 * std::max(std::fabs(*lowest), std::fabs(*highest));
-    constexpr int bins = 160;
+    constexpr int bins = 120;
     std::vector<int> counts(bins);
     for (float const value : weights.values)
         ++counts[static_cast<std::size_t>((static_cast<double>(value) / reach + 1) / 2 * bins)];
@@ -150,9 +145,12 @@ void draw_histograms(std::string const& folder, std::string const& name, std::st
     file << "END\n$used << END\n";
     for (int c = 0; c < found.codes; ++c)
         if (auto const n = found.counts[static_cast<std::size_t>(c)]; n > 0) file << c << ' ' << n << '\n';
-    file << "END\n$unused << END\n";
-    for (int c = 0; c < found.codes; ++c)
-        if (found.counts[static_cast<std::size_t>(c)] == 0) file << c << " 0\n";
+    file << "END\n# Runs of unused codes: their middle, their ends.\n$unused << END\n";
+    for (int c = 0; c < found.codes; ++c) {
+        int const first = c;
+        while (c < found.codes && found.counts[static_cast<std::size_t>(c)] == 0) ++c;
+        if (c > first) file << 0.5 * (first + c - 1) << " 0 " << first - 0.5 << ' ' << c - 0.5 << '\n';
+    }
     file << "END\n";
     char words[200];
     std::snprintf(words, sizeof words, "%d of %d codes used, entropy %.2f bits, signal/noise %.1f dB",
@@ -180,7 +178,8 @@ void draw_histograms(std::string const& folder, std::string const& name, std::st
          << "\nset yrange [-0.06*top:1.2*top]\n"
          << "plot $used using 1:2 with boxes lc rgb \"#2a9d8f\"";
     if (found.used < found.codes)
-        file << ", \\\n     $unused using 1:(-0.06*top) with boxes lc rgb \"#d1495b\"";
+        file << ", \\\n     $unused using 1:(-0.03*top):3:4:(-0.06*top):(0) with boxxyerror lc rgb "
+                "\"#d1495b\"";
     file << "\nunset multiplot\n";
 }
 

@@ -24,7 +24,8 @@ namespace {
 using namespace snug;
 
 /// The whole trainer, as a type: a token is a byte, so the vocabulary has 256 of them. What it takes is known here.
-struct byte_gpt : trainer<models::gpt2<layers<4>, heads<6>, width<192>, vocabulary<256>, context<256>>,
+struct byte_gpt : trainer<models::llama<layers<4>, heads<4>, width<128>, mlp<352>, vocabulary<256>,
+                                        context<256>, tied_head<1>>,
                           batch<4, 256>, precision::mixed<bf16>, optimizers::adamw<>> {
     using trainer_type::trainer_type;
 };
@@ -45,7 +46,7 @@ void ask_to_stop(int number) {
 struct settings {
     std::string data;  ///< size and checksum of the file: the same text under another name is the same
     std::uint64_t seed = 0;
-    double learning_rate = 2e-3;
+    double learning_rate = 0;
     std::int64_t total_steps = 0;  ///< 0: not known yet
 
     std::vector<std::pair<std::string, std::string>> notes() const {
@@ -140,65 +141,33 @@ std::string write_text(byte_gpt& run, std::string const& prompt, double temperat
     return text;
 }
 
-int train(example::train_options const& given) {
-    // Everything that can be refused is refused before anything is written.
-    auto const all = io::token_file::open(given.data, byte_gpt::composition::model::vocabulary);
-    auto const data = split_data(all);
-    auto const snapshot = given.out + "/snapshot";
-    if (!given.resume && !given.overwrite && std::filesystem::exists(snapshot))
-        throw error({snapshot}, "the snapshot of an earlier run", "--resume, --overwrite or another --out");
-    for (auto const& prompt : given.prompts)
-        if (prompt.empty()) throw error({}, "an empty --sample", "at least one character");
-
-    settings set{describe_data(given.data), given.seed.value_or(0),
-                 given.learning_rate.value_or(settings{}.learning_rate)};
-    byte_gpt run(set.seed);
-    if (given.resume) set = resume(run, snapshot, given, set.data);
-    if (given.steps && *given.steps < run.steps())
-        throw error({snapshot}, std::to_string(run.steps()) + " steps done", "--steps of at least as many");
-    if (given.steps) set.total_steps = *given.steps;
-    if (given.minutes) set.total_steps = 0;
-    auto const seconds = 60 * given.minutes.value_or(3);
-
+/// Trains until the steps are done or a signal asks to stop. The snapshot is renewed every half minute.
+void learn(byte_gpt& run, settings& set, data_sets const& data, std::string const& out, double seconds) {
     io::token_batches<byte_gpt> batches(data.training, set.seed);
     batches.resume_at(run.steps() * sequences_per_step);
     auto validation = io::token_batches<byte_gpt>::in_order(data.validation);
-
-    std::error_code failure;
-    std::filesystem::create_directories(given.out, failure);
-    if (failure) throw error({given.out}, failure.message(), "a folder, or a place to make one");
-    // At once, so that a folder that can't be written to is not found out after the work is done.
-    run.save(snapshot, set.notes());
-    example::metrics_file metrics(given.out + "/metrics.csv", run.steps());
-    example::draw_curve(given.out);
-    example::draw_memory<byte_gpt>(given.out);
-
-    std::cout << "A GPT of " << trainable_parameter_count<byte_gpt> << " parameters learns from "
-              << all.size() << " bytes of " << given.data << "; a step sees " << byte_gpt::tokens_per_step
-              << " of them. Its memory:\n\n"
-              << report<byte_gpt>() << std::endl;
-    if (run.steps() > 0) std::cout << "Going on after step " << run.steps() << ".\n";
-
-    std::signal(SIGINT, ask_to_stop);
-    std::signal(SIGTERM, ask_to_stop);
+    example::metrics_file metrics(out + "/metrics.csv", run.steps());
+    example::progress_line line;
+    example::progress now;
     auto const start = example::clock::now();
     auto const first_step = run.steps();
     auto saved = start;
-    example::progress_line line;
-    example::progress now;
+
     while (stop_signal == 0 && (set.total_steps == 0 || run.steps() < set.total_steps)) {
         run.options.learning_rate = learning_rates(set);
         auto const begin = example::clock::now();
         auto const result = run.step(batches.next());
         auto const took = example::seconds_since(begin);
+
         std::optional<double> validation_loss;
         if (validation_is_due(set, run.steps())) {
             validation.resume_at(0);
             validation_loss = run.evaluate(validation).loss;
         }
+
         auto const elapsed = example::seconds_since(start);
         auto const per_step = elapsed / static_cast<double>(run.steps() - first_step);
-        // How many steps the time allows is known when the first ones have been made.
+        // How many steps the time allows is known when the first ones have been made; validating takes its share.
         if (set.total_steps == 0 && (run.steps() - first_step == warm_up_steps || elapsed > 0.1 * seconds))
             set.total_steps =
                 run.steps() + static_cast<std::int64_t>(0.96 * std::max(seconds - elapsed, 0.0) / per_step);
@@ -211,23 +180,58 @@ int train(example::train_options const& given) {
         line.show(now, validation_loss.has_value() || run.steps() == first_step + 1);
 
         if (example::seconds_since(saved) > 30) {
-            run.save(snapshot, set.notes());
+            run.save(out + "/snapshot", set.notes());
             saved = example::clock::now();
         }
     }
-    line.finish();
+}
+
+int train(example::train_options const& given) {
+    // Everything that can be refused is refused before anything is written.
+    auto const all = io::token_file::open(given.data, byte_gpt::composition::model::vocabulary);
+    auto const data = split_data(all);
+    auto const snapshot = given.out + "/snapshot";
+    if (!given.resume && !given.overwrite && std::filesystem::exists(snapshot))
+        throw error({snapshot}, "the snapshot of an earlier run", "--resume, --overwrite or another --out");
+
+    settings set{describe_data(given.data), given.seed.value_or(0),
+                 given.learning_rate.value_or(example::usual_learning_rate)};
+    byte_gpt run(set.seed);
+    if (given.resume) set = resume(run, snapshot, given, set.data);
+    if (given.steps && *given.steps < run.steps())
+        throw error({snapshot}, std::to_string(run.steps()) + " steps done", "--steps of at least as many");
+    if (given.steps) set.total_steps = *given.steps;
+    if (given.minutes) set.total_steps = 0;
+
+    std::error_code failure;
+    std::filesystem::create_directories(given.out, failure);
+    if (failure) throw error({given.out}, failure.message(), "a folder, or a place to make one");
+    // At once, so that a folder that can't be written to is not found out after the work is done.
+    run.save(snapshot, set.notes());
+    example::draw_curve(given.out);
+    example::draw_memory<byte_gpt>(given.out);
+
+    std::cout << "A GPT of " << trainable_parameter_count<byte_gpt> << " parameters learns from "
+              << all.size() << " tokens of " << given.data << "; a step sees " << byte_gpt::tokens_per_step
+              << " of them. Its memory:\n\n"
+              << report<byte_gpt>() << std::endl;
+    if (run.steps() > 0) std::cout << "Going on after step " << run.steps() << ".\n";
+
+    std::signal(SIGINT, ask_to_stop);
+    std::signal(SIGTERM, ask_to_stop);
+    learn(run, set, data, given.out, 60 * given.minutes.value_or(example::usual_minutes));
     run.save(snapshot, set.notes());
     if (stop_signal != 0) {
         std::cout << "Stopped after step " << run.steps() << "; " << snapshot
                   << " holds it, and --resume goes on from there.\n";
         return 128 + stop_signal;
     }
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
 
     std::cout << run.steps() << " steps are done; " << snapshot << " holds the result. What it writes:\n";
-    auto prompts = given.prompts;
-    if (prompts.empty()) prompts.push_back("\n");
-    for (auto const& prompt : prompts)
-        std::cout << "----\n" << write_text(run, prompt, given.temperature, set.seed) << "\n";
+    for (auto const& prompt : given.prompts)
+        std::cout << "----\n" << write_text(run, prompt, given.temperature, set.seed) << '\n';
     std::cout << "----" << std::endl;
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
 
 namespace example {
 
@@ -22,13 +23,33 @@ CLI::Validator positive(double most, std::string const& what) {
         "");
 }
 
+/// A default that is not stored, because it matters whether the option was given.
+std::string usual(std::string const& text, double value) {
+    std::ostringstream all;
+    all << text << " (default: " << value << ')';
+    return all.str();
+}
+
+/// CLI11 would take -1 for 2^64 - 1.
+CLI::Validator whole_number(std::string const& what) {
+    return CLI::Validator(
+        [=](std::string& text) {
+            bool const good = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+            return good ? std::string() : "'" + text + "' is not " + what;
+        },
+        "");
+}
+
 }  // namespace
 
 train_options parse_command_line(int argc, char** argv) {
     train_options given;
     CLI::App app("Trains a small GPT on the bytes of a text and lets it write some of its own.", "train");
     app.add_option("--data", given.data, "text to learn from, or a .bin file of tokens")->required();
-    app.add_option("--out", given.out, "folder for snapshot, metrics and pictures")->capture_default_str();
+    app.add_option("--out", given.out, "folder for snapshot, metrics and pictures")
+        ->check(
+            [](std::string const& path) { return std::string(path.empty() ? "a folder needs a name" : ""); })
+        ->capture_default_str();
     auto* const resume =
         app.add_flag("--resume", given.resume, "go on from the snapshot in the folder, bit by bit");
     app.add_flag("--overwrite", given.overwrite, "begin anew although the folder holds a snapshot")
@@ -36,14 +57,18 @@ train_options parse_command_line(int argc, char** argv) {
     auto* const steps =
         app.add_option("--steps", given.steps, "train so many steps, those before --resume counted")
             ->check(positive(1e12, "a number of steps from 1 to 10^12"));
-    app.add_option("--minutes", given.minutes, "train about so long, from now on (default: 3)")
+    app.add_option("--minutes", given.minutes, usual("train about so long, from now on", usual_minutes))
         ->check(positive(1e6, "a number of minutes above 0, at most 10^6"))
         ->excludes(steps);
-    app.add_option("--seed", given.seed, "of the first weights and the order of the data (default: 0)");
-    app.add_option("--learning-rate", given.learning_rate, "at its peak (default: 0.002)")
+    app.add_option("--seed", given.seed, "of the first weights and the order of the data (default: 0)")
+        ->check(whole_number("a seed, a whole number from 0 to 2^64 - 1"));
+    app.add_option("--learning-rate", given.learning_rate, usual("at its peak", usual_learning_rate))
         ->check(positive(1, "a learning rate above 0, at most 1"));
     app.add_option("--sample", given.prompts, "begin the text written at the end with this (may be repeated)")
-        ->take_all();
+        ->take_all()
+        ->check([](std::string const& text) {
+            return std::string(text.empty() ? "a text needs a beginning" : "");
+        });
     app.add_option("--temperature", given.temperature, "of that text; near 0 for the likeliest only")
         ->check(positive(100, "a temperature above 0, at most 100"))
         ->capture_default_str();

@@ -8,6 +8,9 @@
 
 namespace example {
 
+inline constexpr double usual_minutes = 3;
+inline constexpr double usual_learning_rate = 3e-3;
+
 /// What the command line says. Without a value: not given.
 struct train_options {
     std::string data;
@@ -18,7 +21,7 @@ struct train_options {
     std::optional<double> minutes;
     std::optional<std::uint64_t> seed;
     std::optional<double> learning_rate;
-    std::vector<std::string> prompts;
+    std::vector<std::string> prompts{"\n"};  ///< by default, a new line
     double temperature = 0.8;
 };
 

@@ -36,6 +36,15 @@ struct progress {
 /// One line that is written over and over on a terminal, and now and then a new one elsewhere.
 class progress_line {
   public:
+    progress_line() = default;
+    progress_line(progress_line const&) = delete;
+    progress_line& operator=(progress_line const&) = delete;
+    /// Leaves the last state standing; what follows begins on a line of its own.
+    ~progress_line() {
+        if (open_) std::printf("\n");
+        std::fflush(stdout);
+    }
+
     void show(progress const& now, bool important) {
         auto const since = seconds_since(last_);
         if (!important && since < (terminal_ ? 0.1 : 10)) return;
@@ -55,13 +64,6 @@ class progress_line {
         std::printf(terminal_ ? "\033[K\033[?7h" : "\n");
         std::fflush(stdout);
         open_ = terminal_;
-    }
-
-    /// Leaves the last state standing; what follows begins on a line of its own.
-    void finish() {
-        if (open_) std::printf("\n");
-        open_ = false;
-        std::fflush(stdout);
     }
 
   private:

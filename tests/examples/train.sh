@@ -95,7 +95,8 @@ for options in "--steps 0" "--steps -5" "--steps many" "--steps 1.5" "--steps 99
     refused . --data text --out whole --overwrite $options
     unchanged "$options"
 done
-refused "sample" --data text --out whole --overwrite --sample ""
+refused "beginning" --data text --out whole --overwrite --sample ""
+refused "name" --data text --out ""
 refused "data" --out whole
 refused "snapshot of an earlier run" --data text --out whole --steps 5
 refused "the data" --data other --out whole --resume

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <omp.h>
+#include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <array>
@@ -30,7 +30,8 @@ struct matrix {
     bool transposed;
     std::vector<T> storage;
 
-    matrix(std::int64_t rows, std::int64_t columns, bool transposed_, std::uint32_t seed) : transposed(transposed_) {
+    matrix(std::int64_t rows, std::int64_t columns, bool transposed_, std::uint32_t seed)
+        : transposed(transposed_) {
         std::int64_t const lines = transposed ? columns : rows;
         std::int64_t const length = transposed ? rows : columns;
         leading = length + 3;
@@ -57,7 +58,8 @@ double element(operand<T> const& x, std::int64_t i, std::int64_t j) {
 /// Scratch of exactly the promised size between guard bytes.
 class guarded_scratch {
   public:
-    explicit guarded_scratch(std::int64_t bytes) : size(static_cast<std::size_t>(bytes)), memory(size + 3 * guard) {
+    explicit guarded_scratch(std::int64_t bytes)
+        : size(static_cast<std::size_t>(bytes)), memory(size + 3 * guard) {
         std::fill(memory.begin(), memory.end(), mark);
     }
 
@@ -88,8 +90,8 @@ struct product {
 };
 
 template <class A, class B>
-product<accumulator_of<A, B>> multiply(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, operand<B> b,
-                                       int threads) {
+product<accumulator_of<A, B>> multiply(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a,
+                                       operand<B> b, int threads) {
     using sum = accumulator_of<A, B>;
     product<sum> result{std::vector<sum>(static_cast<std::size_t>(m * n)), true, true};
     std::vector<unsigned char> calls(static_cast<std::size_t>(m * n), 0);
@@ -111,7 +113,8 @@ product<accumulator_of<A, B>> multiply(std::int64_t m, std::int64_t n, std::int6
         omp_set_num_threads(before);
         result.scratch_respected = scratch.guards_are_whole();
     }
-    result.every_element_once = std::all_of(calls.begin(), calls.end(), [](unsigned char c) { return c == 1; });
+    result.every_element_once =
+        std::all_of(calls.begin(), calls.end(), [](unsigned char c) { return c == 1; });
     return result;
 }
 
@@ -125,9 +128,9 @@ struct shape {
 };
 
 // Single elements, tails of every block size, several tiles in each direction and several chunks of k.
-constexpr shape shapes[] = {{1, 1, 1},      {1, 37, 5},     {3, 1, 2},     {13, 33, 17},   {64, 64, 64},
-                            {12, 32, 384},  {97, 70, 385},  {23, 300, 771}, {200, 261, 90}, {1030, 34, 19},
-                            {390, 780, 31}, {11, 7, 1800}};
+constexpr shape shapes[] = {{1, 1, 1},      {1, 37, 5},     {3, 1, 2},      {13, 33, 17},
+                            {64, 64, 64},   {12, 32, 384},  {97, 70, 385},  {23, 300, 771},
+                            {200, 261, 90}, {1030, 34, 19}, {390, 780, 31}, {11, 7, 1800}};
 
 template <class A, class B>
 void check_against_double_sums() {
@@ -160,7 +163,8 @@ void check_against_double_sums() {
                             exact += term;
                             magnitude += std::abs(term);
                         }
-                        auto const got = static_cast<double>(serial.sums[static_cast<std::size_t>(i * n + j)]);
+                        auto const got =
+                            static_cast<double>(serial.sums[static_cast<std::size_t>(i * n + j)]);
                         auto const bound = static_cast<double>(k) * unit_roundoff * magnitude;
                         // The comparison is this way round so that a NaN fails it.
                         if (!(std::abs(got - exact) <= bound)) {
@@ -177,14 +181,16 @@ void check_against_double_sums() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("gemm equals the sum in double, with the same bits on any number of threads", "[host][gemm]",
-                   (std::pair<float, float>), (std::pair<bf16, bf16>), (std::pair<double, double>),
-                   (std::pair<float, bf16>), (std::pair<bf16, float>), (std::pair<float, double>),
-                   (std::pair<double, float>), (std::pair<bf16, double>), (std::pair<double, bf16>)) {
+TEMPLATE_TEST_CASE("gemm equals the sum in double, with the same bits on any number of threads",
+                   "[host][gemm]", (std::pair<float, float>), (std::pair<bf16, bf16>),
+                   (std::pair<double, double>), (std::pair<float, bf16>), (std::pair<bf16, float>),
+                   (std::pair<float, double>), (std::pair<double, float>), (std::pair<bf16, double>),
+                   (std::pair<double, bf16>)) {
     check_against_double_sums<typename TestType::first_type, typename TestType::second_type>();
 }
 
-TEMPLATE_TEST_CASE("a row of gemm has the same bits alone as in any batch", "[host][gemm]", float, bf16, double) {
+TEMPLATE_TEST_CASE("a row of gemm has the same bits alone as in any batch", "[host][gemm]", float, bf16,
+                   double) {
     constexpr std::int64_t m = 131;
     constexpr std::int64_t n = 150;
     constexpr std::int64_t k = 901;
@@ -251,6 +257,7 @@ TEST_CASE("parallel_for calls every index once and nests serially", "[host][para
 TEST_CASE("the scratch of gemm is known at compile time and small per thread", "[host][gemm]") {
     constexpr auto serial = gemm_serial_scratch_bytes<float, bf16>(1024, 1024);
     STATIC_REQUIRE(serial <= 512 * 1024);
-    STATIC_REQUIRE(gemm_scratch_bytes<float>(50257, 50257, 2) == 2 * gemm_scratch_bytes<float>(50257, 50257, 1));
+    STATIC_REQUIRE(gemm_scratch_bytes<float>(50257, 50257, 2) ==
+                   2 * gemm_scratch_bytes<float>(50257, 50257, 1));
     STATIC_REQUIRE(gemm_scratch_bytes<float>(50257, 50257, 1) <= 3 * 1024 * 1024);
 }

@@ -43,8 +43,8 @@ double random_number(std::uint64_t stream, std::size_t i) {
 
 /// Compares the gradient with differences of f at every `step`-th number of the tensor.
 template <class F>
-void check_gradient(std::string const& name, std::span<double> values, std::span<double const> gradient, F const& f,
-                    std::size_t step = 1) {
+void check_gradient(std::string const& name, std::span<double> values, std::span<double const> gradient,
+                    F const& f, std::size_t step = 1) {
     REQUIRE(values.size() == gradient.size());
     double largest = 0, apart = 0;
     for (std::size_t i = 0; i < values.size(); i += step) {
@@ -87,7 +87,8 @@ struct lone_layer {
         std::array<declaration, static_cast<std::size_t>(first_buffer + dx + 1)> all{};
         for (int p = 0; p < parameters; ++p) {
             auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
-            all[static_cast<std::size_t>(weight(p))] = declare<double>(entry.name, entry.count, entry.copies, role::weight);
+            all[static_cast<std::size_t>(weight(p))] =
+                declare<double>(entry.name, entry.count, entry.copies, role::weight);
             all[static_cast<std::size_t>(gradient(p))] =
                 declare<double>(entry.name, entry.count, entry.copies, role::gradient);
         }
@@ -99,7 +100,9 @@ struct lone_layer {
         for (index width : {Layer::input_width, Layer::output_width, Layer::output_width, Layer::input_width})
             *next++ = declare<double>({}, width * setting::rows, 1, role::activation);
         auto result = pack(all);
-        auto const at = [&](int id) -> index& { return result.offsets[static_cast<std::size_t>(first_buffer + id)]; };
+        auto const at = [&](int id) -> index& {
+            return result.offsets[static_cast<std::size_t>(first_buffer + id)];
+        };
         if (Place == place::over_input) at(dx) = at(x);
         if (Place == place::over_gradient) at(dx) = at(dy);
         return result;
@@ -121,11 +124,13 @@ class lone_run {
         std::memset(memory_.data(), 0xFF, static_cast<std::size_t>(memory_.size().count));
         for (int p = 0; p < composition::parameters; ++p) {
             auto const values = parameter(p);
-            for (std::size_t i = 0; i < values.size(); ++i) values[i] = random_number(static_cast<std::uint64_t>(p), i);
+            for (std::size_t i = 0; i < values.size(); ++i)
+                values[i] = random_number(static_cast<std::uint64_t>(p), i);
         }
         for (std::size_t i = 0; i < x_.size(); ++i) {
             if constexpr (reads_tokens)
-                x_[i] = static_cast<std::int32_t>(random::bits(7, 100, i) % static_cast<std::uint64_t>(Layer::vocabulary));
+                x_[i] = static_cast<std::int32_t>(random::bits(7, 100, i) %
+                                                  static_cast<std::uint64_t>(Layer::vocabulary));
             else x_[i] = random_number(100, i);
         }
         for (std::size_t i = 0; i < c_.size(); ++i) c_[i] = random_number(101, i);
@@ -154,8 +159,8 @@ class lone_run {
         }
         auto const dy = elements<double>(composition::first_buffer + composition::dy);
         std::copy(c_.begin(), c_.end(), dy.begin());
-        layer::backward<typename composition::node, false>(walker_, {composition::x}, {composition::y}, {composition::dy},
-                                                           {composition::dx}, {});
+        layer::backward<typename composition::node, false>(walker_, {composition::x}, {composition::y},
+                                                           {composition::dy}, {composition::dx}, {});
         for (int p = 0; p < composition::parameters; ++p)
             for (auto& g : parameter_gradient(p)) g -= gradient_before;
     }
@@ -182,8 +187,10 @@ class lone_run {
 
     arena memory_{composition::plan.total};
     executor<composition> walker_{memory_.data(), {setting::sequences, setting::tokens, 0}};
-    std::vector<input_element> x_ = std::vector<input_element>(static_cast<std::size_t>(Layer::input_width * setting::rows));
-    std::vector<double> c_ = std::vector<double>(static_cast<std::size_t>(Layer::output_width * setting::rows));
+    std::vector<input_element> x_ =
+        std::vector<input_element>(static_cast<std::size_t>(Layer::input_width * setting::rows));
+    std::vector<double> c_ =
+        std::vector<double>(static_cast<std::size_t>(Layer::output_width * setting::rows));
 };
 
 /// The gradients of a layer are right, and the same bits where it says that they may take the place of something.
@@ -230,7 +237,9 @@ TEST_CASE("gradients of causal attention") {
     SECTION("one key for all queries") { check_layer<causal_attention<3, 1, 5>>(); }
     SECTION("rotated") { check_layer<causal_attention<2, 2, 6, rotary<10000>>>(); }
     SECTION("rotated, grouped queries") { check_layer<causal_attention<4, 2, 4, rotary<100>>>(); }
-    SECTION("more queries than fit a tile") { check_layer<causal_attention<2, 1, 4, rotary<100>>, batch<2, 70>>(5); }
+    SECTION("more queries than fit a tile") {
+        check_layer<causal_attention<2, 1, 4, rotary<100>>, batch<2, 70>>(5);
+    }
     SECTION("one token") { check_layer<causal_attention<2, 1, 4>, batch<3, 1>>(); }
 }
 
@@ -242,10 +251,13 @@ TEST_CASE("gradients of embedding, with and without positions") {
 
 namespace {
 
-using attention_part = residual<named<"norm", rms_norm<6>>, named<"qkv", linear<6, 16>>,
-                                causal_attention<2, 1, 4, rotary<100>>, named<"projection", linear<8, 6, false>>>;
-using gelu_part = residual<named<"norm", layer_norm<6>>, named<"up", linear<6, 9>>, gelu<9>, named<"down", linear<9, 6>>>;
-using swiglu_part = residual<named<"norm", rms_norm<6>>, named<"up", linear<6, 10>>, swiglu<5>, named<"down", linear<5, 6>>>;
+using attention_part =
+    residual<named<"norm", rms_norm<6>>, named<"qkv", linear<6, 16>>, causal_attention<2, 1, 4, rotary<100>>,
+             named<"projection", linear<8, 6, false>>>;
+using gelu_part =
+    residual<named<"norm", layer_norm<6>>, named<"up", linear<6, 9>>, gelu<9>, named<"down", linear<9, 6>>>;
+using swiglu_part =
+    residual<named<"norm", rms_norm<6>>, named<"up", linear<6, 10>>, swiglu<5>, named<"down", linear<5, 6>>>;
 
 }  // namespace
 
@@ -304,7 +316,8 @@ void check_model(std::size_t step) {
 }
 
 template <class Model, class Batch, class... Policies>
-using trainer64 = trainer<Model, Batch, precision::full<fp64>, optimizers::sgd<fp64>, on<host_threads<2>>, Policies...>;
+using trainer64 =
+    trainer<Model, Batch, precision::full<fp64>, optimizers::sgd<fp64>, on<host_threads<2>>, Policies...>;
 
 /// A model that is its head: the gradient of the head's input is the embedding's.
 template <index Vocabulary, index Width, bool Tied>
@@ -328,7 +341,8 @@ TEST_CASE("gradients of head and loss do not depend on how many logits go throug
     std::vector<std::int32_t> const targets{9, 8, -1, 6, 5, 700000, 3, 2, 1, 0, 1, 2};
     in_chunks a;
     at_once b;
-    CHECK(a.accumulate({inputs, targets}).loss == Approx(b.accumulate({inputs, targets}).loss).epsilon(1e-14));
+    CHECK(a.accumulate({inputs, targets}).loss ==
+          Approx(b.accumulate({inputs, targets}).loss).epsilon(1e-14));
     for (auto const name : {"embedding.table", "head.weight"}) {
         auto const found = a.gradients(name);
         auto const expected = b.gradients(name);
@@ -350,9 +364,10 @@ TEST_CASE("gradients of a whole GPT-2") {
 }
 
 TEST_CASE("gradients of a whole Llama, tied and not") {
-    using untied = models::llama<layers<2>, heads<4>, kv_heads<2>, width<8>, mlp<12>, vocabulary<11>, context<6>>;
-    using tied = models::llama<layers<2>, heads<2>, kv_heads<1>, width<8>, mlp<12>, vocabulary<11>, context<6>, tied_head<1>,
-                               qkv_bias<1>>;
+    using untied =
+        models::llama<layers<2>, heads<4>, kv_heads<2>, width<8>, mlp<12>, vocabulary<11>, context<6>>;
+    using tied = models::llama<layers<2>, heads<2>, kv_heads<1>, width<8>, mlp<12>, vocabulary<11>,
+                               context<6>, tied_head<1>, qkv_bias<1>>;
     check_model<trainer64<untied, batch<2, 6>>>(3);
     check_model<trainer64<tied, batch<2, 6>, accumulation::micro_batches<3>>>(3);
 }

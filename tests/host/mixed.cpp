@@ -38,7 +38,8 @@ using namespace snug;
 [[maybe_unused]] bool const one_thread = (omp_set_num_threads(1), true);
 
 using gpt2 = models::gpt2<layers<2>, heads<2>, width<32>, vocabulary<61>, context<16>>;
-using llama = models::llama<layers<2>, heads<4>, kv_heads<2>, width<32>, mlp<48>, vocabulary<61>, context<16>>;
+using llama =
+    models::llama<layers<2>, heads<4>, kv_heads<2>, width<32>, mlp<48>, vocabulary<61>, context<16>>;
 template <class Model>
 using full = trainer<Model, batch<4, 16>>;
 template <class Model>
@@ -55,7 +56,8 @@ struct lesson {
     std::vector<std::int32_t> inputs, targets;
     explicit lesson(int step) {
         for (std::uint64_t i = 0; i < 64; ++i) {
-            inputs.push_back(static_cast<std::int32_t>(random::bits(static_cast<std::uint64_t>(step), 0, i) % 61));
+            inputs.push_back(
+                static_cast<std::int32_t>(random::bits(static_cast<std::uint64_t>(step), 0, i) % 61));
             targets.push_back((inputs.back() * 7 + 3) % 61);
         }
     }
@@ -71,7 +73,8 @@ void give_weights(full<Model>& exact, mixed<Model>& rounded) {
         auto const narrow = rounded.weights(entry.name.view());
         for (std::size_t i = 0; i < wide.size(); ++i) {
             auto const noise = 0.15 * random::normal<double>(3, stream, i);
-            narrow[i] = bf16(static_cast<float>(entry.is_matrix() ? noise : static_cast<double>(wide[i]) + noise));
+            narrow[i] =
+                bf16(static_cast<float>(entry.is_matrix() ? noise : static_cast<double>(wide[i]) + noise));
             wide[i] = narrow[i];
         }
         ++stream;
@@ -83,7 +86,8 @@ template <class Model>
 double root_mean_square_of_logits(full<Model>& run, lesson const& text) {
     double squares = 0;
     for (std::size_t i = 0; i < 16; ++i)
-        for (auto const z : run.next_token_logits(std::span(text.inputs).first(i + 1))) squares += static_cast<double>(z) * static_cast<double>(z);
+        for (auto const z : run.next_token_logits(std::span(text.inputs).first(i + 1)))
+            squares += static_cast<double>(z) * static_cast<double>(z);
     return std::sqrt(squares / (16 * 61));
 }
 

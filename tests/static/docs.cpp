@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The code and the figures of docs/. A snippet of a page stands here word for word; a figure of a page is asserted here.
-// Workspaces of the host depend on the vector width that the compiler targets, so they are not asserted to the byte.
+// The code and the figures of docs/. A snippet of a page stands here word for word, or in examples/custom_block.cpp; a
+// figure of a page is asserted here.
 #include <bit>
 #include <cstdint>
 #include <iostream>
@@ -138,36 +138,6 @@ struct mixed_fp24 {
     using master = snug::fp32;
 };
 
-// An optimizer: Lion (Chen et al., arXiv 2302.06675), one state for every element.
-struct lion {
-    using axis = snug::axis::optimizer;
-    using states = snug::meta::list<snug::optimizer_state<"momentum", snug::fp32>>;
-
-    struct options {
-        double beta1 = 0.9;
-        double beta2 = 0.99;
-    };
-
-    struct update {
-        double learning_rate, decay, beta1, beta2, gradient_scale;
-
-        template <class S, class State>
-        S operator()(S weight, S gradient, State& momentum) const {
-            auto const b1 = static_cast<S>(beta1), b2 = static_cast<S>(beta2);
-            auto const g = gradient * static_cast<S>(gradient_scale);
-            auto const m = static_cast<S>(momentum);
-            auto const direction = b1 * m + (S(1) - b1) * g;
-            momentum = static_cast<State>(b2 * m + (S(1) - b2) * g);
-            auto const sign = static_cast<S>(direction > S(0)) - static_cast<S>(direction < S(0));
-            return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * sign;
-        }
-    };
-
-    static update rule(options const& o, snug::update_numbers const& n) {
-        return {n.learning_rate, 1 - n.learning_rate * n.weight_decay, o.beta1, o.beta2, n.gradient_scale};
-    }
-};
-
 // Checkpointing: segments as long as is best for a block that saves `Units` times its input.
 template <snug::index Units>
 struct best_segments {
@@ -199,122 +169,21 @@ struct batch_of_rows {
 
 }  // namespace mine
 
-struct my_run
-    : snug::trainer<snug::models::gpt2_124m, mine::batch_of_rows<8192, 1024>,
-                    mine::tokens_per_step<524288, mine::batch_of_rows<8192, 1024>>, mine::mixed_fp24,
-                    mine::best_segments<15>, mine::lion, snug::on<snug::host_threads<4>>> {};
+struct my_run : snug::trainer<snug::models::gpt2_124m, mine::batch_of_rows<8192, 1024>,
+                              mine::tokens_per_step<524288, mine::batch_of_rows<8192, 1024>>,
+                              mine::mixed_fp24, mine::best_segments<15>, snug::on<snug::host_threads<4>>> {};
 
 static_assert(my_run::tokens_per_step == 524288);
 static_assert(snug::footprint<my_run>.weights.count == 3 * snug::parameter_count<snug::models::gpt2_124m>);
-static_assert(snug::footprint<my_run>.optimizer_state.count ==
-              4 * snug::parameter_count<snug::models::gpt2_124m>);
 
 // The arithmetic compiles as well.
 template snug::step_result snug::run<my_run::composition>::step(snug::token_batch const&);
 
-// docs/layers.md ---------------------------------------------------------------------------------------------------
-
-namespace mine {
-
-/// Squared ReLU (So et al., arXiv 2109.08668): y = max(x, 0)².
-template <snug::index Width>
-struct squared_relu {
-    static constexpr snug::index input_width = Width;
-    static constexpr snug::index output_width = Width;
-    static constexpr bool backward_writes_over_input = true;
-    static constexpr bool backward_writes_over_gradient = true;
-    static constexpr bool cheap_to_recompute = true;
-
-    template <class Call, class X, class Y>
-    static void forward(Call const&, X x, Y y) {
-        using S = typename Call::setting::statistic;
-        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, snug::index row) {
-            auto const* const in = x.row(row);
-            team.for_each(Width, [=](snug::index i) {
-                auto const positive = static_cast<S>(in[i]) > S(0) ? static_cast<S>(in[i]) : S(0);
-                y(row, i, positive * positive);
-            });
-        });
-    }
-
-    template <class Call, class X, class Y, class DY, class DX>
-    static void backward(Call const&, X x, Y, DY dy, DX dx) {
-        using S = typename Call::setting::statistic;
-        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, snug::index row) {
-            auto const* const in = x.row(row);
-            auto const* const d_out = dy.row(row);
-            team.for_each(Width, [=](snug::index i) {
-                auto const positive = static_cast<S>(in[i]) > S(0) ? static_cast<S>(in[i]) : S(0);
-                dx(row, i, 2 * positive * static_cast<S>(d_out[i]));
-            });
-        });
-    }
-};
-
-/// LayerScale (Touvron et al., arXiv 2103.17239): y = scale ∘ x, scale of shape (Width).
-template <snug::index Width>
-struct layer_scale {
-    static constexpr snug::index input_width = Width;
-    static constexpr snug::index output_width = Width;
-    static constexpr bool backward_writes_over_input = true;
-
-    using scale = snug::parameter<"scale", snug::shape<Width>, snug::initial::ones>;
-    using parameters = snug::meta::list<scale>;
-
-    template <class Call, class X, class Y>
-    static void forward(Call const& call, X x, Y y) {
-        using S = typename Call::setting::statistic;
-        auto const* const s = call.value(scale{});
-        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, snug::index row) {
-            auto const* const in = x.row(row);
-            team.for_each(Width,
-                          [=](snug::index i) { y(row, i, static_cast<S>(in[i]) * static_cast<S>(s[i])); });
-        });
-    }
-
-    template <class Call, class X, class Y, class DY, class DX>
-    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
-        using backend = typename Call::backend;
-        using S = typename Call::setting::statistic;
-        auto const* const s = call.value(scale{});
-        // Before dx is written: it may lie where x lies.
-        snug::ops::add_column_sums<backend>(
-            x.rows, Width, call.gradient(scale{}), [=](snug::index row, snug::index column) {
-                return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]);
-            });
-        snug::ops::for_each_row<backend>(x.rows, [=](auto team, snug::index row) {
-            auto const* const d_out = dy.row(row);
-            team.for_each(
-                Width, [=](snug::index i) { dx(row, i, static_cast<S>(d_out[i]) * static_cast<S>(s[i])); });
-        });
-    }
-};
-
-template <snug::index Width, snug::index Heads>
-using block = snug::sequence<
-    snug::residual<
-        snug::named<"norm1", snug::rms_norm<Width>>, snug::named<"qkv", snug::linear<Width, 3 * Width>>,
-        snug::named<"attention", snug::causal_attention<Heads, Heads, Width / Heads, snug::rotary<10000>>>,
-        snug::named<"projection", snug::linear<Width, Width>>, snug::named<"scale1", layer_scale<Width>>>,
-    snug::residual<
-        snug::named<"norm2", snug::rms_norm<Width>>, snug::named<"up", snug::linear<Width, 4 * Width>>,
-        snug::named<"relu", squared_relu<4 * Width>>, snug::named<"down", snug::linear<4 * Width, Width>>,
-        snug::named<"scale2", layer_scale<Width>>>>;
-
-struct model : snug::stack<snug::named<"embedding", snug::embedding<256, 128>>,
-                           snug::named<"blocks", snug::repeat<4, block<128, 4>>>,
-                           snug::named<"norm", snug::rms_norm<128>>,
-                           snug::named<"head", snug::head_with_loss<128, 256, true>>> {};
-
-}  // namespace mine
-
-struct my_trainer : snug::trainer<mine::model, snug::batch<8, 128>, snug::checkpointing::every_block> {};
-
-static_assert(snug::parameter_count<mine::model> == 825'984);
-static_assert(snug::fits<my_trainer, snug::budget<snug::bytes{128 << 20}>>);
-template snug::step_result snug::run<my_trainer::composition>::step(snug::token_batch const&);
-
 // docs/data.md -----------------------------------------------------------------------------------------------------
+
+using my_model = snug::models::gpt2<snug::layers<2>, snug::heads<2>, snug::width<64>, snug::vocabulary<256>,
+                                    snug::context<128>>;
+struct my_trainer : snug::trainer<my_model, snug::batch<8, 128>> {};
 
 namespace documented_data {
 
@@ -365,9 +234,10 @@ std::string second_part(my_trainer& run) {
 
 namespace documented_host {
 
-struct narrow : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, snug::on<snug::host_threads<2>>> {
+struct for_16 : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>> {};
+struct for_2 : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, snug::on<snug::host_threads<2>>> {
 };
-static_assert(snug::footprint<narrow>.workspace < snug::footprint<documented_bill::fp32_run>.workspace);
-static_assert(snug::footprint<narrow>.activations == snug::footprint<documented_bill::fp32_run>.activations);
+static_assert(snug::footprint<for_2>.workspace < snug::footprint<for_16>.workspace);
+static_assert(snug::footprint<for_2>.activations == snug::footprint<for_16>.activations);
 
 }  // namespace documented_host

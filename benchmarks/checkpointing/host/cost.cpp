@@ -2,7 +2,7 @@
 /// What checkpointing costs: steps of GPT-2 124M, batch 2 x 256, under four policies, one after the other in every
 /// round, as ratios to the step that keeps everything. docs/checkpointing.md shows the result.
 ///
-///   benchmark.checkpointing.host.cost [rounds]
+///   benchmark.checkpointing.host.cost [rounds] [--processor]
 
 #include "../../measure.hpp"
 
@@ -43,5 +43,6 @@ int main(int argc, char** argv) {
         "| precision | checkpointing | s per step (median) | ratio of medians | ratio of the fastest |");
     std::puts("| --- | --- | ---: | ---: | ---: |");
     compare<snug::precision::full<snug::fp32>>("fp32", rounds);
+    std::fflush(stdout);
     compare<snug::precision::mixed<snug::bf16>>("bf16", rounds);
 }

@@ -7,8 +7,8 @@
 /// Both sides read plain row-major matrices (weights change in every step, so nothing is prepacked), write a plain
 /// row-major result of the operands' type and use all OpenMP threads. Calls alternate; GFLOP/s are of the medians.
 
-#include <dnnl.hpp>
 #include <omp.h>
+#include <dnnl.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -98,7 +98,8 @@ void run(char const* type_name, std::string const& filter) {
 
     dnnl::engine engine(dnnl::engine::kind::cpu, 0);
     dnnl::stream stream(engine);
-    constexpr auto type = std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+    constexpr auto type =
+        std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
     constexpr auto plain = dnnl::memory::format_tag::ab;
     constexpr auto transposed = dnnl::memory::format_tag::ba;
 
@@ -156,8 +157,8 @@ void run(char const* type_name, std::string const& filter) {
         }
         double const our_median = median(our_seconds);
         double const their_median = median(their_seconds);
-        std::printf("| %s | %5ld | %5ld | %5ld | %5.0f | %6.0f | %5.2f | %10.2g |\n", p.name, long(p.m), long(p.n),
-                    long(p.k), operations / our_median * 1e-9, operations / their_median * 1e-9,
+        std::printf("| %s | %5ld | %5ld | %5ld | %5.0f | %6.0f | %5.2f | %10.2g |\n", p.name, long(p.m),
+                    long(p.n), long(p.k), operations / our_median * 1e-9, operations / their_median * 1e-9,
                     their_median / our_median, difference);
         std::fflush(stdout);
         ours_total += p.per_step * our_median;
@@ -166,9 +167,11 @@ void run(char const* type_name, std::string const& filter) {
         ++rows;
     }
     if (rows > 0) {
-        std::printf("geometric mean of the ratios %.3f; a step (12 blocks and the head): snug %.0f ms, oneDNN %.0f ms, "
-                    "ratio %.3f\n",
-                    std::exp(log_ratio / rows), ours_total * 1e3, theirs_total * 1e3, theirs_total / ours_total);
+        std::printf(
+            "geometric mean of the ratios %.3f; a step (12 blocks and the head): snug %.0f ms, oneDNN %.0f "
+            "ms, "
+            "ratio %.3f\n",
+            std::exp(log_ratio / rows), ours_total * 1e3, theirs_total * 1e3, theirs_total / ours_total);
     }
 }
 

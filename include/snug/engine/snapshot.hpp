@@ -31,10 +31,13 @@ void for_each_snapshot_tensor(F&& f) {
         };
         std::string const name(entry.name.view());
         if (!entry.is_trained()) {
-            // The scheme's own bytes; its name says how to read them.
-            f(C::weight(p),
-              io::tensor_shape{
-                  name, "quantized", {entry.copies, entry.stored_bytes}, entry.copies * entry.stored_bytes});
+            // The scheme's own bytes; its name is their type.
+            if constexpr (!std::is_same_v<typename C::chosen::quantization, quantization::none>)
+                f(C::weight(p),
+                  io::tensor_shape{name,
+                                   std::string(quantization::name_of<typename C::chosen::quantization>()),
+                                   {entry.copies, entry.stored_bytes},
+                                   entry.copies * entry.stored_bytes});
             continue;
         }
         visit(C::has_master ? C::master(p) : C::weight(p), name);

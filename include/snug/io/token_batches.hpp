@@ -83,8 +83,10 @@ class token_batches {
     }
 
     batch_order order_;
-    std::vector<std::int32_t> inputs_ = std::vector<std::int32_t>(static_cast<std::size_t>(sequences * tokens));
-    std::vector<std::int32_t> targets_ = std::vector<std::int32_t>(static_cast<std::size_t>(sequences * tokens));
+    std::vector<std::int32_t> inputs_ =
+        std::vector<std::int32_t>(static_cast<std::size_t>(sequences * tokens));
+    std::vector<std::int32_t> targets_ =
+        std::vector<std::int32_t>(static_cast<std::size_t>(sequences * tokens));
     std::int64_t position_ = 0;
 };
 

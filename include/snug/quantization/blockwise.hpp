@@ -3,6 +3,7 @@
 
 #include <snug/quantization/blocked.hpp>
 #include <snug/quantization/whole.hpp>
+#include <string>
 
 namespace snug::quantization {
 
@@ -37,6 +38,10 @@ struct blockwise_base<Scheme, Block> {
 /// A scheme of one scale applied to each block of `Block` elements, so that an outlier takes the codes of its own block
 /// only.
 template <class Scheme, index Block = 64>
-struct blockwise : detail::blockwise_base<Scheme, Block>::type {};
+struct blockwise : detail::blockwise_base<Scheme, Block>::type {
+    static std::string name() {
+        return "blockwise<" + name_of<Scheme>() + ", " + std::to_string(Block) + ">";
+    }
+};
 
 }  // namespace snug::quantization

@@ -3,6 +3,7 @@
 
 #include <snug/quantization/blocked.hpp>
 #include <snug/quantization/nf4.hpp>
+#include <string>
 #include <type_traits>
 
 namespace snug::quantization {
@@ -49,7 +50,11 @@ struct double_quantized_base<Scheme, Group> {
 /// The scales of a block-wise scheme quantized in turn to 8 bits: their mean is subtracted, and every `Group` of them
 /// share one fp32 (arXiv 2305.14314, "double quantization"). 4 + 8/64 + 32/(64 * 256) = 4.127 bits for nf4<64>.
 template <class Scheme, index Group = 256>
-struct double_quantized : detail::double_quantized_base<Scheme, Group>::type {};
+struct double_quantized : detail::double_quantized_base<Scheme, Group>::type {
+    static std::string name() {
+        return "double_quantized<" + name_of<Scheme>() + ", " + std::to_string(Group) + ">";
+    }
+};
 
 // 1 byte a block, 4 bytes a group, and one mean, each part from a multiple of 64 on.
 static_assert(double_quantized<nf4<64>>::storage(64 * 256).count == 64 * 256 / 2 + 256 + 64 + 4);

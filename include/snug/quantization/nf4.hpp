@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/quantization/blocked.hpp>
+#include <string>
 
 namespace snug::quantization {
 
@@ -9,11 +10,15 @@ namespace snug::quantization {
 /// alike. Two dialects: `dialects::bitsandbytes` and `dialects::torchao` (four digits; torchao itself always quantizes
 /// the scales too, see `double_quantized`).
 template <index Block = 64, class Dialect = dialects::bitsandbytes>
-struct nf4 : blocked<table_code<codebooks::nf4, Dialect>, Block> {};
+struct nf4 : blocked<table_code<codebooks::nf4, Dialect>, Block> {
+    static std::string name() { return "nf4<" + std::to_string(Block) + ">"; }
+};
 
 template <index Block>
 struct nf4<Block, dialects::torchao>
-    : blocked<table_code<codebooks::nf4_four_digits, dialects::torchao>, Block> {};
+    : blocked<table_code<codebooks::nf4_four_digits, dialects::torchao>, Block> {
+    static std::string name() { return "nf4<" + std::to_string(Block) + ", torchao>"; }
+};
 
 static_assert(nf4<64>::storage(128).count == 2 * (32 + 4));
 static_assert(bits_per_element<nf4<64>>({4096, 4096}) == 4.5);

@@ -24,6 +24,10 @@ namespace snug::quantization {
 template <index Numerator, index Denominator = 1>
 struct threshold {
     static_assert(Numerator >= 0 && Denominator >= 1);
+    static std::string name() {
+        return "threshold<" + std::to_string(Numerator) +
+               (Denominator == 1 ? ">" : ", " + std::to_string(Denominator) + ">");
+    }
     static constexpr double times = static_cast<double>(Numerator) / static_cast<double>(Denominator);
 };
 
@@ -43,6 +47,10 @@ template <class Threshold, class Scheme = blockwise<absmax, 64>, class Columns =
 struct outlier_split {
     using axis = snug::axis::quantization;
     static constexpr int code_count = Scheme::code_count;
+    static std::string name() {
+        return "outlier_split<" + Threshold::name() + ", " + name_of<Scheme>() + ", outlier_columns<" +
+               std::to_string(Columns::count) + ">, " + std::string(element_name<Kept>) + ">";
+    }
 
     struct layout {
         index rest;

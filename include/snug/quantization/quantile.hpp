@@ -14,6 +14,7 @@
 #include <snug/quantization/scheme.hpp>
 #include <snug/units.hpp>
 #include <span>
+#include <string>
 
 namespace snug::quantization {
 
@@ -157,10 +158,14 @@ struct quantile_scheme {
 /// count of numbers, wherever they lie, so the entropy is nearly 8 bits (arXiv 2110.02861, section 2.2). No number gets
 /// a code worse than the nearest, but between the last two quantiles of a long tail that can be far. Zero has no code of
 /// its own. The table is stored; finding it takes eight passes over the array on one thread.
-struct quantile : detail::quantile_scheme<8> {};
+struct quantile : detail::quantile_scheme<8> {
+    static std::string name() { return "quantile"; }
+};
 
 /// The same with 16 codes.
-struct quantile_4bit : detail::quantile_scheme<4> {};
+struct quantile_4bit : detail::quantile_scheme<4> {
+    static std::string name() { return "quantile_4bit"; }
+};
 
 static_assert(quantile::storage(1000).count == 1024 + 1000);
 static_assert(quantile_4bit::storage(1000).count == 64 + 500);

@@ -61,6 +61,16 @@ concept quantization_scheme = policy<S> && std::same_as<typename S::axis, axis::
     S::decode(view, i, i, halves);
 };
 
+/// How a scheme is written, for files and reports: its `name()`, where it has one.
+template <class Scheme>
+std::string name_of() {
+    if constexpr (requires {
+                      { Scheme::name() } -> std::convertible_to<std::string>;
+                  })
+        return Scheme::name();
+    else return "unnamed";
+}
+
 /// Schemes that also show their codes, one in a byte: `codes(view, first, count, out)` and `code_count`.
 template <class S>
 concept coded_scheme = quantization_scheme<S> &&

@@ -3,6 +3,7 @@
 
 #include <snug/precision/fp16.hpp>
 #include <snug/quantization/whole.hpp>
+#include <string>
 
 namespace snug::quantization {
 
@@ -10,6 +11,8 @@ namespace snug::quantization {
 /// what lies beyond gets the last code. The scheme that shows why the others exist: weights are all far smaller than
 /// half a step.
 template <class Format = fp16>
-struct type_range : whole<range_code<Format, 8>> {};
+struct type_range : whole<range_code<Format, 8>> {
+    static std::string name() { return "type_range<" + std::string(number_traits<Format>::name) + ">"; }
+};
 
 }  // namespace snug::quantization

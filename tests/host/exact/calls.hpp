@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <malloc.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
-#include <malloc.h>
 #include <ostream>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /// Counts every call in this process that gets memory, by whichever library: what this header defines takes the place of
 /// the C library's functions for all of them. `operator new` ends in one of these. Include it in one file of a program.
@@ -42,7 +42,8 @@ struct tally {
         return a;
     }
     friend std::ostream& operator<<(std::ostream& out, tally const& t) {
-        constexpr std::array names{"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign", "mmap"};
+        constexpr std::array names{"malloc",        "calloc",   "realloc", "posix_memalign",
+                                   "aligned_alloc", "memalign", "mmap"};
         for (std::size_t i = 0; i < kinds_of_call; ++i) out << names[i] << ' ' << t.calls[i] << ' ';
         return out;
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <boost/mp11/algorithm.hpp>
 #include <cxxabi.h>
+#include <boost/mp11/algorithm.hpp>
 #include <cstdlib>
 #include <memory>
 #include <snug/snug.hpp>
@@ -19,17 +19,19 @@ namespace test {
 namespace mp = boost::mp11;
 
 // Odd sizes on purpose: most buffers end in the middle of a cache line, the last segment of blocks is short.
-using models =
-    mp::mp_list<snug::models::gpt2<snug::layers<5>, snug::heads<3>, snug::width<18>, snug::vocabulary<37>, snug::context<11>>,
-                snug::models::llama<snug::layers<5>, snug::heads<4>, snug::kv_heads<2>, snug::width<24>, snug::mlp<27>,
-                                    snug::vocabulary<41>, snug::context<16>>,
-                snug::models::llama<snug::layers<5>, snug::heads<3>, snug::kv_heads<1>, snug::width<18>, snug::mlp<25>,
-                                    snug::vocabulary<29>, snug::context<16>, snug::tied_head<1>, snug::qkv_bias<1>>>;
+using models = mp::mp_list<
+    snug::models::gpt2<snug::layers<5>, snug::heads<3>, snug::width<18>, snug::vocabulary<37>,
+                       snug::context<11>>,
+    snug::models::llama<snug::layers<5>, snug::heads<4>, snug::kv_heads<2>, snug::width<24>, snug::mlp<27>,
+                        snug::vocabulary<41>, snug::context<16>>,
+    snug::models::llama<snug::layers<5>, snug::heads<3>, snug::kv_heads<1>, snug::width<18>, snug::mlp<25>,
+                        snug::vocabulary<29>, snug::context<16>, snug::tied_head<1>, snug::qkv_bias<1>>>;
 using precisions = mp::mp_list<snug::precision::full<snug::fp32>, snug::precision::full<snug::fp64>,
                                snug::precision::mixed<snug::bf16>>;
 using accumulations = mp::mp_list<snug::accumulation::micro_batches<1>, snug::accumulation::micro_batches<3>>;
-using optimizers = mp::mp_list<snug::optimizers::adamw<>, snug::optimizers::adamw<snug::optimizers::states<snug::bf16>>,
-                               snug::optimizers::sgd<>>;
+using optimizers =
+    mp::mp_list<snug::optimizers::adamw<>, snug::optimizers::adamw<snug::optimizers::states<snug::bf16>>,
+                snug::optimizers::sgd<>>;
 
 /// Several values of one axis that take turns, so that all are tried and the product stays small.
 template <class... Policies>
@@ -39,7 +41,8 @@ using checkpointings =
     mp::mp_list<snug::checkpointing::none, snug::checkpointing::every_block, snug::checkpointing::every<2>,
                 turns<snug::checkpointing::square_root, snug::checkpointing::selective>>;
 
-using product = mp::mp_product<mp::mp_list, precisions, models, accumulations, checkpointings, optimizers, batches>;
+using product =
+    mp::mp_product<mp::mp_list, precisions, models, accumulations, checkpointings, optimizers, batches>;
 
 template <class Policy, std::size_t Turn>
 struct at_turn {
@@ -57,7 +60,8 @@ template <class... Policies, class I>
 struct composed<mp::mp_list<Policies...>, I> {
     using policies = mp::mp_list<typename at_turn<Policies, I::value>::type...>;
     using turned = mp::mp_rotate_left_c<policies, I::value % sizeof...(Policies)>;
-    using type = mp::mp_apply<snug::trainer, mp::mp_if_c<I::value / 2 % 2 == 0, turned, mp::mp_reverse<turned>>>;
+    using type =
+        mp::mp_apply<snug::trainer, mp::mp_if_c<I::value / 2 % 2 == 0, turned, mp::mp_reverse<turned>>>;
 };
 template <class Policies, class I>
 using trainer_of = typename composed<Policies, I>::type;
@@ -87,12 +91,12 @@ struct subject {
     std::span<snug::declaration const> declarations{};
     std::span<snug::index const> offsets{};
     snug::memory_bill bill{};
-    snug::index parameters = 0;      ///< trained elements
-    snug::index weight_size = 0;     ///< bytes of one element; 0: there is none
+    snug::index parameters = 0;   ///< trained elements
+    snug::index weight_size = 0;  ///< bytes of one element; 0: there is none
     snug::index master_size = 0;
     snug::index gradient_size = 0;
-    snug::index states_size = 0;     ///< of all states of one trained element
-    snug::index tokens = 0;          ///< of a step
+    snug::index states_size = 0;  ///< of all states of one trained element
+    snug::index tokens = 0;       ///< of a step
     snug::index vocabulary = 0;
     std::unique_ptr<running> (*start)() = nullptr;
 };
@@ -114,8 +118,8 @@ subject describe() {
     using composition = typename Trainer::composition;
     using master = typename composition::precision::master;
     subject s;
-    std::unique_ptr<char, void (*)(void*)> const name(abi::__cxa_demangle(typeid(Trainer).name(), nullptr, nullptr, nullptr),
-                                                      std::free);
+    std::unique_ptr<char, void (*)(void*)> const name(
+        abi::__cxa_demangle(typeid(Trainer).name(), nullptr, nullptr, nullptr), std::free);
     s.name = name.get();
     s.declarations = composition::plan.declarations;
     s.offsets = composition::plan.offsets;
@@ -124,8 +128,9 @@ subject describe() {
     s.weight_size = sizeof(typename composition::precision::weight);
     if constexpr (!std::is_void_v<master>) s.master_size = sizeof(master);
     s.gradient_size = sizeof(typename composition::precision::gradient);
-    snug::meta::for_each<typename composition::optimizer::states>(
-        [&]<class State>(State) { s.states_size += static_cast<snug::index>(sizeof(typename State::element)); });
+    snug::meta::for_each<typename composition::optimizer::states>([&]<class State>(State) {
+        s.states_size += static_cast<snug::index>(sizeof(typename State::element));
+    });
     s.tokens = Trainer::tokens_per_step;
     s.vocabulary = composition::model::vocabulary;
     s.start = [] { return std::unique_ptr<running>(std::make_unique<running_trainer<Trainer>>()); };

@@ -68,7 +68,8 @@ class guarded_seam {
         if (!log_.memory) return true;
         auto const untouched = [](std::byte b) { return b == guard_byte; };
         auto const* const end = log_.memory + log_.size;
-        return std::all_of(log_.memory - guard, log_.memory, untouched) && std::all_of(end, end + guard, untouched);
+        return std::all_of(log_.memory - guard, log_.memory, untouched) &&
+               std::all_of(end, end + guard, untouched);
     }
 
     inline static seam_log log_;

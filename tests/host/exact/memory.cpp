@@ -10,7 +10,8 @@ namespace {
 using namespace snug;
 
 using gpt2 = models::gpt2<layers<5>, heads<3>, width<18>, vocabulary<37>, context<11>>;
-using llama = models::llama<layers<5>, heads<4>, kv_heads<2>, width<24>, mlp<27>, vocabulary<41>, context<16>>;
+using llama =
+    models::llama<layers<5>, heads<4>, kv_heads<2>, width<24>, mlp<27>, vocabulary<41>, context<16>>;
 
 template <class Trainer>
 struct data_for : test::tokens_of_step {
@@ -70,7 +71,8 @@ TEST_CASE("memory that is not to be had is an error that names the size, and lea
     };
     bytes_left_behind();  // the first exception of a program sets things up
     auto const left_behind = bytes_left_behind();
-    CHECK_THAT(words, Catch::Contains("not enough free memory") && Catch::Contains(to_string(footprint<trainer>.total)));
+    CHECK_THAT(words, Catch::Contains("not enough free memory") &&
+                          Catch::Contains(to_string(footprint<trainer>.total)));
     CHECK(left_behind == 0);
     CHECK(seam.allocations() == 2);
     CHECK(seam.size() == static_cast<std::size_t>(footprint<trainer>.total.count));
@@ -149,14 +151,17 @@ constexpr memory_bill gpt2_124m = footprint<trainer<models::gpt2_124m, batch<4, 
 
 TEST_CASE("sharing memory changes no bit") {
     packing_changes_no_bit<trainer<gpt2, batch<2, 11>>>();
-    packing_changes_no_bit<trainer<gpt2, batch<2, 11>, checkpointing::every_block, accumulation::micro_batches<2>>>();
-    packing_changes_no_bit<trainer<gpt2, batch<2, 11>, checkpointing::selective, accumulation::micro_batches<2>>>();
+    packing_changes_no_bit<
+        trainer<gpt2, batch<2, 11>, checkpointing::every_block, accumulation::micro_batches<2>>>();
+    packing_changes_no_bit<
+        trainer<gpt2, batch<2, 11>, checkpointing::selective, accumulation::micro_batches<2>>>();
     packing_changes_no_bit<trainer<llama, batch<2, 11>, precision::mixed<bf16>, checkpointing::every<2>>>();
 }
 
 TEST_CASE("the more is recomputed, the less is kept") {
     constexpr auto none = gpt2_124m<checkpointing::none>, selective = gpt2_124m<checkpointing::selective>,
-                   square_root = gpt2_124m<checkpointing::square_root>, every_block = gpt2_124m<checkpointing::every_block>;
+                   square_root = gpt2_124m<checkpointing::square_root>,
+                   every_block = gpt2_124m<checkpointing::every_block>;
     CHECK(selective.total < none.total);
     CHECK(square_root.total < selective.total);
     CHECK(every_block.total < square_root.total);

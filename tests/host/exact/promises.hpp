@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <omp.h>
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
-#include <omp.h>
 #include <utility>
 
 #include "compositions.hpp"
@@ -21,7 +21,8 @@ struct tokens_of_step {
         auto const vocabulary = static_cast<std::uint64_t>(s.vocabulary);
         for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(s.tokens); ++i) {
             inputs.push_back(static_cast<std::int32_t>(snug::random::bits(seed, 0, i) % vocabulary));
-            targets.push_back(i % 7 == 3 ? -1 : static_cast<std::int32_t>(snug::random::bits(seed, 1, i) % vocabulary));
+            targets.push_back(
+                i % 7 == 3 ? -1 : static_cast<std::int32_t>(snug::random::bits(seed, 1, i) % vocabulary));
         }
     }
     snug::token_batch batch() const { return {inputs, targets}; }
@@ -29,8 +30,8 @@ struct tokens_of_step {
 
 /// What a step may find when it starts: weights and what belongs to them.
 inline bool outlives_a_step(snug::declaration const& d) {
-    return d.line == snug::role::weight || d.line == snug::role::master_weight || d.line == snug::role::gradient ||
-           d.line == snug::role::optimizer_state;
+    return d.line == snug::role::weight || d.line == snug::role::master_weight ||
+           d.line == snug::role::gradient || d.line == snug::role::optimizer_state;
 }
 
 inline snug::index padded(snug::declaration const& d) {
@@ -46,7 +47,9 @@ inline void check_bill(subject const& s) {
             if (is_on_it(d)) total += d.size().count;
         return total;
     };
-    auto const declared = [&](snug::role role) { return line([=](auto const& d) { return d.line == role; }); };
+    auto const declared = [&](snug::role role) {
+        return line([=](auto const& d) { return d.line == role; });
+    };
     CHECK(s.bill.weights.count == s.parameters * s.weight_size);
     CHECK(s.bill.master_weights.count == s.parameters * s.master_size);
     CHECK(s.bill.gradients.count == s.parameters * s.gradient_size);
@@ -70,7 +73,8 @@ inline void check_layout(subject const& s) {
         auto const& a = s.declarations[i];
         if (a.size().count == 0) continue;
         auto const a_end = s.offsets[i] + a.size().count;
-        outside += s.offsets[i] < 0 || s.offsets[i] % snug::buffer_alignment != 0 || a_end > s.bill.total.count;
+        outside +=
+            s.offsets[i] < 0 || s.offsets[i] % snug::buffer_alignment != 0 || a_end > s.bill.total.count;
         outside += !a.alive.forever && a.alive.count == 0;
         end = std::max(end, s.offsets[i] + padded(a));
         for (std::size_t j = 0; j < i; ++j) {
@@ -174,7 +178,8 @@ inline void check_memory(subject const& s) {
             if (!kept[i]) seam.memory()[i] = junk[step % 2];
     });
     CHECK(same_bits(disturbed, undisturbed));
-    CHECK(std::none_of(disturbed.numbers.begin(), disturbed.numbers.end(), [](double x) { return std::isnan(x); }));
+    CHECK(std::none_of(disturbed.numbers.begin(), disturbed.numbers.end(),
+                       [](double x) { return std::isnan(x); }));
     CHECK(seam.guards_are_whole());
 }
 

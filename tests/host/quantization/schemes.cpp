@@ -202,3 +202,17 @@ TEST_CASE("waste counts codes, entropy and errors") {
     CHECK(found.signal_to_noise == Approx(10 * std::log10(3.25 * 49 / 0.25)));
     CHECK(std::isinf(waste_of<absmax>({0, 127, -127, 1}).signal_to_noise));
 }
+
+TEST_CASE("every scheme can say how it is written") {
+    CHECK(nf4<64>::name() == "nf4<64>");
+    CHECK(nf4<128, dialects::torchao>::name() == "nf4<128, torchao>");
+    CHECK(double_quantized<fp4<64>>::name() == "double_quantized<fp4<64>, 256>");
+    CHECK(double_quantized<blockwise<affine_4bit, 32>, 8>::name() ==
+          "double_quantized<blockwise<affine_4bit, 32>, 8>");
+    CHECK(type_range<>::name() == "type_range<fp16>");
+    CHECK(outlier_split<threshold<6>, quantization::int8<256>>::name() ==
+          "outlier_split<threshold<6>, int8<256>, outlier_columns<16>, bf16>");
+    CHECK(outlier_split<threshold<7, 2>, quantile, outlier_columns<4>, float>::name() ==
+          "outlier_split<threshold<7, 2>, quantile, outlier_columns<4>, fp32>");
+    CHECK(name_of<int>() == "unnamed");
+}

@@ -91,47 +91,4 @@ static_assert(quantization_scheme<outlier_split<threshold<6>>>);
 static_assert(quantization_scheme<quantile> && quantization_scheme<type_range<>>);
 static_assert(!quantization_scheme<none> && !quantization_scheme<int>);
 
-// A user's own scheme: the sign of a number and nothing else, with one scale for all.
-struct signs {
-    using axis = snug::axis::quantization;
-
-    static constexpr snug::bytes storage(shape extent) { return {4 + (extent.count() + 7) / 8}; }
-
-    template <class Loop>
-    static void encode(std::span<float const> values, shape, std::byte* region, Loop const&) {
-        float sum = 0;
-        for (float const value : values) sum += value < 0 ? -value : value;
-        *reinterpret_cast<float*>(region) = values.empty() ? 0 : sum / static_cast<float>(values.size());
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            if (i % 8 == 0) region[4 + i / 8] = {};
-            region[4 + i / 8] |= std::byte{values[i] < 0} << i % 8;
-        }
-    }
-
-    struct view {
-        std::byte const* region;
-    };
-    static view view_of(std::byte const* region, shape) { return {region}; }
-
-    template <class T>
-    static void decode(view stored, index first, index count, T* out) {
-        float const scale = *reinterpret_cast<float const*>(stored.region);
-        for (index i = 0; i < count; ++i) {
-            index const at = first + i;
-            bool const negative = (stored.region[4 + at / 8] >> at % 8 & std::byte{1}) != std::byte{0};
-            out[i] = T(negative ? -scale : scale);
-        }
-    }
-};
-static_assert(quantization_scheme<signs> && !coded_scheme<signs>);
-static_assert(signs::storage({4096, 4096}).count == 4 + 4096 * 4096 / 8);
-
-// A user's own codebook makes a scheme in one line.
-struct three_levels {
-    static constexpr int bits = 4;
-    static constexpr std::array<float, 16> values = {-1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1};
-};
-struct ternary : blocked<table_code<three_levels>, 64> {};
-static_assert(coded_scheme<ternary> && coded_scheme<double_quantized<ternary>>);
-
 }  // namespace

@@ -13,6 +13,16 @@
 /// (Dao et al., "FlashAttention", arXiv 2205.14135).
 namespace snug::backend::host {
 
+namespace detail {
+
+/// A function of its own: a temporary bf16 in the body of a simd loop keeps GCC 12 from vectorising the loop.
+template <class T, class Value>
+inline void put(T& to, Value value) {
+    to = static_cast<T>(value);
+}
+
+}  // namespace detail
+
 template <int Threads, class Shape, class T, class S>
 void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, index past, T const* qkv,
                           T* out, S* logsumexp, std::byte* workspace) {
@@ -55,10 +65,10 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
             sum const largest = team.template largest<sum>(limit, [=](index j) { return row[j]; });
             sum const total = team.template sum<sum>(limit, [=](index j) {
                 sum const e = kernels::exponential(row[j] - largest);
-                p[j] = T(e);
+                detail::put(p[j], e);
                 return e;
             });
-            for (index j = limit; j < keys; ++j) p[j] = T(sum(0));
+            for (index j = limit; j < keys; ++j) detail::put(p[j], sum(0));
             inverse_sums[i] = sum(1) / total;
             logsumexp[(sequence * tokens + first + i) * Shape::heads + head] =
                 static_cast<S>(largest + std::log(total));
@@ -68,7 +78,7 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
                     products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
                         for (index c = 0; c < n; ++c)
-                            o[i * Shape::output_width + j + c] = T(s[c] * inverse_sums[i]);
+                            detail::put(o[i * Shape::output_width + j + c], s[c] * inverse_sums[i]);
                     });
     });
 }
@@ -127,10 +137,10 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                                 sum* const row = scores + i * keys + j;
                                 T* const p_row = p + i * keys + j;
 #pragma omp simd
-                                for (index c = 0; c < limit; ++c) {
+                                for (index c = 0; c < limit; ++c)
                                     row[c] = kernels::exponential(s[c] * scale - offset);
-                                    p_row[c] = T(row[c]);
-                                }
+#pragma omp simd
+                                for (index c = 0; c < limit; ++c) detail::put(p_row[c], row[c]);
                                 for (index c = std::max(limit, index{0}); c < n; ++c)
                                     row[c] = sum(0), p_row[c] = T(sum(0));
                             });
@@ -142,7 +152,8 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                                 T* const d_row = d_s + i * keys + j;
                                 sum const row_sum = row_sums[i];
 #pragma omp simd
-                                for (index c = 0; c < n; ++c) d_row[c] = T(row[c] * (s[c] - row_sum) * scale);
+                                for (index c = 0; c < n; ++c)
+                                    detail::put(d_row[c], row[c] * (s[c] - row_sum) * scale);
                             });
                 auto const add_to = [=](sum* gradient) {
                     return [=](index i, index j, index n, sum const* s) {
@@ -159,7 +170,7 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                 gemm_serial(rows, width, keys, operand<T>{d_s, keys, 1}, operand<T>{qkv + k_at, stride, 1},
                             products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
-                                for (index c = 0; c < n; ++c) d_q[i * stride + j + c] = T(s[c]);
+                                for (index c = 0; c < n; ++c) detail::put(d_q[i * stride + j + c], s[c]);
                             });
             }
         }

@@ -20,7 +20,7 @@ void for_each_element_on(tag<Threads>, index count, Body const& body) {
     constexpr index chunk = 16384;
     parallel_for((count + chunk - 1) / chunk, [&](index c) {
         auto const first = c * chunk;
-        serial_team{}.for_each(std::min(chunk, count - first), [&](index i) { body(first + i); });
+        serial_team{}.for_each(std::min(chunk, count - first), [=](index i) { body(first + i); });
     });
 }
 
@@ -47,7 +47,7 @@ double sum_on(tag<Threads>, index count, double* partials, Value const& value) {
     parallel_for(ops::sum_partials, [&](index c) {
         auto const first = std::min(count, c * chunk);
         partials[c] = serial_team{}.sum<double>(
-            std::min(chunk, count - first), [&](index i) { return static_cast<double>(value(first + i)); });
+            std::min(chunk, count - first), [=](index i) { return static_cast<double>(value(first + i)); });
     });
     double total = 0;
     for (index c = 0; c < ops::sum_partials; ++c) total += partials[c];
