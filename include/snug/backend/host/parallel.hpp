@@ -28,7 +28,8 @@ inline int thread_count() noexcept { return omp_in_parallel() ? 1 : omp_get_max_
 /// Inside another parallel loop the calls happen one after another on the calling thread. Allocates nothing.
 template <class Function>
 void parallel_for(std::int64_t count, Function const& f) {
-    if (omp_in_parallel()) {
+    // Alone there is nothing to share out, and libgomp would allocate a team of one thread for every loop.
+    if (thread_count() == 1) {
         for (std::int64_t i = 0; i < count; ++i) {
             f(i);
         }
