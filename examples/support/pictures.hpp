@@ -23,7 +23,7 @@ inline void write_whole(std::string const& path, std::string const& text) {
 /// The loss over the steps, from metrics.csv.
 inline void draw_curve(std::string const& folder) {
     write_whole(folder + "/curve.gnuplot", R"(# Draws metrics.csv: gnuplot curve.gnuplot
-set terminal svg size 960,560 font "Helvetica,14" background rgb "white"
+set terminal svg noenhanced size 960,560 font "Helvetica,14" background rgb "white"
 set output "curve.svg"
 set datafile separator ","
 set datafile missing ""
@@ -33,30 +33,34 @@ set ylabel "nats per byte"
 set y2label "bits per byte"
 set link y2 via y / log(2) inverse y * log(2)
 set xtics nomirror out
-set ytics nomirror 0.25
+set ytics nomirror
 set y2tics 0.5
 set tics textcolor rgb "#444444"
 set border 11 lc rgb "#888888"
 set grid ytics lc rgb "#e4e4e4" lw 1
 set key top right spacing 1.3 samplen 2
 
-stats "metrics.csv" skip 1 using (last_loss = $2) name "loss" nooutput
-last_validation = NaN
-stats "metrics.csv" skip 1 using (valid(3) ? (last_validation = $3) : 0) name "all" nooutput
+rows = int(system("wc -l <metrics.csv")) - 1
+if (rows < 2) { print "too few steps for a curve"; exit }
+last = system("awk -F, 'NR > 1 && $3 > 0 { last = $3 } END { printf \"%.3f\", last }' metrics.csv") + 0
+stats "metrics.csv" skip 1 using 2 name "loss" nooutput
 # The first steps fall from far above: they would press everything else flat.
 highest = loss_mean + 4 * loss_stddev
 set yrange [0.95 * loss_min : (highest < loss_max ? highest : loss_max)]
 
 # A running mean over about 2 % of the run, so that the line is seen through the noise of single steps.
-span = int(loss_records / 50) + 1
+span = rows / 50 + 1
 n = 0
 mean = 0
 smooth(y) = (n = n + 1, mean = mean + (y - mean) / (n < span ? n : span), mean)
 
-plot "metrics.csv" skip 1 using 1:2 with lines lw 0.7 lc rgb "#b5cfe3" title "each step", \
-     "" skip 1 using 1:(smooth($2)) with lines lw 2.5 lc rgb "#2a6f9e" title "training, running mean", \
-     "" skip 1 using 1:3 with linespoints lw 2 pt 7 ps 0.7 lc rgb "#d1495b" \
-        title sprintf("validation, at last %.3f", last_validation)
+curves = '"metrics.csv" skip 1 using 1:2 with lines lw 0.7 lc rgb "#b5cfe3" title "each step", \
+          "" skip 1 using 1:(smooth($2)) with lines lw 2.5 lc rgb "#2a6f9e" title "training, running mean"'
+if (last > 0) {
+    curves = curves . sprintf(', "" skip 1 using 1:3 with linespoints lw 2 pt 7 ps 0.7 lc rgb "#d1495b" \
+                              title "validation, at last %.3f"', last)
+}
+eval "plot " . curves
 )");
 }
 
@@ -153,7 +157,8 @@ void draw_memory(std::string const& folder) {
     std::ostringstream boxes, labels;
     boxes << "# x y x_from x_to y_from y_to colour (x: position in the step, y: MiB)\n" << std::fixed;
     labels << "\n\n# x y colour name\n" << std::fixed;
-    for (auto const& r : detail::rectangles_of(plan, positions)) {
+    auto const rectangles = detail::rectangles_of(plan, positions);
+    for (auto const& r : rectangles) {
         auto const paint = detail::paint_of(r.line);
         auto const height = (r.top - r.bottom) / r.copies;
         for (auto from = r.bottom; from < r.top; from += height)
@@ -161,7 +166,7 @@ void draw_memory(std::string const& folder) {
                   << r.last << ' ' << mebibytes(from) << ' ' << mebibytes(from + height) << " 0x"
                   << paint.colour << '\n';
         // Only where a name has room.
-        if (mebibytes(r.top - r.bottom) > total / 50 && r.last - r.first > positions / 6)
+        if (mebibytes(r.top - r.bottom) > total / 33 && r.last - r.first > positions / 6)
             labels << 0.5 * (r.first + r.last) << ' ' << mebibytes(r.bottom + (r.top - r.bottom) / 2) << " 0x"
                    << paint.text << " \"" << r.name << (r.copies > 1 ? " × " + std::to_string(r.copies) : "")
                    << "\"\n";
@@ -170,7 +175,7 @@ void draw_memory(std::string const& folder) {
     std::ostringstream script;
     script
         << "# Draws memory.dat: gnuplot memory.gnuplot\n"
-           "set terminal svg size 1200,720 font \"Helvetica,13\" background rgb \"white\"\n"
+           "set terminal svg noenhanced size 1200,720 font \"Helvetica,13\" background rgb \"white\"\n"
            "set output \"memory.svg\"\n"
            "set title \"One training step: what lies where in its "
         << snug::to_string(plan.total)
@@ -182,7 +187,7 @@ void draw_memory(std::string const& folder) {
            "set xlabel \"layers in the order in which they run; what is not needed at the same time shares "
            "memory\"\n"
            "set border 3 lc rgb \"#888888\"\nset tics nomirror out textcolor rgb \"#444444\"\n"
-           "set key outside right top Left reverse spacing 1.5 samplen 1.2\n"
+           "set key outside right top Left reverse spacing 1.5 samplen 1.2 title \"at most at a time\" left\n"
            "set style fill solid 1 border lc rgb \"#90ffffff\"\n"
            "set xtics rotate by -50 font \",11\" (";
     auto separator = "";
@@ -219,12 +224,24 @@ void draw_memory(std::string const& folder) {
     script << "plot \"memory.dat\" index 0 using 1:2:3:4:5:6:7 with boxxyerror lw 0.4 lc rgb variable "
               "notitle, \\\n"
               "     \"\" index 1 using 1:2:4:3 with labels font \",11\" textcolor rgb variable notitle";
-    auto const lines = snug::lines_of(composition::bill);
-    for (std::size_t i = lines.size(); i-- > 0;)
-        if (lines[i].second.count > 0)
-            script << ", \\\n     NaN with boxes lc rgb \"#"
-                   << detail::paint_of(static_cast<snug::role>(i)).colour << "\" title \"" << lines[i].first
-                   << "  " << snug::to_string(lines[i].second) << '"';
+    // What a line of the bill holds at one time; what it declares can be more, because it is not all needed at once.
+    auto const most_at_once = [&](snug::role line) {
+        snug::bytes most;
+        for (int position = 0; position < positions; ++position) {
+            snug::bytes now;
+            for (auto const& r : rectangles)
+                if (r.line == line && r.first <= position && position < r.last) now.count += r.top - r.bottom;
+            most = std::max(most, now);
+        }
+        return most;
+    };
+    for (auto line = 8; line-- > 0;) {
+        auto const most = most_at_once(static_cast<snug::role>(line));
+        auto const paint = detail::paint_of(static_cast<snug::role>(line));
+        if (most.count > 0)
+            script << ", \\\n     NaN with boxes lc rgb \"#" << paint.colour << "\" title \"" << paint.label
+                   << "  " << snug::to_string(most) << '"';
+    }
     script << '\n';
     write_whole(folder + "/memory.dat", boxes.str() + labels.str());
     write_whole(folder + "/memory.gnuplot", script.str());

@@ -95,6 +95,20 @@ static_assert(units<kept::every<3>> == 4 + 2 + 3 * 15 + 2);
 static_assert(units<kept::every<6>> == 2 + 5 + 6 * 15 + 2);
 static_assert(units<kept::square_root> == units<kept::every<4>>);
 
+/// Activations of Llama-2 70B, to the nearest tenth of a GiB, in tenths.
+template <class Checkpointing>
+constexpr std::int64_t tenths_of_llama =
+    (snug::footprint<snug::trainer<snug::models::llama2_70b, snug::batch<1, 4096>,
+                                   snug::precision::mixed<snug::bf16>, Checkpointing>>
+             .activations.count *
+         10 +
+     (std::int64_t{1} << 29)) >>
+    30;
+static_assert(tenths_of_llama<kept::every_block> == 61);
+static_assert(tenths_of_llama<kept::every<2>> == 47);
+static_assert(tenths_of_llama<kept::every<3>> == 49);
+static_assert(tenths_of_llama<kept::square_root> == 101);
+
 }  // namespace documented_checkpointing
 
 // docs/policies.md -------------------------------------------------------------------------------------------------
