@@ -59,7 +59,8 @@ struct selective {
     static constexpr index segment(index) { return 0; }
 };
 
-/// Segments of about √blocks blocks: the least memory for one more forward pass (Chen et al., arXiv 1604.06174).
+/// Segments of about √blocks blocks: the least memory for one more forward pass when a block keeps about as much as its
+/// input takes (Chen et al., arXiv 1604.06174); for blocks that keep much more, every_block keeps less.
 struct square_root {
     using axis = snug::axis::checkpointing;
     static constexpr index segment(index blocks) {

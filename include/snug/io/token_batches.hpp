@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <snug/io/token_batch.hpp>
@@ -43,8 +44,8 @@ class token_batches {
     /// Goes on from a position of an earlier run with the same data and seed.
     void resume_at(std::int64_t position) { position_ = position; }
 
-    /// Whole batches in one epoch.
-    std::int64_t batches_per_epoch() const { return order_.windows() / sequences; }
+    /// Whole batches in one epoch, at least one: a short epoch lends sequences from the next.
+    std::int64_t batches_per_epoch() const { return std::max<std::int64_t>(1, order_.windows() / sequences); }
 
     class iterator {
       public:

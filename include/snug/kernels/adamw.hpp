@@ -23,8 +23,8 @@ struct adamw_step {
         S const m =
             static_cast<S>(first_moment) + (g - static_cast<S>(first_moment)) * static_cast<S>(1 - beta1);
         S const v = static_cast<S>(second_moment) * static_cast<S>(beta2) + g * g * static_cast<S>(1 - beta2);
-        first_moment = State(m);
-        second_moment = State(v);
+        first_moment = static_cast<State>(m);
+        second_moment = static_cast<State>(v);
         S const denominator = std::sqrt(v) * static_cast<S>(correction2) + static_cast<S>(epsilon);
         return weight * static_cast<S>(decay) - static_cast<S>(learning_rate * correction1) * m / denominator;
     }

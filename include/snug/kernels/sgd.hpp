@@ -15,7 +15,7 @@ struct sgd_step {
     S operator()(S weight, S gradient, State& velocity) const {
         S const v =
             static_cast<S>(velocity) * static_cast<S>(momentum) + gradient * static_cast<S>(gradient_scale);
-        velocity = State(v);
+        velocity = static_cast<State>(v);
         return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * v;
     }
 };

@@ -208,7 +208,8 @@ template <class Arithmetic, class T>
                                           std::int64_t first_k, std::int64_t k_count,
                                           typename Arithmetic::unit* scratch) {
     using unit = typename Arithmetic::unit;
-    constexpr bool units_in_place = sizeof(T) * Arithmetic::depth == sizeof(unit);
+    constexpr bool units_in_place =
+        std::is_same_v<T, unit> || (Arithmetic::depth == 2 && std::is_same_v<T, bf16>);
     constexpr auto unit_bytes = static_cast<std::int64_t>(sizeof(unit));
     T const* const corner = a.data + first_row * a.row_stride + first_k * a.column_stride;
     std::int64_t const units = units_for<Arithmetic>(k_count);
