@@ -10,6 +10,7 @@
 namespace snug {
 
 // clang-format off
+// NOLINTBEGIN(readability-identifier-naming): units keep their capitals
 template <index N> struct total_MiB { static constexpr index amount = N; };
 template <index N> struct budget_MiB { static constexpr index amount = N; };
 template <index> struct weights_MiB;
@@ -22,6 +23,7 @@ template <index> struct staging_MiB;
 template <index> struct communication_MiB;
 template <index> struct over_budget_by_MiB;
 template <index> struct over_budget_by_bytes;
+// NOLINTEND(readability-identifier-naming)
 // clang-format on
 
 namespace diagnose {

@@ -26,10 +26,10 @@ class token_batches {
     explicit token_batches(std::string const& path, std::uint64_t seed = 0)
         : token_batches(token_file::open(path, composition::model::vocabulary), seed) {}
 
-    token_batches(token_file data, std::uint64_t seed) : order_(require(data), tokens, seed) {}
+    token_batches(token_file const& data, std::uint64_t seed) : order_(require(data), tokens, seed) {}
 
     /// All windows from the first to the last, not shuffled: for validation. Less than a batch at the end is left out.
-    static token_batches in_order(token_file data) {
+    static token_batches in_order(token_file const& data) {
         return token_batches(batch_order::sequential(require(data), tokens));
     }
 
