@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <snug/kernels/math.hpp>
 
 namespace snug::kernels {
 
@@ -23,8 +24,8 @@ struct adamw_step {
         S const m =
             static_cast<S>(first_moment) + (g - static_cast<S>(first_moment)) * static_cast<S>(1 - beta1);
         S const v = static_cast<S>(second_moment) * static_cast<S>(beta2) + g * g * static_cast<S>(1 - beta2);
-        first_moment = static_cast<State>(m);
-        second_moment = static_cast<State>(v);
+        first_moment = stored_as<State>(m);
+        second_moment = stored_as<State>(v);
         S const denominator = std::sqrt(v) * static_cast<S>(correction2) + static_cast<S>(epsilon);
         return weight * static_cast<S>(decay) - static_cast<S>(learning_rate * correction1) * m / denominator;
     }

@@ -33,6 +33,13 @@ inline float exponential(float x) {
 
 inline double exponential(double x) { return std::exp(x); }
 
+/// A computed value in the type it is stored in; formats narrower than fp32 convert from float.
+template <class T, std::floating_point S>
+inline T stored_as(S value) {
+    if constexpr (std::floating_point<T>) return static_cast<T>(value);
+    else return static_cast<T>(static_cast<float>(value));
+}
+
 /// tanh x, from one exponential; exact at both ends.
 template <std::floating_point T>
 inline T hyperbolic_tangent(T x) {

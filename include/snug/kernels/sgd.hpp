@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/kernels/math.hpp>
+
 namespace snug::kernels {
 
 /// Gradient descent with momentum for one element, with the numbers that all elements of a step share.
@@ -15,7 +17,7 @@ struct sgd_step {
     S operator()(S weight, S gradient, State& velocity) const {
         S const v =
             static_cast<S>(velocity) * static_cast<S>(momentum) + gradient * static_cast<S>(gradient_scale);
-        velocity = static_cast<State>(v);
+        velocity = stored_as<State>(v);
         return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * v;
     }
 };
