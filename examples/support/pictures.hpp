@@ -100,6 +100,11 @@ inline std::string_view without_blocks(std::string_view name) {
     return name.substr(name.starts_with("blocks.") ? 7 : 0);
 }
 
+/// When a buffer is needed: first and last position, each.
+inline std::span<snug::lifetime::interval const> times_of(snug::declaration const& buffer) {
+    return std::span(buffer.alive.intervals).first(static_cast<std::size_t>(buffer.alive.count));
+}
+
 /// The plan as rectangles. Tensors of one kind lie side by side and live as long as the trainer: one rectangle.
 template <std::size_t N>
 std::vector<rectangle> rectangles_of(snug::memory_plan<N> const& plan, int positions) {
@@ -113,8 +118,7 @@ std::vector<rectangle> rectangles_of(snug::memory_plan<N> const& plan, int posit
             if (!all.empty() && all.back().name == name) all.back().top = top;
             else all.push_back({0, positions, bottom, top, 1, buffer.line, name});
         } else {
-            for (auto const& alive :
-                 std::span(buffer.alive.intervals).first(static_cast<std::size_t>(buffer.alive.count)))
+            for (auto const& alive : times_of(buffer))
                 all.push_back({alive.first, alive.last + 1, bottom, top, buffer.copies, buffer.line,
                                without_blocks(buffer.name.view())});
         }
@@ -131,8 +135,7 @@ std::map<int, std::string_view> layers_of(snug::memory_plan<N> const& plan) {
         if (buffer.line != snug::role::workspace ||
             !(name.ends_with(".forward") || name.ends_with(".backward")))
             continue;
-        for (auto const& alive :
-             std::span(buffer.alive.intervals).first(static_cast<std::size_t>(buffer.alive.count)))
+        for (auto const& alive : times_of(buffer))
             if (alive.first == alive.last) layers[alive.first] = name.substr(0, name.rfind('.'));
     }
     return layers;
@@ -148,7 +151,7 @@ void draw_memory(std::string const& folder) {
     static constexpr auto const& plan = composition::plan;
     int positions = 0;
     for (auto const& buffer : plan.declarations)
-        for (auto const& alive : buffer.alive.intervals) positions = std::max(positions, alive.last + 1);
+        for (auto const& alive : detail::times_of(buffer)) positions = std::max(positions, alive.last + 1);
     auto const layers = detail::layers_of(plan);
     auto const mebibytes = [](snug::index count) { return static_cast<double>(count) / (1024.0 * 1024.0); };
     auto const total = mebibytes(plan.total.count);
