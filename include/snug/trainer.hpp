@@ -2,7 +2,7 @@
 #pragma once
 
 #include <snug/accumulation/micro_batches.hpp>
-#include <snug/adapters/none.hpp>
+#include <snug/adapters/lora.hpp>
 #include <snug/backend/host/tag.hpp>
 #include <snug/backend/on.hpp>
 #include <snug/batch.hpp>
@@ -44,7 +44,7 @@ struct accepted_one_by_one : accepted<refusal::this_is_not_a_model<typename Chos
                                       refusal::this_is_not_a_batch<typename Chosen::batch>,
                                       refusal::this_is_not_a_precision<typename Chosen::precision>,
                                       refusal::this_is_not_a_quantization<typename Chosen::quantization>,
-                                      only_none<axis::adapters, typename Chosen::adapters, adapters::none>,
+                                      refusal::this_is_not_an_adapter<typename Chosen::adapters>,
                                       refusal::this_is_not_an_accumulation<typename Chosen::accumulation>,
                                       refusal::this_is_not_a_checkpointing<typename Chosen::checkpointing>,
                                       only_none<axis::sharding, typename Chosen::sharding, sharding::none>,
@@ -54,7 +54,8 @@ struct accepted_one_by_one : accepted<refusal::this_is_not_a_model<typename Chos
 template <class Chosen>
 struct accepted_together
     : accepted<refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
-          typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>> {};
+                   typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>,
+               snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>> {};
 
 /// Everything is refused here that can be refused before anything is built. Stops at the first cause.
 template <class... Policies>

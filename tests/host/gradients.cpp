@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <snug/quantization/int8.hpp>
+#include <snug/quantization/nf4.hpp>
 #include <snug/snug.hpp>
 #include <string>
 #include <vector>
@@ -303,15 +305,25 @@ void check_model(std::size_t step) {
     }
     auto const names = composition::parameter_table.entries;
     for (std::size_t p = 0; p < names.size(); ++p) {
+        if (names[p].is_quantized() || names[p].is_derived()) continue;
         auto const values = run.weights(names[p].name.view());
         for (std::size_t i = 0; i < values.size(); ++i) values[i] = 0.5 * random_number(p, i);
     }
+    run.weights_changed();
     auto const result = run.accumulate({inputs, targets});
     auto const loss = [&] { return run.evaluate({inputs, targets}).loss; };
     CHECK(result.loss == loss());
     for (auto const& entry : names) {
+        if (!entry.is_trained()) continue;
         auto const name = entry.name.view();
-        check_gradient(std::string(name), run.weights(name), run.gradients(name), loss, step);
+        // Lengths of rows are constants for the gradient, so derived numbers stay; those of a magnitude follow it.
+        auto const follows = name.ends_with("magnitude");
+        auto const loss_of = [&] {
+            if (follows) run.weights_changed();
+            return loss();
+        };
+        check_gradient(std::string(name), run.weights(name), run.gradients(name), loss_of, step);
+        if (follows) run.weights_changed();
     }
 }
 
@@ -370,4 +382,35 @@ TEST_CASE("gradients of a whole Llama, tied and not") {
                                context<6>, tied_head<1>, qkv_bias<1>>;
     check_model<trainer64<untied, batch<2, 6>>>(3);
     check_model<trainer64<tied, batch<2, 6>, accumulation::micro_batches<3>>>(3);
+}
+
+namespace {
+
+using adapted_llama = models::llama<layers<2>, heads<4>, kv_heads<2>, width<8>, mlp<12>, vocabulary<11>,
+                                    context<6>, tied_head<1>, qkv_bias<1>>;
+using adapted_gpt2 = models::gpt2<layers<2>, heads<2>, width<8>, vocabulary<11>, context<6>>;
+template <class Model, class Adapter, class... Policies>
+using adapted64 = trainer64<Model, batch<2, 6>, Adapter, Policies...>;
+
+}  // namespace
+
+TEST_CASE("gradients of LoRA") {
+    using adapters::lora;
+    check_model<adapted64<adapted_llama, lora<rank<3>, alpha<4>>>>(1);
+    check_model<adapted64<adapted_llama, lora<rank<2>, targets<"q_proj", "v_proj", "up_proj">>,
+                          checkpointing::every_block>>(1);
+    check_model<adapted64<adapted_gpt2, lora<rank<5>, rank_stabilized, targets<"c_attn", "mlp.c_proj">>,
+                          accumulation::micro_batches<2>>>(1);
+}
+TEST_CASE("gradients of LoRA over quantized weights, and of what trains beside it") {
+    using adapters::lora;
+    check_model<
+        adapted64<adapted_llama, lora<rank<3>, also_train<norms, embeddings>>, quantization::nf4<32>>>(1);
+    using untied = models::llama<layers<1>, heads<2>, width<8>, mlp<12>, vocabulary<11>, context<6>>;
+    check_model<adapted64<untied, lora<rank<2>, also_train<head>>, quantization::int8<32>>>(1);
+}
+TEST_CASE("gradients of DoRA, the lengths of rows being constants") {
+    using adapters::dora;
+    check_model<adapted64<adapted_llama, dora<rank<3>, alpha<4>>, checkpointing::every<2>>>(1);
+    check_model<adapted64<adapted_gpt2, dora<rank<2>, targets<"c_proj">>, quantization::nf4<32>>>(1);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/adapters/adapter.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
-#include <snug/models/rewrite.hpp>
 #include <snug/ops/backend.hpp>
 
 namespace snug {
@@ -22,13 +22,15 @@ struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
 
 }  // namespace refusal
 
-/// One policy for every axis, applied in order: quantization rewrites the model, the model declares parameters and buffers, precision and batch give
+/// One policy for every axis, applied in order: adapters and quantization rewrite the model, the model declares parameters and buffers, precision and batch give
 /// them types and sizes, checkpointing decides what is kept and when each buffer lives, the optimizer adds its states;
 /// then everything is laid out. Constants only.
 template <class Chosen>
 struct composition {
     using chosen = Chosen;
-    using model = typename quantized_model<typename Chosen::model, typename Chosen::quantization>::type;
+    using adapters = typename Chosen::adapters;
+    using quantization = typename Chosen::quantization;
+    using model = typename adapted_model<typename Chosen::model, quantization, adapters>::type;
     using precision = typename Chosen::precision;
     using batch = typename Chosen::batch;
     using checkpointing = typename Chosen::checkpointing;
@@ -55,27 +57,35 @@ struct composition {
     }
     static constexpr int first_buffer = (has_master ? 3 : 2) * parameters + state_count * parameters;
     static constexpr int partial_sums = first_buffer + model::buffer_count;
-    static constexpr int frozen_source = partial_sums + 1;
-    static constexpr int declaration_count = frozen_source + 1;
+    static constexpr int quantization_source = partial_sums + 1;
+    static constexpr int declaration_count = quantization_source + 1;
 
     static constexpr auto parameter_table = model::declare_parameters();
+    static constexpr bool has_derived = [] {
+        for (auto const& entry : parameter_table.entries)
+            if (entry.is_derived()) return true;
+        return false;
+    }();
 
     static constexpr auto declare() {
         std::array<declaration, static_cast<std::size_t>(declaration_count)> all{};
         auto const at = [&](int id) -> declaration& { return all[static_cast<std::size_t>(id)]; };
-        index longest_frozen = 0;
+        index longest_quantized = 0;
         for (int p = 0; p < parameters; ++p) {
             auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
             auto const add = [&]<class T>(int id, std::type_identity<T>, role line, std::string_view suffix) {
                 at(id) = snug::declare<T>(entry.name / suffix, entry.count, entry.copies, line);
             };
-            if (!entry.is_trained()) {
+            if (entry.is_quantized()) {
                 at(weight(p)) =
                     snug::declare<std::byte>(entry.name, entry.stored_bytes, entry.copies, role::weight);
-                longest_frozen = std::max(longest_frozen, entry.count);
-                continue;
+                longest_quantized = std::max(longest_quantized, entry.count);
+            } else if (entry.is_derived()) {
+                add(weight(p), std::type_identity<typename precision::statistic>{}, role::weight, "");
+            } else {
+                add(weight(p), std::type_identity<typename precision::weight>{}, role::weight, "");
             }
-            add(weight(p), std::type_identity<typename precision::weight>{}, role::weight, "");
+            if (!entry.is_trained()) continue;
             if constexpr (has_master)
                 add(master(p), std::type_identity<updated>{}, role::master_weight, "master");
             add(gradient(p), std::type_identity<typename precision::gradient>{}, role::gradient, "gradient");
@@ -103,8 +113,8 @@ struct composition {
         // Before the first step, while nothing else lives there: values on their way into a quantized matrix.
         lifetime before_training;
         before_training.add({-1, -1});
-        at(frozen_source) =
-            snug::declare<float>(path{"frozen_source"}, longest_frozen, 1, role::staging, before_training);
+        at(quantization_source) = snug::declare<float>(path{"quantization_source"}, longest_quantized, 1,
+                                                       role::staging, before_training);
         at(partial_sums) = snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace);
         return all;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/engine/composition.hpp>
+#include <snug/kernels/random.hpp>
 
 namespace snug {
 
@@ -16,6 +17,9 @@ class executor {
 
     executor(std::byte* base, span_of_tokens span, double loss_scale = 0)
         : base_(base), span_(span), loss_scale_(loss_scale) {}
+
+    /// What dropout is a function of in the walk that follows, beside layer and block; 0: no dropout.
+    void draw_from(std::uint64_t key) { random_key_ = key; }
 
     template <class Node, bool Added>
     void forward(buffer_reference x, buffer_reference y, buffer_reference base) const {
@@ -70,7 +74,9 @@ class executor {
     void release(int, int) const {}
     void carry(buffer_reference) const {}
 
-  private:
+  protected:
+    index block() const { return block_; }
+
     std::byte* declared(int id, index copy) const {
         auto const i = static_cast<std::size_t>(id);
         auto const& buffer = Composition::plan.declarations[i];
@@ -125,9 +131,14 @@ class executor {
         });
         result.workspace = declared(Composition::first_buffer + workspace, 0);
         result.span = span_;
+        if (random_key_ != 0)
+            result.random_key = random::bits(random_key_, static_cast<std::uint64_t>(Node::first_parameter),
+                                             static_cast<std::uint64_t>(block_)) |
+                                1;
         return result;
     }
 
+  private:
     template <class Node, class TiedNode>
     auto head_call() const {
         auto result = call<Node>(forward_workspace<Node>());
@@ -143,6 +154,29 @@ class executor {
     double loss_scale_;
     double loss_ = 0;
     index block_ = 0;
+    std::uint64_t random_key_ = 0;
 };
+
+/// Visits the leaves of the body block by block instead of running them: f<Node>(call, block).
+template <class Composition, class F>
+class leaf_visitor : public executor<Composition> {
+  public:
+    leaf_visitor(std::byte* base, F const& f) : executor<Composition>(base, {1, 1, 0}), f_(f) {}
+
+    template <class Node, bool>
+    void forward(buffer_reference, buffer_reference, buffer_reference) const {
+        f_.template operator()<Node>(this->template call<Node>(this->template forward_workspace<Node>()),
+                                     this->block());
+    }
+
+  private:
+    F const& f_;
+};
+
+template <class Composition, class F>
+void for_each_leaf(std::byte* base, F const& f) {
+    leaf_visitor<Composition, F> visitor(base, f);
+    Composition::model::walk_forward(visitor);
+}
 
 }  // namespace snug

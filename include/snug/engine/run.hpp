@@ -48,6 +48,7 @@ struct training_options {
     schedule learning_rate{};
     double weight_decay = 0.1;         ///< on matrices only
     double largest_gradient_norm = 1;  ///< clipping by the global norm; 0: none
+    std::uint64_t dropout_seed = 0;    ///< of an adapter's dropout, together with the step
     typename Optimizer::options optimizer{};
 };
 
@@ -138,11 +139,13 @@ class run {
     }
     static int parameter_named(std::string_view name);
     template <class Parameter>
-    void initialise_trained(int parameter, Parameter, std::uint64_t seed);
+    void initialise(int parameter, Parameter, std::uint64_t seed);
     template <class Parameter>
-    void initialise_frozen(int parameter, Parameter, std::uint64_t seed);
+    void initialise_quantized(int parameter, Parameter, std::uint64_t seed);
     template <class Parameter>
-    void store_frozen(int parameter, index copy, Parameter);
+    void store_quantized(int parameter, index copy, Parameter);
+    void refresh();
+    void start_adapters();
     double gradient_norm() const;
     template <std::size_t... S>
     void update_parameter(int parameter, update_numbers const& numbers, std::index_sequence<S...>);

@@ -30,12 +30,15 @@ void for_each_snapshot_tensor(F&& f) {
                                    declared.size().count});
         };
         std::string const name(entry.name.view());
+        if (entry.is_derived()) continue;
+        // The base of an adapter is somewhere else already, and never changes.
+        if (!entry.is_trained() && !std::is_same_v<typename C::adapters, adapters::none>) continue;
         if (!entry.is_trained()) {
             // The scheme's own bytes; its name is their type.
-            if constexpr (!std::is_same_v<typename C::chosen::quantization, quantization::none>)
+            if constexpr (!std::is_same_v<typename C::quantization, snug::quantization::none>)
                 f(C::weight(p),
                   io::tensor_shape{name,
-                                   std::string(quantization::name_of<typename C::chosen::quantization>()),
+                                   std::string(quantization::name_of<typename C::quantization>()),
                                    {entry.copies, entry.stored_bytes},
                                    entry.copies * entry.stored_bytes});
             continue;
@@ -106,6 +109,7 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
                 [=](index i) { to[i] = static_cast<weight_type>(from[i]); });
         }
     for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
+    refresh();
     steps_ = steps;
     loss_scale_ = scale;
     return notes;

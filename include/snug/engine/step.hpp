@@ -18,56 +18,86 @@ run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
     using backend = typename C::backend;
     prepare_on(backend{});
     int p = 0;
-    auto const initialise = [&]<class Parameter>(Parameter parameter) {
-        if constexpr (is_frozen<Parameter>) initialise_frozen(p, parameter, seed);
-        else initialise_trained(p, parameter, seed);
+    auto const fill = [&]<class Parameter>(Parameter parameter) {
+        if constexpr (is_quantized<Parameter>) initialise_quantized(p, parameter, seed);
+        else if constexpr (!is_derived<Parameter>) initialise(p, parameter, seed);
         ++p;
     };
-    meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(initialise);
-    meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(initialise);
+    meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(fill);
+    meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(fill);
     for (std::size_t i = 0; i < C::plan.declarations.size(); ++i) {
         auto const& declared = C::plan.declarations[i];
         if (declared.line == role::gradient || declared.line == role::optimizer_state)
             clear(std::span(at<unsigned char>(static_cast<int>(i)),
                             static_cast<std::size_t>(declared.size().count)));
     }
+    start_adapters();
+}
+
+/// Derived parameters follow the others.
+template <class C>
+void run<C>::refresh() {
+    if constexpr (C::has_derived)
+        for_each_leaf<C>(memory_.data(), []<class Node>(auto const& call, index) {
+            if constexpr (requires { Node::type::refresh(call); }) Node::type::refresh(call);
+        });
+}
+
+/// After new base weights: what an adapter takes from them.
+template <class C>
+void run<C>::start_adapters() {
+    refresh();
+    for_each_leaf<C>(memory_.data(), [this]<class Node>(auto const& call, index block) {
+        auto const put = [&]<class Parameter>(Parameter, index i, auto value) {
+            using parameters = layer::parameters<typename Node::type>;
+            auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
+            auto const at_i = block * Parameter::shape::count + i;
+            at<weight_type>(C::weight(p))[at_i] = static_cast<weight_type>(value);
+            if constexpr (C::has_master)
+                at<typename C::updated>(C::master(p))[at_i] = static_cast<typename C::updated>(value);
+        };
+        if constexpr (requires { Node::type::start(call, put); }) Node::type::start(call, put);
+    });
+    refresh();
 }
 
 template <class C>
 template <class Parameter>
-void run<C>::initialise_trained(int p, Parameter, std::uint64_t seed) {
+void run<C>::initialise(int p, Parameter, std::uint64_t seed) {
     auto const values = elements<weight_type>(C::weight(p));
-    auto* const master = C::has_master ? at<typename C::updated>(C::master(p)) : nullptr;
+    bool const is_trained = C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained();
+    auto* const master = C::has_master && is_trained ? at<typename C::updated>(C::master(p)) : nullptr;
     auto const stream = static_cast<std::uint64_t>(p);
     ops::for_each_element<typename C::backend>(static_cast<index>(values.size()), [=](index i) {
         auto const value = static_cast<typename C::precision::statistic>(
             Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i)));
-        if constexpr (C::has_master) master[i] = static_cast<typename C::updated>(value);
+        if constexpr (C::has_master)
+            if (master != nullptr) master[i] = static_cast<typename C::updated>(value);
         values[static_cast<std::size_t>(i)] = static_cast<weight_type>(value);
     });
 }
 
 template <class C>
 template <class Parameter>
-void run<C>::initialise_frozen(int p, Parameter, std::uint64_t seed) {
+void run<C>::initialise_quantized(int p, Parameter, std::uint64_t seed) {
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-    auto* const source = at<float>(C::frozen_source);
+    auto* const source = at<float>(C::quantization_source);
     auto const stream = static_cast<std::uint64_t>(p);
     for (index copy = 0; copy < entry.copies; ++copy) {
         ops::for_each_element<typename C::backend>(entry.count, [=](index i) {
             source[i] = static_cast<float>(Parameter::initial::value(
                 seed, stream, static_cast<std::uint64_t>(copy * Parameter::shape::count + i)));
         });
-        store_frozen(p, copy, Parameter{});
+        store_quantized(p, copy, Parameter{});
     }
 }
 
 /// Quantizes the staged values of one copy into its place.
 template <class C>
 template <class Parameter>
-void run<C>::store_frozen(int p, index copy, Parameter) {
+void run<C>::store_quantized(int p, index copy, Parameter) {
     auto* const region = at<std::byte>(C::weight(p)) + copy * Parameter::stored_bytes;
-    auto const values = std::span<float const>(at<float>(C::frozen_source),
+    auto const values = std::span<float const>(at<float>(C::quantization_source),
                                                static_cast<std::size_t>(Parameter::shape::count));
     Parameter::scheme::encode(values, Parameter::extent, region, [](index count, auto const& body) {
         ops::for_each_row<typename C::backend>(count, [&body](auto, index i) { body(i); });
@@ -111,6 +141,7 @@ step_result run<C>::accumulate(token_batch const& batch) {
     executor<C> walker(memory_.data(), span, current_loss_scale() / static_cast<double>(counted));
     for (std::size_t m = 0; m < static_cast<std::size_t>(C::micro_batches); ++m) {
         stage(batch.inputs.subspan(m * rows, rows), batch.targets.subspan(m * rows, rows));
+        walker.draw_from(random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_), m) | 1);
         model::walk_training(walker);
     }
     return {walker.total_loss() / static_cast<double>(counted), 0, 0, counted};
@@ -159,6 +190,7 @@ step_result run<C>::update(step_result result) {
         update_parameter(p, numbers, std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
     }
     if constexpr (scales_loss<typename C::precision>) loss_scale_.step_was_good();
+    refresh();
     return result;
 }
 
@@ -245,16 +277,21 @@ int run<C>::parameter_named(std::string_view name) {
 template <class C>
 std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) {
     auto const p = parameter_named(name);
-    if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained())
-        throw error({{}, -1, std::string(name)}, "a quantized parameter", "a trained one; see stored()");
+    auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+    if (entry.is_quantized())
+        throw error({{}, -1, std::string(name)}, "a quantized parameter", "another one; see stored()");
+    if (entry.is_derived())
+        throw error({{}, -1, std::string(name)}, "a derived parameter",
+                    "one that is not computed from others");
     return elements<weight_type>(C::weight(p));
 }
 
 template <class C>
 std::span<std::byte> run<C>::stored(std::string_view name) {
     auto const p = parameter_named(name);
-    if (C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained())
-        throw error({{}, -1, std::string(name)}, "a trained parameter", "a quantized one; see weights()");
+    if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_quantized())
+        throw error({{}, -1, std::string(name)}, "a parameter that is not quantized",
+                    "a quantized one; see weights()");
     return elements<std::byte>(C::weight(p));
 }
 
@@ -272,6 +309,7 @@ void run<C>::weights_changed() {
             auto* const to = at<typename C::updated>(C::master(p));
             for (std::size_t i = 0; i < from.size(); ++i) to[i] = static_cast<typename C::updated>(from[i]);
         }
+    refresh();
 }
 
 }  // namespace snug

@@ -44,19 +44,21 @@ struct embedding {
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX) {
         using S = typename Call::setting::statistic;
-        auto* const d_table = call.gradient(table{});
-        // Tokens repeat, so rows of the table are not the unit of parallel work: slices of columns are.
-        constexpr index slice = 64;
-        ops::for_each_row<typename Call::backend>((Width + slice - 1) / slice, [=](auto team, index s) {
-            auto const first = s * slice;
-            auto const count = std::min(slice, Width - first);
-            for (index row = 0; row < x.rows; ++row) {
-                auto* const to = d_table + static_cast<index>(x.data[row]) * Width + first;
-                auto const* const from = dy.row(row) + first;
-                team.for_each(count, [=](index i) { add_to(to[i], static_cast<S>(from[i])); });
-            }
-        });
-        if constexpr (Positions > 0) {
+        if constexpr (Call::trains(table{})) {
+            auto* const d_table = call.gradient(table{});
+            // Tokens repeat, so rows of the table are not the unit of parallel work: slices of columns are.
+            constexpr index slice = 64;
+            ops::for_each_row<typename Call::backend>((Width + slice - 1) / slice, [=](auto team, index s) {
+                auto const first = s * slice;
+                auto const count = std::min(slice, Width - first);
+                for (index row = 0; row < x.rows; ++row) {
+                    auto* const to = d_table + static_cast<index>(x.data[row]) * Width + first;
+                    auto const* const from = dy.row(row) + first;
+                    team.for_each(count, [=](index i) { add_to(to[i], static_cast<S>(from[i])); });
+                }
+            });
+        }
+        if constexpr (Positions > 0 && Call::trains(positions{})) {
             auto* const d_positions = call.gradient(positions{});
             auto const span = call.span;
             ops::for_each_row<typename Call::backend>(span.tokens, [=](auto team, index t) {

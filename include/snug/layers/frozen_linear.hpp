@@ -5,13 +5,13 @@
 
 namespace snug {
 
-/// `linear` with a weight that a quantization scheme stores and that training does not change; its bias, if any, is
-/// trained. The weight is decoded tile by tile inside the products, forward and backward.
+/// `linear` with a weight that training does not change, stored by a quantization scheme or as it is; quantized, it is decoded
+/// tile by tile inside the products, forward and backward. Its bias, if any, is trained unless the layer is `frozen`.
 template <class Linear, class Scheme>
 struct frozen_linear;
 
-template <index In, index Out, bool Bias, class Initial, class Scheme>
-struct frozen_linear<linear<In, Out, Bias, Initial>, Scheme> {
+template <index In, index Out, bool Bias, class Initial, class Parts, class Scheme>
+struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
     static constexpr index input_width = In;
     static constexpr index output_width = Out;
     static constexpr bool backward_reads_input = false;
@@ -22,26 +22,24 @@ struct frozen_linear<linear<In, Out, Bias, Initial>, Scheme> {
 
     template <class Setting>
     static constexpr index forward_workspace() {
-        return ops::quantized_matmul_workspace<typename Setting::backend, typename Setting::activation>(Out,
-                                                                                                        In);
+        return ops::matmul_workspace_with<Scheme, Setting>(Out, In);
     }
     template <class Setting>
     static constexpr index backward_workspace() {
-        return ops::quantized_matmul_workspace<typename Setting::backend, typename Setting::activation>(In,
-                                                                                                        Out);
+        return ops::matmul_workspace_with<Scheme, Setting>(In, Out);
     }
 
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         using backend = typename Call::backend;
+        auto const w = call.operand(weight{});
         if constexpr (Bias) {
             auto const* const b = call.value(bias{});
-            ops::matmul<backend>(x, transposed{call.stored(weight{})}, call.workspace,
-                                 [=](index row, index column, auto value) {
-                                     y(row, column, value + static_cast<decltype(value)>(b[column]));
-                                 });
+            ops::matmul<backend>(x, transposed{w}, call.workspace, [=](index row, index column, auto value) {
+                y(row, column, value + static_cast<decltype(value)>(b[column]));
+            });
         } else {
-            ops::matmul<backend>(x, transposed{call.stored(weight{})}, call.workspace, y);
+            ops::matmul<backend>(x, transposed{w}, call.workspace, y);
         }
     }
 
@@ -49,9 +47,10 @@ struct frozen_linear<linear<In, Out, Bias, Initial>, Scheme> {
     static void backward(Call const& call, X, Y, DY dy, DX dx) {
         using backend = typename Call::backend;
         if constexpr (Bias)
-            ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}),
-                                          [=](index row, index column) { return dy.row(row)[column]; });
-        ops::matmul<backend>(dy, call.stored(weight{}), call.workspace, dx);
+            if constexpr (Call::trains(bias{}))
+                ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}),
+                                              [=](index row, index column) { return dy.row(row)[column]; });
+        ops::matmul<backend>(dy, call.operand(weight{}), call.workspace, dx);
     }
 };
 

@@ -59,11 +59,13 @@ struct head_with_loss {
                     team, Vocabulary, chunk_logits.row(row), targets[first + row], Training ? &s : nullptr));
             });
             if constexpr (Training) {
-                auto* const d_weight = weight_gradient_of(call);
-                ops::matmul<backend>(transposed{chunk_logits}, rows, products,
-                                     [=](index row, index column, auto value) {
-                                         add_to(d_weight[row * Width + column], value);
-                                     });
+                if constexpr (Call::trains(weight{})) {
+                    auto* const d_weight = weight_gradient_of(call);
+                    ops::matmul<backend>(transposed{chunk_logits}, rows, products,
+                                         [=](index row, index column, auto value) {
+                                             add_to(d_weight[row * Width + column], value);
+                                         });
+                }
                 ops::matmul<backend>(chunk_logits, w, products,
                                      written<typename setting::activation, Width>{rows});
             }

@@ -29,4 +29,13 @@ struct normal {
     }
 };
 
+/// Uniform between ±1/√Inputs: Kaiming's with a = √5 (He et al., arXiv 1502.01852), for the A of LoRA.
+template <index Inputs>
+struct uniform {
+    static double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
+        return (2 * static_cast<double>(random::uniform(seed, stream, i)) - 1) /
+               std::sqrt(static_cast<double>(Inputs));
+    }
+};
+
 }  // namespace snug::initial

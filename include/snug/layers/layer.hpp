@@ -7,6 +7,7 @@
 #include <snug/memory/recorder.hpp>
 #include <snug/memory/tensor.hpp>
 #include <snug/quantization/matrix.hpp>
+#include <snug/quantization/none.hpp>
 #include <type_traits>
 
 /// A layer is a struct that declares what it needs and says how to run forward and backward; see docs/layers.md.
@@ -37,8 +38,9 @@ struct parameter {
     using initial = Initial;
 };
 
-/// A tensor that training does not change, stored by a quantization scheme: no gradient, no optimizer state.
-template <text Name, class Shape, class Initial, class Scheme>
+/// A tensor that training does not change: no gradient, no optimizer state, no master copy. A quantization scheme stores it,
+/// or with `quantization::none` the precision's weight type.
+template <text Name, class Shape, class Initial, class Scheme = quantization::none>
 struct frozen_parameter {
     static_assert(Shape::rank == 2, "snug: a quantized parameter is a matrix");
     static constexpr auto name = Name;
@@ -49,10 +51,36 @@ struct frozen_parameter {
     /// Bytes of one copy; the next one starts on a multiple of 64 as well.
     static constexpr index stored_bytes = round_up(Scheme::storage(extent).count, 64);
 };
+template <text Name, class Shape, class Initial>
+struct frozen_parameter<Name, Shape, Initial, quantization::none> {
+    static constexpr auto name = Name;
+    using shape = Shape;
+    using initial = Initial;
+    using scheme = quantization::none;
+};
+
+/// Numbers that follow from parameters, in the precision's statistic type: the layer's `refresh` computes them again
+/// whenever parameters have changed. They are in no file.
+template <text Name, class Shape>
+struct derived_parameter {
+    static constexpr auto name = Name;
+    using shape = Shape;
+    static constexpr bool is_derived = true;
+};
 
 template <class Parameter>
-inline constexpr bool is_frozen = requires {
-    typename Parameter::scheme;
+inline constexpr bool is_quantized = requires {
+    Parameter::stored_bytes;
+};
+template <class Parameter>
+inline constexpr bool is_derived = requires {
+    Parameter::is_derived;
+};
+
+/// The layer with parameters that training does not change.
+template <class Layer>
+struct frozen : Layer {
+    static constexpr bool parameters_are_frozen = true;
 };
 
 /// Symbolic element types: the precision policy decides what they are.
@@ -246,6 +274,33 @@ struct node {
     static constexpr bool keeps_output_gradient = KeepsOutputGradient;
 };
 
+namespace layer {
+
+template <class L>
+concept frozen_layer = requires {
+    L::parameters_are_frozen;
+};
+
+/// Training changes this parameter of this layer.
+template <class L, class Parameter>
+inline constexpr bool trains = !frozen_layer<L> && !is_derived<Parameter> && !requires {
+    typename Parameter::scheme;
+};
+
+}  // namespace layer
+
+namespace refusal {
+
+template <class Layer, class Parameter>
+struct a_layer_adds_to_the_gradient_of_what_is_not_trained {
+    static_assert(
+        layer::trains<Layer, Parameter>,
+        "snug: a layer asks for the gradient of a parameter that this trainer does not train (see Layer and "
+        "Parameter). In backward, write 'if constexpr (Call::trains(weight{}))' around what adds to it");
+};
+
+}  // namespace refusal
+
 /// How many tokens one call sees: `sequences` sequences of `tokens` rows each, the first row of each at
 /// position `past` of its sequence. Training: all of the micro-batch, past 0. Generation: one sequence.
 struct span_of_tokens {
@@ -273,6 +328,13 @@ struct layer_call {
     std::byte* tied_value = nullptr;  ///< of the head, when it shares the embedding's table
     std::byte* tied_gradient = nullptr;
     span_of_tokens span{};
+    std::uint64_t random_key = 0;  ///< for dropout: of step, micro-batch, layer and block; 0 outside training
+
+    /// Training changes this parameter, so backward adds to its gradient.
+    template <class Parameter>
+    static constexpr bool trains(Parameter) {
+        return layer::trains<Layer, Parameter>;
+    }
 
     /// The values of a parameter of this layer, in its shape's row-major order.
     template <class Parameter>
@@ -280,17 +342,30 @@ struct layer_call {
         return reinterpret_cast<weight_type const*>(values[position<parameters, Parameter>()]);
     }
 
-    /// A frozen parameter, as an operand of products.
+    /// The values of a derived parameter, for `refresh` to write and the others to read.
     template <class Parameter>
-    auto stored(Parameter) const {
-        return quantized_matrix<typename Parameter::scheme, Parameter::extent.rows,
-                                Parameter::extent.columns>{
-            Parameter::scheme::view_of(values[position<parameters, Parameter>()], Parameter::extent)};
+    typename Setting::statistic* derived(Parameter) const {
+        static_assert(is_derived<Parameter>);
+        return reinterpret_cast<typename Setting::statistic*>(values[position<parameters, Parameter>()]);
+    }
+
+    /// A matrix, quantized or not, as an operand of products.
+    template <class Parameter>
+    auto operand(Parameter parameter) const {
+        if constexpr (is_quantized<Parameter>)
+            return quantized_matrix<typename Parameter::scheme, Parameter::extent.rows,
+                                    Parameter::extent.columns>{
+                Parameter::scheme::view_of(values[position<parameters, Parameter>()], Parameter::extent)};
+        else
+            return matrix<weight_type const, Parameter::shape::dimensions[1]>{
+                value(parameter), Parameter::shape::dimensions[0]};
     }
 
     /// The gradient of a parameter: backward adds to it.
     template <class Parameter>
     gradient_type* gradient(Parameter) const {
+        static_assert(sizeof(refusal::a_layer_adds_to_the_gradient_of_what_is_not_trained<Layer, Parameter>) >
+                      0);
         return reinterpret_cast<gradient_type*>(gradients[position<parameters, Parameter>()]);
     }
 
@@ -318,14 +393,17 @@ struct parameter_entry {
     int rank = 0;
     index count = 0;  ///< elements of one copy
     index copies = 1;
-    int repeated_at = -1;  ///< where in `name` the block number goes: "blocks.3.qkv.weight"
-    index stored_bytes =
-        0;  ///< of one copy, when a quantization scheme stores it; such a parameter is frozen
+    int repeated_at = -1;     ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+    index stored_bytes = 0;   ///< of one copy, when a quantization scheme stores it
+    bool trains = true;      ///< has a gradient and states
+    bool derived = false;    ///< follows from the others
 
     constexpr bool is_matrix() const { return rank >= 2; }
-    constexpr bool is_trained() const { return stored_bytes == 0; }
+    constexpr bool is_quantized() const { return stored_bytes > 0; }
+    constexpr bool is_trained() const { return trains; }
+    constexpr bool is_derived() const { return derived; }
     constexpr index total() const { return count * copies; }
-    constexpr index trained() const { return is_trained() ? total() : 0; }
+    constexpr index trained() const { return trains ? total() : 0; }
 };
 
 /// A buffer of a model before its lifetime is known.
@@ -389,7 +467,9 @@ constexpr void declare_parameters(parameter_table<N>& table, declaration_context
                                   where.repeated_at};
             for (std::size_t i = 0; i < P::shape::dimensions.size(); ++i)
                 entry.dimensions[i] = P::shape::dimensions[i];
-            if constexpr (is_frozen<P>) entry.stored_bytes = P::stored_bytes;
+            if constexpr (is_quantized<P>) entry.stored_bytes = P::stored_bytes;
+            entry.trains = trains<L, P>;
+            entry.derived = is_derived<P>;
             table.add(entry);
         });
     }

@@ -44,12 +44,15 @@ struct layer_norm {
         auto const* const w = call.value(weight{});
         auto const* const means = call.saved(mean{});
         auto const* const rstds = call.saved(rstd{});
-        ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}), [=](index row, index column) {
-            return static_cast<S>(dy.row(row)[column]) * (static_cast<S>(x.row(row)[column]) - means[row]) *
-                   rstds[row];
-        });
-        ops::add_column_sums<backend>(x.rows, Width, call.gradient(bias{}),
-                                      [=](index row, index column) { return dy.row(row)[column]; });
+        if constexpr (Call::trains(weight{}))
+            ops::add_column_sums<backend>(
+                x.rows, Width, call.gradient(weight{}), [=](index row, index column) {
+                    return static_cast<S>(dy.row(row)[column]) *
+                           (static_cast<S>(x.row(row)[column]) - means[row]) * rstds[row];
+                });
+        if constexpr (Call::trains(bias{}))
+            ops::add_column_sums<backend>(x.rows, Width, call.gradient(bias{}),
+                                          [=](index row, index column) { return dy.row(row)[column]; });
         ops::for_each_row<backend>(x.rows, [=](auto team, index row) {
             kernels::layer_norm_backward(team, Width, x.row(row), dy.row(row), w, means[row], rstds[row],
                                          [=](index column, auto value) { dx(row, column, value); });
@@ -88,9 +91,12 @@ struct rms_norm {
         using S = typename Call::setting::statistic;
         auto const* const w = call.value(weight{});
         auto const* const rstds = call.saved(rstd{});
-        ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}), [=](index row, index column) {
-            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]) * rstds[row];
-        });
+        if constexpr (Call::trains(weight{}))
+            ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}),
+                                          [=](index row, index column) {
+                                              return static_cast<S>(dy.row(row)[column]) *
+                                                     static_cast<S>(x.row(row)[column]) * rstds[row];
+                                          });
         ops::for_each_row<backend>(x.rows, [=](auto team, index row) {
             kernels::rms_norm_backward(team, Width, x.row(row), dy.row(row), w, rstds[row],
                                        [=](index column, auto value) { dx(row, column, value); });

@@ -5,9 +5,9 @@
 
 namespace snug {
 
-/// Rows of `Width` elements, dense and row-major: shape (rows, Width). A view: it owns nothing.
-/// The width is part of the type, so that products of shapes that do not fit do not compile.
-template <class T, index Width>
+/// Rows of `Width` elements, row-major: shape (rows, Width), with `Stride` elements from one row to the next. A view: it
+/// owns nothing. The width is part of the type, so that products of shapes that do not fit do not compile.
+template <class T, index Width, index Stride = Width>
 struct matrix {
     using element = T;
     static constexpr index width = Width;
@@ -15,9 +15,15 @@ struct matrix {
     T* data = nullptr;
     index rows = 0;
 
-    constexpr T* row(index i) const { return data + i * Width; }
+    constexpr T* row(index i) const { return data + i * Stride; }
     constexpr matrix rows_from(index first, index count) const { return {row(first), count}; }
-    constexpr operator matrix<T const, Width>() const { return {data, rows}; }
+    /// `Count` columns from column `First` on.
+    template <index First, index Count>
+    constexpr matrix<T, Count, Stride> columns() const {
+        static_assert(First >= 0 && First + Count <= Width, "snug: columns outside the matrix");
+        return {data + First, rows};
+    }
+    constexpr operator matrix<T const, Width, Stride>() const { return {data, rows}; }
 };
 
 /// to += value, computed in the value's type and rounded once to T.

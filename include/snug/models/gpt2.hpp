@@ -25,12 +25,20 @@ template <index Layers, index Heads, index HeadWidth, index Width, index Mlp, in
 struct gpt2_family {
     // Projections onto the residual stream start smaller, by the number of additions to it.
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
-    using block = sequence<
-        residual<named<"norm1", layer_norm<Width>>, named<"qkv", linear<Width, 3 * Heads * HeadWidth>>,
-                 named<"attention", causal_attention<Heads, Heads, HeadWidth>>,
-                 named<"projection", linear<Heads * HeadWidth, Width, true, onto_residual>>>,
-        residual<named<"norm2", layer_norm<Width>>, named<"up", linear<Width, Mlp>>, named<"gelu", gelu<Mlp>>,
-                 named<"down", linear<Mlp, Width, true, onto_residual>>>>;
+    using initially = initial::normal<std::ratio<2, 100>>;
+    template <text Module, index Columns>
+    using one = parts<part<Module, Columns>>;
+    using block =
+        sequence<residual<named<"norm1", layer_norm<Width>>,
+                          named<"qkv", linear<Width, 3 * Heads * HeadWidth, true, initially,
+                                              one<"attn.c_attn", 3 * Heads * HeadWidth>>>,
+                          named<"attention", causal_attention<Heads, Heads, HeadWidth>>,
+                          named<"projection", linear<Heads * HeadWidth, Width, true, onto_residual,
+                                                     one<"attn.c_proj", Width>>>>,
+                 residual<named<"norm2", layer_norm<Width>>,
+                          named<"up", linear<Width, Mlp, true, initially, one<"mlp.c_fc", Mlp>>>,
+                          named<"gelu", gelu<Mlp>>,
+                          named<"down", linear<Mlp, Width, true, onto_residual, one<"mlp.c_proj", Width>>>>>;
     using type = stack<named<"embedding", embedding<Vocabulary, Width, Context>>,
                        named<"blocks", repeat<Layers, block>>, named<"norm", layer_norm<Width>>,
                        named<"head", head_with_loss<Width, Vocabulary, true>>>;

@@ -28,11 +28,20 @@ struct llama_family {
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
     using block = sequence<
         residual<named<"norm1", norm>,
-                 named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias>>,
+                 named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias,
+                                     initial::normal<std::ratio<2, 100>>,
+                                     parts<part<"self_attn.q_proj", Heads * HeadWidth>,
+                                           part<"self_attn.k_proj", KvHeads * HeadWidth>,
+                                           part<"self_attn.v_proj", KvHeads * HeadWidth>>>>,
                  named<"attention", causal_attention<Heads, KvHeads, HeadWidth, rotary<Theta>>>,
-                 named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual>>>,
-        residual<named<"norm2", norm>, named<"gate_up", linear<Width, 2 * Mlp, false>>,
-                 named<"swiglu", swiglu<Mlp>>, named<"down", linear<Mlp, Width, false, onto_residual>>>>;
+                 named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual,
+                                            parts<part<"self_attn.o_proj", Width>>>>>,
+        residual<
+            named<"norm2", norm>,
+            named<"gate_up", linear<Width, 2 * Mlp, false, initial::normal<std::ratio<2, 100>>,
+                                    parts<part<"mlp.gate_proj", Mlp>, part<"mlp.up_proj", Mlp>>>>,
+            named<"swiglu", swiglu<Mlp>>,
+            named<"down", linear<Mlp, Width, false, onto_residual, parts<part<"mlp.down_proj", Width>>>>>>;
     using type =
         stack<named<"embedding", embedding<Vocabulary, Width>>, named<"blocks", repeat<Layers, block>>,
               named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;

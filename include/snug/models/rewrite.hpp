@@ -9,26 +9,26 @@
 /// freezes weights here, so that no layer has to ask whether it is quantized.
 namespace snug {
 
-/// Rule::of<L> for every leaf layer of L; composites are taken apart and put together again. Specialise it for a
-/// composite of your own.
-template <class Rule, class L>
+/// Rule::of<L, Name> for every leaf layer of L, with the name it has been given; composites are taken apart and put together
+/// again. Specialise it for a composite of your own.
+template <class Rule, class L, text Name = "">
 struct rewrite {
-    using type = typename Rule::template of<L>;
+    using type = typename Rule::template of<L, Name>;
 };
-template <class Rule, text Name, class L>
-struct rewrite<Rule, named<Name, L>> {
-    using type = named<Name, typename rewrite<Rule, L>::type>;
+template <class Rule, text Given, class L, text Name>
+struct rewrite<Rule, named<Given, L>, Name> {
+    using type = named<Given, typename rewrite<Rule, L, Given>::type>;
 };
-template <class Rule, class... Layers>
-struct rewrite<Rule, sequence<Layers...>> {
+template <class Rule, class... Layers, text Name>
+struct rewrite<Rule, sequence<Layers...>, Name> {
     using type = sequence<typename rewrite<Rule, Layers>::type...>;
 };
-template <class Rule, class... Layers>
-struct rewrite<Rule, residual<Layers...>> {
+template <class Rule, class... Layers, text Name>
+struct rewrite<Rule, residual<Layers...>, Name> {
     using type = residual<typename rewrite<Rule, Layers>::type...>;
 };
-template <class Rule, index Blocks, class Block>
-struct rewrite<Rule, repeat<Blocks, Block>> {
+template <class Rule, index Blocks, class Block, text Name>
+struct rewrite<Rule, repeat<Blocks, Block>, Name> {
     using type = repeat<Blocks, typename rewrite<Rule, Block>::type>;
 };
 
@@ -51,11 +51,11 @@ struct freeze_linear {
     struct of_leaf {
         using type = L;
     };
-    template <index In, index Out, bool Bias, class Initial>
-    struct of_leaf<linear<In, Out, Bias, Initial>> {
-        using type = frozen_linear<linear<In, Out, Bias, Initial>, Scheme>;
+    template <index In, index Out, bool Bias, class Initial, class Parts>
+    struct of_leaf<linear<In, Out, Bias, Initial, Parts>> {
+        using type = frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme>;
     };
-    template <class L>
+    template <class L, text>
     using of = typename of_leaf<L>::type;
 };
 

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <snug/memory/tensor.hpp>
+#include <snug/quantization/none.hpp>
+#include <type_traits>
 
 /// Operations: what layers call. Each is an entry point that finds its body by argument-dependent lookup on a
 /// backend tag (`snug::host`, ...), in the namespace where the tag is declared. There is no fallback: a body
@@ -16,6 +18,26 @@ struct transposed {
 };
 template <class M>
 transposed(M) -> transposed<M>;
+
+/// A block-diagonal matrix, as the right operand of a product: a block of `Rank` rows for every column range of `Blocks`
+/// (`first[b]`, `count[b]`, in order, out of `width` columns). The block is stored transposed: row i of `data`, `Rank`
+/// wide, is the i-th column that belongs to a block. Columns outside all blocks are zero.
+template <class T, class Blocks, index Rank>
+struct block_diagonal {
+    static constexpr index width = Blocks::width;
+    T const* data;
+};
+
+/// A B, to be computed together with others.
+template <class A, class B>
+struct product {
+    using left = A;
+    using right = B;
+    A a;
+    B b;
+};
+template <class A, class B>
+product(A, B) -> product<A, B>;
 
 /// What refusals call the operations.
 namespace operation {
@@ -60,16 +82,16 @@ namespace detail {
 
 template <class A, class B>
 struct checked_product {};
-template <class T, index WidthOfA, class U, index WidthOfB>
-struct checked_product<matrix<T, WidthOfA>, transposed<matrix<U, WidthOfB>>>
+template <class T, index WidthOfA, index StrideOfA, class U, index WidthOfB, index StrideOfB>
+struct checked_product<matrix<T, WidthOfA, StrideOfA>, transposed<matrix<U, WidthOfB, StrideOfB>>>
     : refusal::the_operands_of_a_product_do_not_fit<matrix<T, WidthOfA>, matrix<U, WidthOfB>, WidthOfA,
                                                     WidthOfB> {};
 
 template <class B, class Store>
 struct checked_result {};
-template <class T, index WidthOfB, class Store>
+template <class T, index WidthOfB, index StrideOfB, class Store>
     requires requires { Store::width; }
-struct checked_result<matrix<T, WidthOfB>, Store>
+struct checked_result<matrix<T, WidthOfB, StrideOfB>, Store>
     : refusal::the_result_of_a_product_does_not_fit<matrix<T, WidthOfB>, Store, WidthOfB, Store::width> {};
 
 }  // namespace detail
@@ -89,17 +111,34 @@ constexpr index quantized_matmul_workspace(index columns, index depth) {
     return Backend::template quantized_matmul_workspace<T>(columns, depth);
 }
 
-/// store(row, column, value) for every element of A B; A and B are `matrix` or `transposed<matrix>`,
-/// B also a `quantized_matrix` or its transpose.
-/// `workspace` has `matmul_workspace` bytes, aligned to a cache line.
+/// Either of the two: `Scheme` stores the right operand, `quantization::none` for none; T is the setting's activation.
+template <class Scheme, class Setting>
+constexpr index matmul_workspace_with(index columns, index depth) {
+    using backend = typename Setting::backend;
+    using element = typename Setting::activation;
+    if constexpr (std::is_same_v<Scheme, quantization::none>)
+        return matmul_workspace<backend, element>(columns, depth);
+    else return quantized_matmul_workspace<backend, element>(columns, depth);
+}
+
+/// store(row, column, value) for every element of the sum of products A B, rounded only there; A and B are `matrix` or
+/// `transposed<matrix>`, B also a `quantized_matrix`, its transpose, or `block_diagonal`.
+/// `workspace` has `matmul_workspace` bytes for the longest of the products, aligned to a cache line.
+template <class Backend, class Store, class... A, class... B>
+inline void matmul(std::byte* workspace, Store const& store, product<A, B>... products) {
+    static_assert((sizeof(detail::checked_product<A, B>) * ...) > 0 &&
+                  (sizeof(detail::checked_result<B, Store>) * ...) > 0);
+    if constexpr (requires { matmul_on(Backend{}, workspace, store, products...); })
+        matmul_on(Backend{}, workspace, store, products...);
+    else
+        (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::matmul, A...,
+                                                                          B..., Store>);
+}
+
+/// The same for one product.
 template <class Backend, class A, class B, class Store>
 inline void matmul(A a, B b, std::byte* workspace, Store const& store) {
-    static_assert(sizeof(detail::checked_product<A, B>) > 0 && sizeof(detail::checked_result<B, Store>) > 0);
-    if constexpr (requires { matmul_on(Backend{}, a, b, workspace, store); })
-        matmul_on(Backend{}, a, b, workspace, store);
-    else
-        (void)sizeof(
-            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::matmul, A, B, Store>);
+    matmul<Backend>(workspace, store, product{a, b});
 }
 
 /// body(team, row) for every row, in any order, on all threads.

@@ -28,6 +28,15 @@ namespace snug::backend::host {
 template <class A, class B = A>
 using accumulator_of = typename detail::arithmetic_for<A, B>::accumulator;
 
+/// A [m, k] and B [k, n], to be multiplied.
+template <class A, class Right>
+struct factors {
+    using arithmetic = detail::arithmetic_for<A, typename Right::element>;
+    operand<A> a;
+    Right b;
+    std::int64_t k;
+};
+
 namespace detail {
 
 static_assert(blocking::widest_panel % panel_columns<plain_arithmetic<float>> == 0);
@@ -65,10 +74,11 @@ struct tile_scratch {
 };
 
 /// Adds the products of one chunk of k to the sums of one block of rows. `rows.first` counts from A's first row,
-/// `tile_row` from the first row of the tile; B is packed on the way when the block is the tile's first.
+/// `tile_row` from the first row of the tile; B is packed on the way when the block is the tile's first. The `first` chunk
+/// finds nothing to add to.
 template <class Arithmetic, class A, class Right>
 [[gnu::noinline]] void multiply_block(operand<A> const& a, Right const& b, range rows, range columns, range k,
-                                      std::int64_t tile_row, bool keep_packed,
+                                      std::int64_t tile_row, bool keep_packed, bool first,
                                       tile_scratch<Arithmetic> const& scratch) {
     constexpr std::int64_t panel = panel_columns<Arithmetic>;
     std::int64_t const units = units_for<Arithmetic>(k.count);
@@ -80,31 +90,59 @@ template <class Arithmetic, class A, class Right>
             pack_right<Arithmetic>(b, k.first, k.count, columns.first + j, std::min(panel, columns.count - j),
                                    packed);
         }
-        multiply_panel<Arithmetic>(left, rows.count, units, packed, sums + j, scratch.sum_row, k.first > 0);
+        multiply_panel<Arithmetic>(left, rows.count, units, packed, sums + j, scratch.sum_row, !first);
     }
 }
 
-/// Computes and hands over the tile `rows` x `columns` of C, which is within `limits`.
-template <class Arithmetic, class A, class Right, class Epilogue>
-void multiply_tile(operand<A> const& a, Right const& b, range rows, range columns, std::int64_t k,
-                   tile_limits limits, std::byte* memory, Epilogue& epilogue) {
-    using block = blocking;
-    constexpr auto chunk_of_k = chunk_length<Arithmetic>;
-    tile_scratch<Arithmetic> const scratch(limits, columns.count, k, memory);
-    bool const keep_packed = limits.rows > block::block_rows;
-    for (std::int64_t k0 = 0; k0 < k; k0 += chunk_of_k) {
-        range const chunk = {k0, std::min(chunk_of_k, k - k0)};
-        for (std::int64_t i0 = 0; i0 < rows.count; i0 += block::block_rows) {
-            range const block_range = {rows.first + i0, std::min(block::block_rows, rows.count - i0)};
-            multiply_block<Arithmetic>(a, b, block_range, columns, chunk, i0, keep_packed, scratch);
-            if (k0 + chunk.count == k) {
-                for (std::int64_t i = 0; i < block_range.count; ++i) {
-                    epilogue(block_range.first + i, columns.first, columns.count,
-                             scratch.sums + (i0 + i) * scratch.sum_row);
-                }
-            }
+/// The part of k that matters to these columns: all of it, but for a block-diagonal B that is one chunk long. (A longer
+/// one keeps its chunks where they are: they are what the bits of a sum depend on.)
+template <class Arithmetic, class A, class Right>
+range depth_of(factors<A, Right> const& product, range columns) {
+    if constexpr (requires { product.b.first_row(columns.first); })
+        if (product.k <= chunk_length<Arithmetic>) {
+            std::int64_t const begin =
+                product.b.first_row(columns.first) / Arithmetic::depth * Arithmetic::depth;
+            std::int64_t const end =
+                round_up(product.b.end_row(columns.first + columns.count), Arithmetic::depth);
+            return {begin, std::min(end, product.k) - begin};
         }
-    }
+    return {0, product.k};
+}
+
+/// Adds A B to the sums of a tile, chunk by chunk of k; `finish` is called for every block of rows after the last chunk.
+template <class Arithmetic, class A, class Right, class Finish>
+void add_product(factors<A, Right> const& product, range rows, range columns, bool keep_packed, bool is_first,
+                 tile_scratch<Arithmetic> const& scratch, Finish const& finish) {
+    range const depth = depth_of<Arithmetic>(product, columns);
+    std::int64_t k0 = 0;
+    do {
+        range const chunk = {depth.first + k0, std::min(chunk_length<Arithmetic>, depth.count - k0)};
+        for (std::int64_t i0 = 0; i0 < rows.count; i0 += blocking::block_rows) {
+            range const block = {rows.first + i0, std::min(blocking::block_rows, rows.count - i0)};
+            if (chunk.count > 0)
+                multiply_block<Arithmetic>(product.a, product.b, block, columns, chunk, i0, keep_packed,
+                                           is_first && k0 == 0, scratch);
+            if (k0 + chunk.count >= depth.count) finish(block, i0);
+        }
+        k0 += chunk.count;
+    } while (k0 < depth.count);
+}
+
+/// Computes and hands over the tile `rows` x `columns` of the sum of all products, which is within `limits`.
+template <class Arithmetic, class Epilogue, class... Products>
+void multiply_tile(range rows, range columns, tile_limits limits, std::byte* memory, Epilogue& epilogue,
+                   Products const&... products) {
+    tile_scratch<Arithmetic> const scratch(limits, columns.count, std::max({products.k...}), memory);
+    bool const keep_packed = limits.rows > blocking::block_rows;
+    std::size_t done = 0;
+    auto const hand_over = [&](range block, std::int64_t tile_row) {
+        if (done + 1 < sizeof...(Products)) return;
+        for (std::int64_t i = 0; i < block.count; ++i)
+            epilogue(block.first + i, columns.first, columns.count,
+                     scratch.sums + (tile_row + i) * scratch.sum_row);
+    };
+    ((add_product<Arithmetic>(products, rows, columns, keep_packed, done == 0, scratch, hand_over), ++done),
+     ...);
 }
 
 /// Part `index` of `parts` near-equal parts of [0, size), cut at multiples of `step`. May be empty.
@@ -163,25 +201,28 @@ void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, R
     for (std::int64_t i = 0; i < row_parts; ++i) {
         for (std::int64_t j = 0; j < column_parts; ++j) {
             detail::multiply_tile<arithmetic>(
-                a, b, detail::part_of(m, detail::kernel_rows, row_parts, i),
-                detail::part_of(n, detail::panel_columns<arithmetic>, column_parts, j), k, limits, scratch,
-                epilogue);
+                detail::part_of(m, detail::kernel_rows, row_parts, i),
+                detail::part_of(n, detail::panel_columns<arithmetic>, column_parts, j), limits, scratch,
+                epilogue, factors<A, Right>{a, b, k});
         }
     }
 }
 
-/// The same on all threads, and with the same bits. `epilogue` is called from several threads at once.
-/// `scratch`: gemm_scratch_bytes<A, B>(n, k, threads) bytes.
-template <class A, class Right, class Epilogue>
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b, std::byte* scratch,
-          Epilogue&& epilogue) {
+/// The sum of one or several products of shape [m, n] on all threads; one product has the bits of `gemm_serial`.
+/// `epilogue` is called from several threads at once. `scratch`: gemm_scratch_bytes<A, B>(n, longest k, threads) bytes.
+template <class Epilogue, class A, class Right, class... Further>
+void gemm(std::int64_t m, std::int64_t n, std::byte* scratch, Epilogue&& epilogue,
+          factors<A, Right> const& first, Further const&... further) {
     using arithmetic = detail::arithmetic_for<A, typename Right::element>;
+    static_assert((std::is_same_v<arithmetic, typename Further::arithmetic> && ...),
+                  "snug: products that are added up must be computed in the same type");
     using block = detail::blocking;
-    auto const limits = a.column_stride == 1 ? block::parallel : block::parallel_packing;
+    auto const limits = first.a.column_stride == 1 ? block::parallel : block::parallel_packing;
     // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine with other
     // work to do a barrier waits for the slowest thread.
     auto const parts = detail::choose_grid<arithmetic>(m, n, thread_count(), limits);
-    std::int64_t const bytes = detail::layout_of<arithmetic>(limits, n, k).total;
+    std::int64_t const bytes =
+        detail::layout_of<arithmetic>(limits, n, std::max({first.k, further.k...})).total;
     int const first_thread = thread_index();
     parallel_for(parts.row_parts * parts.column_parts, [&](std::int64_t tile) {
         // Neighbouring tiles share their part of the larger operand.
@@ -190,10 +231,18 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b,
         auto const rows = detail::part_of(m, detail::kernel_rows, parts.row_parts, i);
         auto const columns = detail::part_of(n, detail::panel_columns<arithmetic>, parts.column_parts, j);
         if (rows.count > 0 && columns.count > 0) {
-            detail::multiply_tile<arithmetic>(a, b, rows, columns, k, limits,
-                                              scratch + (thread_index() - first_thread) * bytes, epilogue);
+            detail::multiply_tile<arithmetic>(rows, columns, limits,
+                                              scratch + (thread_index() - first_thread) * bytes, epilogue,
+                                              first, further...);
         }
     });
+}
+
+/// One product.
+template <class A, class Right, class Epilogue>
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b, std::byte* scratch,
+          Epilogue&& epilogue) {
+    gemm(m, n, scratch, epilogue, factors<A, Right>{a, b, k});
 }
 
 }  // namespace snug::backend::host

@@ -38,6 +38,25 @@ struct quantized_operand {
     }
 };
 
+/// A block-diagonal right operand (snug::block_diagonal): block b has the `Rank` rows from b · Rank on.
+template <class T, class Blocks, std::int64_t Rank>
+struct block_diagonal_operand {
+    using element = T;
+    T const* data;
+
+    /// Rows in which any of these columns is not zero.
+    static constexpr std::int64_t first_row(std::int64_t column) {
+        std::int64_t b = 0;
+        while (b < Blocks::blocks && Blocks::first[b] + Blocks::count[b] <= column) ++b;
+        return b * Rank;
+    }
+    static constexpr std::int64_t end_row(std::int64_t end_column) {
+        std::int64_t b = 0;
+        while (b < Blocks::blocks && Blocks::first[b] < end_column) ++b;
+        return b * Rank;
+    }
+};
+
 namespace detail {
 
 template <class Arithmetic>
@@ -198,6 +217,36 @@ template <class Arithmetic, class Scheme, class T, bool Transposed>
         for (std::int64_t i = 0; i < k_count; ++i)
             Scheme::decode(b.stored, (first_k + i) * b.width + first_column, columns, tile + i * columns);
         pack_right<Arithmetic>(operand<T>{tile, columns, 1}, 0, k_count, 0, columns, target);
+    }
+}
+
+/// The same of a block-diagonal B: only its blocks are read.
+template <class Arithmetic, class T, class Blocks, std::int64_t Rank>
+[[gnu::noinline]] void pack_right(block_diagonal_operand<T, Blocks, Rank> const& b, std::int64_t first_k,
+                                  std::int64_t k_count, std::int64_t first_column, std::int64_t columns,
+                                  typename Arithmetic::unit* target) {
+    constexpr int depth = Arithmetic::depth;
+    constexpr auto width = panel_columns<Arithmetic>;
+    std::fill_n(target, units_for<Arithmetic>(k_count) * width, typename Arithmetic::unit{});
+    T const* stored = b.data;
+    for (std::size_t block = 0; block < static_cast<std::size_t>(Blocks::blocks); ++block) {
+        std::int64_t const block_k = static_cast<std::int64_t>(block) * Rank;
+        std::int64_t const k_begin = std::max(first_k, block_k);
+        std::int64_t const k_end = std::min(first_k + k_count, block_k + Rank);
+        std::int64_t const j_begin = std::max(first_column, Blocks::first[block]);
+        std::int64_t const j_end =
+            std::min(first_column + columns, Blocks::first[block] + Blocks::count[block]);
+        for (std::int64_t j = j_begin; j < j_end; ++j) {
+            T const* const line = stored + (j - Blocks::first[block]) * Rank - block_k;
+            auto* const out = target + (j - first_column);
+            for (std::int64_t k = k_begin; k < k_end; ++k) {
+                auto& unit = out[(k - first_k) / depth * width];
+                // A unit may hold the last row of one block and the first of the next.
+                if constexpr (depth == 1) unit = static_cast<typename Arithmetic::unit>(line[k]);
+                else unit |= static_cast<typename Arithmetic::unit>(line[k].bits) << (k - first_k) % 2 * 16;
+            }
+        }
+        stored += Blocks::count[block] * Rank;
     }
 }
 

@@ -11,30 +11,80 @@ namespace snug::backend::host {
 
 namespace detail {
 
-template <class T, index Width>
-operand<std::remove_const_t<T>> as_operand(matrix<T, Width> m) {
-    return {m.data, Width, 1};
+template <class T, index Width, index Stride>
+operand<std::remove_const_t<T>> as_operand(matrix<T, Width, Stride> m) {
+    return {m.data, Stride, 1};
 }
-template <class T, index Width>
-operand<std::remove_const_t<T>> as_operand(transposed<matrix<T, Width>> m) {
-    return {m.of.data, 1, Width};
+template <class T, index Width, index Stride>
+operand<std::remove_const_t<T>> as_operand(transposed<matrix<T, Width, Stride>> m) {
+    return {m.of.data, 1, Stride};
 }
 
-template <class T, index Width>
-index rows_of(matrix<T, Width> m) {
+template <class T, index Width, index Stride>
+index rows_of(matrix<T, Width, Stride> m) {
     return m.rows;
 }
-template <class T, index Width>
-index rows_of(transposed<matrix<T, Width>>) {
+template <class T, index Width, index Stride>
+index rows_of(transposed<matrix<T, Width, Stride>>) {
     return Width;
 }
-template <class T, index Width>
-index columns_of(matrix<T, Width>) {
+template <class T, index Width, index Stride>
+index columns_of(matrix<T, Width, Stride>) {
     return Width;
 }
-template <class T, index Width>
-index columns_of(transposed<matrix<T, Width>> m) {
+template <class T, index Width, index Stride>
+index columns_of(transposed<matrix<T, Width, Stride>> m) {
     return m.of.rows;
+}
+
+template <class Scheme, index Rows, index Width>
+index columns_of(quantized_matrix<Scheme, Rows, Width>) {
+    return Width;
+}
+template <class Scheme, index Rows, index Width>
+index columns_of(transposed<quantized_matrix<Scheme, Rows, Width>>) {
+    return Rows;
+}
+template <class T, class Blocks, index Rank>
+index columns_of(block_diagonal<T, Blocks, Rank>) {
+    return Blocks::width;
+}
+
+template <class B>
+inline constexpr bool is_quantized = false;
+template <class Scheme, index Rows, index Width>
+inline constexpr bool is_quantized<quantized_matrix<Scheme, Rows, Width>> = true;
+template <class Scheme, index Rows, index Width>
+inline constexpr bool is_quantized<transposed<quantized_matrix<Scheme, Rows, Width>>> = true;
+
+/// A quantized right operand is decoded where it is packed: as bf16 when the left one is, as float otherwise.
+template <class Left>
+using decoded_for = std::conditional_t<std::is_same_v<Left, bf16>, bf16, float>;
+
+/// The right operand of a product whose left one has elements of type Left; `tiles` is where quantized ones are decoded.
+template <class Left, class B>
+auto as_right(B b, std::byte*) {
+    return as_operand(b);
+}
+template <class Left, class Scheme, index Rows, index Width>
+auto as_right(quantized_matrix<Scheme, Rows, Width> b, std::byte* tiles) {
+    return quantized_operand<Scheme, decoded_for<Left>, false>{b.stored, Width, tiles};
+}
+template <class Left, class Scheme, index Rows, index Width>
+auto as_right(transposed<quantized_matrix<Scheme, Rows, Width>> b, std::byte* tiles) {
+    return quantized_operand<Scheme, decoded_for<Left>, true>{b.of.stored, Width, tiles};
+}
+template <class Left, class T, class Blocks, index Rank>
+auto as_right(block_diagonal<T, Blocks, Rank> b, std::byte*) {
+    return block_diagonal_operand<std::remove_const_t<T>, Blocks, Rank>{b.data};
+}
+
+template <class A, class B>
+auto as_factors(product<A, B> p, std::byte* tiles) {
+    auto const left = as_operand(p.a);
+    auto const right = as_right<typename decltype(left)::element>(p.b, tiles);
+    using result = factors<typename decltype(left)::element, std::remove_const_t<decltype(right)>>;
+    return result{left, right, columns_of(p.a)};
 }
 
 /// Hands the sums of a row, element by element, to `store`.
@@ -48,30 +98,14 @@ auto storing(Store const& store) {
 
 }  // namespace detail
 
-template <int Threads, class A, class B, class Store>
-void matmul_on(tag<Threads>, A a, B b, std::byte* workspace, Store const& store) {
-    gemm(detail::rows_of(a), detail::columns_of(b), detail::columns_of(a), detail::as_operand(a),
-         detail::as_operand(b), workspace, detail::storing(store));
-}
-
-/// A quantized right operand is decoded where it is packed: as bf16 when the left one is, as float otherwise.
-template <class T>
-using decoded_for = std::conditional_t<std::is_same_v<std::remove_const_t<T>, bf16>, bf16, float>;
-
-template <int Threads, class T, class Scheme, index Rows, index Width, class Store>
-void matmul_on(tag<Threads>, matrix<T, Rows> a, quantized_matrix<Scheme, Rows, Width> b, std::byte* workspace,
-               Store const& store) {
-    using right = quantized_operand<Scheme, decoded_for<T>, false>;
-    gemm(a.rows, Width, Rows, detail::as_operand(a), right{b.stored, Width, workspace},
-         workspace + Threads * quantized_tile_bytes, detail::storing(store));
-}
-
-template <int Threads, class T, class Scheme, index Rows, index Width, class Store>
-void matmul_on(tag<Threads>, matrix<T, Width> a, transposed<quantized_matrix<Scheme, Rows, Width>> b,
-               std::byte* workspace, Store const& store) {
-    using right = quantized_operand<Scheme, decoded_for<T>, true>;
-    gemm(a.rows, Rows, Width, detail::as_operand(a), right{b.of.stored, Width, workspace},
-         workspace + Threads * quantized_tile_bytes, detail::storing(store));
+template <int Threads, class Store, class A, class B, class... Further>
+void matmul_on(tag<Threads>, std::byte* workspace, Store const& store, product<A, B> first,
+               Further... further) {
+    auto* scratch = workspace;
+    if constexpr (detail::is_quantized<B> || (detail::is_quantized<typename Further::right> || ...))
+        scratch += Threads * quantized_tile_bytes;
+    gemm(detail::rows_of(first.a), detail::columns_of(first.b), scratch, detail::storing(store),
+         detail::as_factors(first, workspace), detail::as_factors(further, workspace)...);
 }
 
 }  // namespace snug::backend::host

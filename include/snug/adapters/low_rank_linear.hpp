@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/kernels/random.hpp>
+#include <snug/layers/frozen_linear.hpp>
+
+namespace snug {
+
+namespace detail {
+
+/// The outputs of a linear layer that an adapter changes, as blocks of columns: its selected parts, or all of it.
+template <class Adapter, index Out, class Parts>
+struct adapted_columns;
+template <class Adapter, index Out, class... Part>
+struct adapted_columns<Adapter, Out, parts<Part...>> {
+    static constexpr index width = Out;
+    static constexpr index blocks = (static_cast<index>(Adapter::selects(Part::name.view())) + ... + 0);
+    static constexpr auto found = [] {
+        struct {
+            std::array<index, static_cast<std::size_t>(blocks)> first{}, count{};
+            std::array<std::string_view, static_cast<std::size_t>(blocks)> name{};
+        } result;
+        std::size_t next = 0;
+        index column = 0;
+        auto const visit = [&](std::string_view name, index columns) {
+            if (Adapter::selects(name)) {
+                result.first[next] = column;
+                result.count[next] = columns;
+                result.name[next++] = name;
+            }
+            column += columns;
+        };
+        (visit(Part::name.view(), Part::width), ...);
+        return result;
+    }();
+    static constexpr auto first = found.first;
+    static constexpr auto count = found.count;
+    static constexpr auto name = found.name;  ///< of the modules, for files
+};
+template <class Adapter, index Out>
+struct adapted_columns<Adapter, Out, parts<>> {
+    static constexpr index width = Out;
+    static constexpr index blocks = 1;
+    static constexpr std::array<index, 1> first{0};
+    static constexpr std::array<index, 1> count{Out};
+    static constexpr std::array<std::string_view, 1> name{};
+};
+
+}  // namespace detail
+
+/// A frozen linear layer with a low-rank update that is trained (Hu et al., "LoRA", arXiv 2106.09685):
+/// y = x Wᵀ + s · drop(x) Aᵀ Bᵀ + b, with A of shape (blocks · rank, In) and B of shape (adapted columns, rank), where every
+/// block of columns (the queries, the keys, ...) has its own A. With a magnitude (Liu et al., "DoRA", arXiv 2402.09353)
+/// the rows of W + s B A are scaled to the length m, which is trained too; the length of a row is a constant for the
+/// gradient, as in the paper's section 4.3.
+///
+/// Neither s B A nor the updated weight is ever formed: the update is a second product into the same sums. Row lengths
+/// follow from ‖w + s b A‖² = ‖w‖² + 2 s (A w)·b + s² bᵀ (A Aᵀ) b, once for every change of the weights.
+template <class Linear, class Scheme, class Adapter>
+struct low_rank_linear;
+
+template <index In, index Out, bool Bias, class Initial, class Parts, class Scheme, class Adapter>
+struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
+    static constexpr index input_width = In;
+    static constexpr index output_width = Out;
+    // A's gradient first: after it x is dead.
+    static constexpr bool backward_writes_over_input = true;
+
+    using columns = detail::adapted_columns<Adapter, Out, Parts>;
+    static constexpr index rank = Adapter::rank;
+    static constexpr index ranks = columns::blocks * rank;  ///< of all blocks together
+    static constexpr index adapted = [] {
+        index total = 0;
+        for (auto const count : columns::count) total += count;
+        return total;
+    }();
+    static constexpr double scale = Adapter::scale;
+    static constexpr bool has_magnitude = Adapter::has_magnitude;
+    static constexpr double dropout = Adapter::dropout;
+    static constexpr bool drops = dropout > 0;
+
+    using weight = frozen_parameter<"weight", shape<Out, In>, Initial, Scheme>;
+    using bias = frozen_parameter<"bias", shape<Out>, initial::zeros>;
+    using lora_a = parameter<"lora_A", shape<ranks, In>, initial::uniform<In>>;
+    using lora_b = parameter<"lora_B", shape<adapted, rank>, initial::zeros>;
+    using magnitude = parameter<"magnitude", shape<adapted>, initial::ones>;
+    /// 1 / the length of every adapted row of W + s B A, and m times that; 1 for other rows.
+    using inverse_length = derived_parameter<"inverse_length", shape<Out>>;
+    using direction_scale = derived_parameter<"direction_scale", shape<Out>>;
+    using parameters = meta::mp::mp_append<
+        std::conditional_t<Bias, meta::list<weight, bias>, meta::list<weight>>, meta::list<lora_a, lora_b>,
+        std::conditional_t<has_magnitude, meta::list<magnitude, inverse_length, direction_scale>,
+                           meta::list<>>>;
+
+    using low_rank = saved_per_token<"low_rank", activation, ranks>;  ///< s · drop(x) Aᵀ
+    using direction = saved_per_token<"direction", activation, Out>;  ///< y before the magnitude
+    using saved = std::conditional_t<has_magnitude, meta::list<low_rank, direction>, meta::list<low_rank>>;
+
+    template <class Setting>
+    static constexpr index forward_workspace() {
+        return std::max(dropped_bytes<Setting>() + products<Setting>(Out, std::max(In, ranks)),
+                        has_magnitude ? lengths_bytes<Setting>() + products<Setting>(Out, In) : 0);
+    }
+    template <class Setting>
+    static constexpr index backward_workspace() {
+        return dropped_bytes<Setting>() + low_rank_bytes<Setting>() + direction_bytes<Setting>() +
+               std::max({products<Setting>(In, std::max(Out, ranks)), products<Setting>(In, Setting::rows),
+                         products<Setting>(rank, std::max(Out, Setting::rows))});
+    }
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        using setting = typename Call::setting;
+        using backend = typename Call::backend;
+        auto* const ax = call.saved(low_rank{});
+        auto* const scratch = call.workspace + dropped_bytes<setting>();
+        ops::matmul<backend>(dropped(call, x, call.workspace), transposed{a_of(call)}, scratch,
+                             [=](index row, index column, auto value) {
+                                 put(ax[row * ranks + column], value * static_cast<decltype(value)>(scale));
+                             });
+        auto const base = product{x, transposed{call.operand(weight{})}};
+        auto const update =
+            product{low_rank_of(call, x.rows),
+                    block_diagonal<typename Call::weight_type, columns, rank>{call.value(lora_b{})}};
+        auto const store = [&](auto const& to) { ops::matmul<backend>(scratch, to, base, update); };
+        if constexpr (has_magnitude) {
+            auto const* const scales = call.derived(direction_scale{});
+            auto* const z = call.saved(direction{});
+            with_bias(call, y, [&](auto const& to) {
+                store([=](index row, index column, auto value) {
+                    put(z[row * Out + column], value);
+                    to(row, column, value * static_cast<decltype(value)>(scales[column]));
+                });
+            });
+        } else {
+            with_bias(call, y, store);
+        }
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
+        using setting = typename Call::setting;
+        using backend = typename Call::backend;
+        auto* const memory = call.workspace;
+        auto* const d_ax = reinterpret_cast<typename setting::activation*>(memory + dropped_bytes<setting>());
+        auto* const directions = memory + dropped_bytes<setting>() + low_rank_bytes<setting>();
+        auto* const scratch = directions + direction_bytes<setting>();
+        auto const dz = direction_gradient(call, dy, directions);
+        for_each_block([&]<index First, index Count, index K, index Stacked>() {
+            auto const d_block = dz.template columns<First, Count>();
+            ops::matmul<backend>(
+                d_block,
+                matrix<typename Call::weight_type const, rank>{call.value(lora_b{}) + Stacked * rank, Count},
+                scratch, [=](index row, index column, auto value) {
+                    put(d_ax[row * ranks + K + column], value * static_cast<decltype(value)>(scale));
+                });
+            auto* const d_b = call.gradient(lora_b{}) + Stacked * rank;
+            ops::matmul<backend>(
+                transposed{d_block}, low_rank_of(call, x.rows).template columns<K, rank>(), scratch,
+                [=](index row, index column, auto value) { add_to(d_b[row * rank + column], value); });
+        });
+        auto const d_low = matrix<typename setting::activation const, ranks>{d_ax, x.rows};
+        auto* const d_a = call.gradient(lora_a{});
+        ops::matmul<backend>(
+            transposed{d_low}, dropped(call, x, memory), scratch,
+            [=](index row, index column, auto value) { add_to(d_a[row * In + column], value); });
+        auto const base = product{dz, call.operand(weight{})};
+        auto const update = product{d_low, a_of(call)};
+        if constexpr (drops) {
+            if (call.random_key != 0) {
+                auto* const through = reinterpret_cast<typename setting::activation*>(memory);
+                auto const key = call.random_key;
+                ops::matmul<backend>(
+                    scratch,
+                    [=](index row, index column, auto value) {
+                        put(through[row * In + column], kept(key, row, column, value));
+                    },
+                    update);
+                ops::matmul<backend>(
+                    scratch,
+                    [=](index row, index column, auto value) {
+                        dx(row, column, value + static_cast<decltype(value)>(through[row * In + column]));
+                    },
+                    base);
+                return;
+            }
+        }
+        ops::matmul<backend>(scratch, dx, base, update);
+    }
+
+    /// After parameters have changed: the lengths of the rows, and what the magnitudes make of them.
+    template <class Call>
+    static void refresh(Call const& call) {
+        if constexpr (has_magnitude) {
+            using backend = typename Call::backend;
+            using S = typename Call::setting::statistic;
+            auto* const inverse = call.derived(inverse_length{});
+            auto* const scales = call.derived(direction_scale{});
+            ops::for_each_row<backend>(Out, [=](auto, index j) { inverse[j] = scales[j] = S(1); });
+            auto* const aw =
+                reinterpret_cast<S*>(call.workspace);  // (rank, Out) of one block after the other
+            auto* const scratch = call.workspace + lengths_bytes<typename Call::setting>();
+            for_each_block([&]<index First, index Count, index K, index Stacked>() {
+                auto const* const a = call.value(lora_a{}) + K * In;
+                auto const* const b = call.value(lora_b{}) + Stacked * rank;
+                auto const* const m = call.value(magnitude{}) + Stacked;
+                ops::matmul<backend>(matrix<typename Call::weight_type const, In>{a, rank},
+                                     transposed{call.operand(weight{})}, scratch,
+                                     [=](index row, index column, auto value) {
+                                         aw[row * Out + column] = static_cast<S>(value);
+                                     });
+                auto* const squares = aw + rank * Out;  // A Aᵀ
+                ops::for_each_row<backend>(rank, [=](auto team, index i) {
+                    for (index k = 0; k < rank; ++k)
+                        squares[i * rank + k] = team.template sum<S>(In, [=](index c) {
+                            return static_cast<S>(a[i * In + c]) * static_cast<S>(a[k * In + c]);
+                        });
+                });
+                ops::for_each_row<backend>(Count, [=](auto team, index j) {
+                    auto const* const row = b + j * rank;
+                    S const s = static_cast<S>(scale);
+                    S square = row_square<S>(call, team, First + j);
+                    for (index i = 0; i < rank; ++i) {
+                        square += 2 * s * static_cast<S>(row[i]) * aw[i * Out + First + j];
+                        for (index k = 0; k < rank; ++k)
+                            square += s * s * static_cast<S>(row[i]) * squares[i * rank + k] *
+                                      static_cast<S>(row[k]);
+                    }
+                    inverse[First + j] = 1 / std::sqrt(square);
+                    scales[First + j] = static_cast<S>(m[j]) * inverse[First + j];
+                });
+            });
+        }
+    }
+
+    /// When the base weights are new: every magnitude is the length that its row has, so that the update changes nothing yet.
+    template <class Call, class Put>
+    static void start(Call const& call, Put const& put_magnitude) {
+        if constexpr (has_magnitude)
+            for_each_block([&]<index First, index Count, index, index Stacked>() {
+                auto const* const inverse = call.derived(inverse_length{});
+                for (index j = 0; j < Count; ++j)
+                    put_magnitude(magnitude{}, Stacked + j, 1 / inverse[First + j]);
+            });
+    }
+
+    /// Row j of the weight with the update in it, as fp32.
+    template <class Call>
+    static void merged_row(Call const& call, index j, std::span<float> to) {
+        base_row(call, j, 0, In, to.data());
+        for_each_block([&]<index First, index Count, index K, index Stacked>() {
+            if (j < First || j >= First + Count) return;
+            auto const* const b = call.value(lora_b{}) + (Stacked + j - First) * rank;
+            auto const* const a = call.value(lora_a{}) + K * In;
+            for (index k = 0; k < rank; ++k) {
+                auto const factor = static_cast<float>(scale) * static_cast<float>(b[k]);
+                for (index c = 0; c < In; ++c)
+                    to[static_cast<std::size_t>(c)] += factor * static_cast<float>(a[k * In + c]);
+            }
+        });
+        if constexpr (has_magnitude)
+            for (auto& value : to) value *= static_cast<float>(call.derived(direction_scale{})[j]);
+    }
+
+  private:
+    template <class T, class Value>
+    static void put(T& to, Value value) {
+        to = static_cast<T>(value);
+    }
+
+    /// f<first column, columns, first rank, first stacked column>() for every block.
+    template <class F>
+    static void for_each_block(F const& f) {
+        [&]<std::size_t... I>(std::index_sequence<I...>) {
+            (f.template operator()<columns::first[I], columns::count[I], static_cast<index>(I) * rank,
+                                   stacked_before(I)>(),
+             ...);
+        }
+        (std::make_index_sequence<static_cast<std::size_t>(columns::blocks)>{});
+    }
+    static constexpr index stacked_before(std::size_t block) {
+        index total = 0;
+        for (std::size_t i = 0; i < block; ++i) total += columns::count[i];
+        return total;
+    }
+
+    template <class Call>
+    static auto a_of(Call const& call) {
+        return matrix<typename Call::weight_type const, In>{call.value(lora_a{}), ranks};
+    }
+    template <class Call>
+    static auto low_rank_of(Call const& call, index rows) {
+        return matrix<typename Call::setting::activation const, ranks>{call.saved(low_rank{}), rows};
+    }
+
+    /// body(y), or body(y + bias).
+    template <class Call, class Y, class Body>
+    static void with_bias(Call const& call, Y y, Body const& body) {
+        if constexpr (Bias) {
+            auto const* const b = call.value(bias{});
+            body([=](index row, index column, auto value) {
+                y(row, column, value + static_cast<decltype(value)>(b[column]));
+            });
+        } else {
+            body(y);
+        }
+    }
+
+    /// Inverted dropout of one value. The mask is a function of the key, so backward and recomputation see the same.
+    template <class Value>
+    static Value kept(std::uint64_t key, index row, index column, Value value) {
+        constexpr auto limit = static_cast<std::uint32_t>(dropout * 0x1p32);
+        auto const word =
+            random::bits(key, static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(column));
+        return static_cast<std::uint32_t>(word) < limit ? Value(0)
+                                                        : value * static_cast<Value>(1 / (1 - dropout));
+    }
+    /// x, or in training with dropout a copy with the mask on it, in `memory`.
+    template <class Call, class X>
+    static auto dropped(Call const& call, X x, [[maybe_unused]] std::byte* memory) {
+        using element = typename Call::setting::activation;
+        matrix<element const, In> result{x.data, x.rows};
+        if constexpr (drops) {
+            if (call.random_key != 0) {
+                auto* const to = reinterpret_cast<element*>(memory);
+                auto const key = call.random_key;
+                ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
+                    team.for_each(In, [=](index i) {
+                        put(to[row * In + i], kept(key, row, i, static_cast<float>(x.row(row)[i])));
+                    });
+                });
+                result.data = to;
+            }
+        }
+        return result;
+    }
+
+    /// The gradient before the magnitude, and the magnitude's own.
+    template <class Call, class DY>
+    static auto direction_gradient(Call const& call, DY dy, [[maybe_unused]] std::byte* memory) {
+        using setting = typename Call::setting;
+        using element = typename setting::activation;
+        matrix<element const, Out> result{dy.data, dy.rows};
+        if constexpr (has_magnitude) {
+            using S = typename setting::statistic;
+            auto const* const scales = call.derived(direction_scale{});
+            auto const* const inverse = call.derived(inverse_length{});
+            auto const* const z = call.saved(direction{});
+            for_each_block([&]<index First, index Count, index, index Stacked>() {
+                ops::add_column_sums<typename Call::backend>(
+                    dy.rows, Count, call.gradient(magnitude{}) + Stacked, [=](index row, index column) {
+                        return static_cast<S>(dy.row(row)[First + column]) *
+                               static_cast<S>(z[row * Out + First + column]) * inverse[First + column];
+                    });
+            });
+            auto* const to = reinterpret_cast<element*>(memory);
+            ops::for_each_row<typename Call::backend>(dy.rows, [=](auto team, index row) {
+                team.for_each(Out, [=](index i) {
+                    put(to[row * Out + i], static_cast<S>(dy.row(row)[i]) * scales[i]);
+                });
+            });
+            result.data = to;
+        }
+        return result;
+    }
+
+    template <class Call>
+    static void base_row(Call const& call, index row, index first, index count, float* to) {
+        auto const w = call.operand(weight{});
+        if constexpr (is_quantized<weight>) Scheme::decode(w.stored, row * In + first, count, to);
+        else
+            for (index i = 0; i < count; ++i) to[i] = static_cast<float>(w.row(row)[first + i]);
+    }
+    template <class S, class Call, class Team>
+    static S row_square(Call const& call, Team team, index row) {
+        constexpr index piece = 256;
+        S total = 0;
+        for (index first = 0; first < In; first += piece) {
+            float values[piece];
+            auto const count = std::min(piece, In - first);
+            base_row(call, row, first, count, values);
+            total += team.template sum<S>(
+                count, [&](index i) { return static_cast<S>(values[i]) * static_cast<S>(values[i]); });
+        }
+        return total;
+    }
+
+    template <class Setting>
+    static constexpr index products(index wide, index deep) {
+        return ops::matmul_workspace_with<Scheme, Setting>(wide, deep);
+    }
+    template <class Setting>
+    static constexpr index elements(index count) {
+        return round_up(count * static_cast<index>(sizeof(typename Setting::activation)), 64);
+    }
+    template <class Setting>
+    static constexpr index dropped_bytes() {
+        return drops ? elements<Setting>(Setting::rows * In) : 0;
+    }
+    template <class Setting>
+    static constexpr index low_rank_bytes() {
+        return elements<Setting>(Setting::rows * ranks);
+    }
+    template <class Setting>
+    static constexpr index direction_bytes() {
+        return has_magnitude ? elements<Setting>(Setting::rows * Out) : 0;
+    }
+    template <class Setting>
+    static constexpr index lengths_bytes() {
+        return round_up((rank * Out + rank * rank) * static_cast<index>(sizeof(typename Setting::statistic)),
+                        64);
+    }
+};
+
+}  // namespace snug
