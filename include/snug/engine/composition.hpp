@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <limits>
 #include <snug/adapters/adapter.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
 #include <snug/ops/backend.hpp>
+#include <snug/optimizers/optimizer.hpp>
 
 namespace snug {
 
@@ -58,7 +60,9 @@ struct composition {
     static constexpr int first_buffer = (has_master ? 3 : 2) * parameters + state_count * parameters;
     static constexpr int partial_sums = first_buffer + model::buffer_count;
     static constexpr int quantization_source = partial_sums + 1;
-    static constexpr int declaration_count = quantization_source + 1;
+    static constexpr int pages = quantization_source + 1;
+    static constexpr int declaration_count = pages + 1;
+    static constexpr bool has_pages = pages_states<optimizer>;
 
     static constexpr auto parameter_table = model::declare_parameters();
     static constexpr bool has_derived = [] {
@@ -66,6 +70,9 @@ struct composition {
             if (entry.is_derived()) return true;
         return false;
     }();
+
+    /// A position of the schedule behind all of a micro-batch's.
+    static constexpr int after_training = std::numeric_limits<int>::max();
 
     static constexpr auto declare() {
         std::array<declaration, static_cast<std::size_t>(declaration_count)> all{};
@@ -91,8 +98,17 @@ struct composition {
             add(gradient(p), std::type_identity<typename precision::gradient>{}, role::gradient, "gradient");
             int which = 0;
             meta::for_each<typename optimizer::states>([&]<class State>(State) {
-                add(state(which++, p), std::type_identity<typename State::element>{}, role::optimizer_state,
-                    State::name.view());
+                constexpr auto line = has_pages ? role::paged : role::optimizer_state;
+                auto const id = state(which++, p);
+                if constexpr (may_be_in_blocks<State>)
+                    if (is_in_blocks<State>(entry.count)) {
+                        using block = typename State::block;
+                        at(id) = snug::declare<block>(entry.name / State::name.view(),
+                                                      (entry.count + block::elements - 1) / block::elements,
+                                                      entry.copies, line);
+                        return;
+                    }
+                add(id, std::type_identity<typename State::element>{}, line, State::name.view());
             });
         }
         auto const buffers = model::template declare_buffers<setting, checkpointing>();
@@ -115,6 +131,17 @@ struct composition {
         before_training.add({-1, -1});
         at(quantization_source) = snug::declare<float>(path{"quantization_source"}, longest_quantized, 1,
                                                        role::staging, before_training);
+        if constexpr (has_pages) {
+            // After the last backward pass. Two pages of every state: one is updated while others travel.
+            lifetime update;
+            update.add({after_training, after_training});
+            index element = 0;
+            meta::for_each<typename optimizer::states>([&]<class State>(State) {
+                element = std::max(element, static_cast<index>(sizeof(typename State::element)));
+            });
+            at(pages) = snug::declare<std::byte>(path{"pages"}, page_elements * element, 2 * state_count,
+                                                 role::staging, update);
+        }
         at(partial_sums) = snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace);
         return all;
     }

@@ -111,8 +111,8 @@ class run {
         if constexpr (scales_loss<typename Composition::precision>) return loss_scale_.value;
         else return 1;
     }
-    /// Bytes allocated: the footprint's total.
-    bytes allocated() const { return memory_.size(); }
+    /// Bytes allocated: the footprint's total, and what is paged.
+    bytes allocated() const { return memory_.size() + paged_memory_.size(); }
 
     /// A parameter of the model by its name in `composition::parameter_table` ("blocks.qkv.weight"), all copies of a
     /// repeated block one after the other, as the products read it.
@@ -129,8 +129,11 @@ class run {
   private:
     template <class T>
     T* at(int declaration) const {
-        return reinterpret_cast<T*>(memory_.data() +
-                                    Composition::plan.offsets[static_cast<std::size_t>(declaration)]);
+        auto const id = static_cast<std::size_t>(declaration);
+        auto* base = memory_.data();
+        if constexpr (Composition::has_pages)
+            if (Composition::plan.declarations[id].line == role::paged) base = paged_memory_.data();
+        return reinterpret_cast<T*>(base + Composition::plan.offsets[id]);
     }
     template <class T>
     std::span<T> elements(int declaration) const {
@@ -149,12 +152,17 @@ class run {
     double gradient_norm() const;
     template <std::size_t... S>
     void update_parameter(int parameter, update_numbers const& numbers, std::index_sequence<S...>);
+    template <class Rule, class... Units>
+    void update_elements(int parameter, Rule const& rule, index first, index count, Units*... states);
+    template <class... Units, class Rule, std::size_t... S>
+    void update_with(int parameter, Rule const& rule, std::index_sequence<S...>);
     template <class T>
     void clear(std::span<T> values) const;
     void stage(std::span<std::int32_t const> inputs, std::span<std::int32_t const> targets);
     static index check(token_batch const& batch);
 
     arena memory_;
+    arena paged_memory_;
     std::int64_t steps_ = 0;
     loss_scale loss_scale_{};
 };

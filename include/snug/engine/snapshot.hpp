@@ -23,6 +23,13 @@ void for_each_snapshot_tensor(F&& f) {
         auto const visit = [&](int id, std::string name) {
             auto const& declared = C::plan.declarations[static_cast<std::size_t>(id)];
             std::vector<std::int64_t> dimensions;
+            if (declared.count != entry.count) {  // in blocks
+                f(id, io::tensor_shape{std::move(name),
+                                       std::string(declared.element),
+                                       {declared.copies, declared.count},
+                                       declared.size().count});
+                return;
+            }
             if (entry.repeated_at >= 0) dimensions.push_back(entry.copies);
             for (int d = 0; d < entry.rank; ++d)
                 dimensions.push_back(entry.dimensions[static_cast<std::size_t>(d)]);

@@ -10,11 +10,51 @@
 #include <snug/optimizers/optimizer.hpp>
 #include <snug/precision/rounding.hpp>
 #include <string>
+#include <tuple>
 
 namespace snug {
 
+namespace detail {
+
+/// Elements of a state that one unit of its storage holds.
+template <class Unit>
+inline constexpr index elements_of_unit = 1;
+template <class Map>
+inline constexpr index elements_of_unit<optimizers::state_block<Map>> =
+    optimizers::state_block<Map>::elements;
+
+template <class Unit>
+constexpr index units_for(index elements) {
+    return (elements + elements_of_unit<Unit> - 1) / elements_of_unit<Unit>;
+}
+
+/// The blocks of a state that can be in blocks; a state that cannot is an element as it is.
+template <class State>
+struct block_of {
+    using type = typename State::element;
+};
+template <class State>
+    requires may_be_in_blocks<State>
+struct block_of<State> {
+    using type = typename State::block;
+};
+
+/// A block of a state as the rule sees it.
+template <class Block>
+struct decoded_block {
+    mutable float values[Block::elements];
+};
+template <class Block>
+decoded_block<Block> decoded(Block const& block) {
+    decoded_block<Block> result;
+    block.decode(result.values);
+    return result;
+}
+
+}  // namespace detail
+
 template <class C>
-run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
+run<C>::run(std::uint64_t seed) : memory_(C::plan.total), paged_memory_(C::plan.paged) {
     using backend = typename C::backend;
     prepare_on(backend{});
     int p = 0;
@@ -27,7 +67,8 @@ run<C>::run(std::uint64_t seed) : memory_(C::plan.total) {
     meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(fill);
     for (std::size_t i = 0; i < C::plan.declarations.size(); ++i) {
         auto const& declared = C::plan.declarations[i];
-        if (declared.line == role::gradient || declared.line == role::optimizer_state)
+        if (declared.line == role::gradient || declared.line == role::optimizer_state ||
+            declared.line == role::paged)
             clear(std::span(at<unsigned char>(static_cast<int>(i)),
                             static_cast<std::size_t>(declared.size().count)));
     }
@@ -196,32 +237,101 @@ step_result run<C>::update(step_result result) {
 
 template <class C>
 template <std::size_t... S>
-void run<C>::update_parameter(int p, update_numbers const& numbers, std::index_sequence<S...>) {
+void run<C>::update_parameter(int p, update_numbers const& numbers, std::index_sequence<S...> all) {
+    using states = typename C::optimizer::states;
+    auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+    if (!entry.is_trained()) return;
+    auto const rule = C::optimizer::rule(options.optimizer, numbers);
+    if constexpr ((may_be_in_blocks<meta::at<states, static_cast<index>(S)>> || ...))
+        if ((is_in_blocks<meta::at<states, static_cast<index>(S)>>(entry.count) || ...)) {
+            update_with<typename detail::block_of<meta::at<states, static_cast<index>(S)>>::type...>(p, rule,
+                                                                                                     all);
+            return;
+        }
+    update_with<typename meta::at<states, static_cast<index>(S)>::element...>(p, rule, all);
+}
+
+/// The update of one parameter, with its states in units of these types: elements, or blocks of them. Paged states go through
+/// the planned pages.
+template <class C>
+template <class... Units, class Rule, std::size_t... S>
+void run<C>::update_with(int p, Rule const& rule, std::index_sequence<S...>) {
+    auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+    constexpr bool in_blocks = (detail::elements_of_unit<Units> * ... * 1) > 1;
+    if constexpr (!in_blocks && !C::has_pages) {
+        update_elements(p, rule, 0, entry.total(), at<Units>(C::state(static_cast<int>(S), p))...);
+    } else {
+        // Blocks do not run on from one copy to the next.
+        for (index copy = 0; copy < entry.copies; ++copy) {
+            auto const units = std::tuple{at<Units>(C::state(static_cast<int>(S), p)) +
+                                          copy * detail::units_for<Units>(entry.count)...};
+            if constexpr (!C::has_pages) {
+                update_elements(p, rule, copy * entry.count, entry.count, std::get<S>(units)...);
+            } else {
+                for (index first = 0; first < entry.count; first += page_elements) {
+                    auto const count = std::min(page_elements, entry.count - first);
+                    auto const page = [&]<class Unit>(std::size_t s, Unit*) {
+                        auto const& pages = C::plan.declarations[static_cast<std::size_t>(C::pages)];
+                        auto const which = 2 * static_cast<index>(s) + first / page_elements % 2;
+                        return reinterpret_cast<Unit*>(at<std::byte>(C::pages) + which * pages.stride());
+                    };
+                    auto const copy_page = [&]<class Unit>(Unit* to, Unit const* from) {
+                        std::memcpy(to, from,
+                                    static_cast<std::size_t>(detail::units_for<Unit>(count)) * sizeof(Unit));
+                    };
+                    (copy_page(page(S, std::get<S>(units)),
+                               std::get<S>(units) + first / detail::elements_of_unit<Units>),
+                     ...);
+                    update_elements(p, rule, copy * entry.count + first, count,
+                                    page(S, std::get<S>(units))...);
+                    (copy_page(std::get<S>(units) + first / detail::elements_of_unit<Units>,
+                               page(S, std::get<S>(units))),
+                     ...);
+                }
+            }
+        }
+    }
+}
+
+/// The update of elements [first, first + count) of one parameter; `states` are those of the first of them.
+template <class C>
+template <class Rule, class... Units>
+void run<C>::update_elements(int p, Rule const& rule, index first, index count, Units*... states) {
     using updated = typename C::updated;
     using sum = typename C::precision::statistic;
-    auto const rule = C::optimizer::rule(options.optimizer, numbers);
-    auto* const master = at<updated>(C::has_master ? C::master(p) : C::weight(p));
-    auto* const weight = at<weight_type>(C::weight(p));
-    auto* const gradient = at<gradient_type>(C::gradient(p));
-    auto const states =
-        std::tuple{at<typename meta::at<typename C::optimizer::states, static_cast<index>(S)>::element>(
-            C::state(static_cast<int>(S), p))...};
+    auto* const master = at<updated>(C::has_master ? C::master(p) : C::weight(p)) + first;
+    auto* const weight = at<weight_type>(C::weight(p)) + first;
+    auto* const gradient = at<gradient_type>(C::gradient(p)) + first;
     auto const stream = static_cast<std::uint64_t>(p);
-    auto const step = static_cast<std::uint64_t>(numbers.step);
-    ops::for_each_element<typename C::backend>(
-        C::parameter_table.entries[static_cast<std::size_t>(p)].trained(), [=](index i) {
-            sum const value =
-                rule(static_cast<sum>(master[i]), static_cast<sum>(gradient[i]), std::get<S>(states)[i]...);
-            if constexpr (rounds_stochastically<typename C::precision>) {
-                // Keyed by step, tensor and element: the same bits at any thread count, and after a resume.
-                auto const bits = random::bits(step, stream, static_cast<std::uint64_t>(i));
-                weight[i] = round_stochastic<weight_type>(value, static_cast<std::uint32_t>(bits));
-            } else {
-                master[i] = static_cast<updated>(value);
-                if constexpr (C::has_master) weight[i] = static_cast<weight_type>(value);
-            }
-            gradient[i] = static_cast<gradient_type>(sum(0));
+    auto const step = static_cast<std::uint64_t>(steps_);
+    auto const update = [=](index i, auto&... state) {
+        sum const value = rule(static_cast<sum>(master[i]), static_cast<sum>(gradient[i]), state...);
+        if constexpr (rounds_stochastically<typename C::precision>) {
+            // Keyed by step, tensor and element: the same bits at any thread count, and after a resume.
+            auto const bits = random::bits(step, stream, static_cast<std::uint64_t>(first + i));
+            weight[i] = round_stochastic<weight_type>(value, static_cast<std::uint32_t>(bits));
+        } else {
+            master[i] = static_cast<updated>(value);
+            if constexpr (C::has_master) weight[i] = static_cast<weight_type>(value);
+        }
+        gradient[i] = static_cast<gradient_type>(sum(0));
+    };
+    constexpr index unit = std::max({detail::elements_of_unit<Units>..., index{1}});
+    if constexpr (unit == 1) {
+        ops::for_each_element<typename C::backend>(count, [=](index i) { update(i, states[i]...); });
+    } else {
+        ops::for_each_row<typename C::backend>((count + unit - 1) / unit, [=](auto team, index b) {
+            auto const here = std::min(unit, count - b * unit);
+            auto const values = std::tuple{detail::decoded(states[b])...};
+            std::apply(
+                [&](auto&... decoded) {
+                    team.for_each(here,
+                                  [=, &decoded...](index i) { update(b * unit + i, decoded.values[i]...); });
+                    (states[b].encode(decoded.values, here), ...);
+                },
+                values);
         });
+    }
 }
 
 template <class C>

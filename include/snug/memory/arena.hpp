@@ -35,6 +35,7 @@ class arena {
 
     /// Throws `snug::error` when the memory is not to be had.
     explicit arena(bytes size) : size_(size) {
+        if (size.count == 0) return;
         // Huge pages where the system has them: a step walks over all of this memory.
         constexpr std::int64_t huge_page = std::int64_t{2} << 20;
         auto const alignment = size.count >= huge_page ? huge_page : 64;

@@ -20,7 +20,8 @@ enum class role {
     activation,
     workspace,
     staging,
-    communication
+    communication,
+    paged  ///< in host memory, beside the one allocation
 };
 
 /// A name of bounded length that can be built at compile time: "blocks.qkv.weight".

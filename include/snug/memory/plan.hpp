@@ -9,12 +9,14 @@ namespace snug {
 /// Every buffer starts on a cache line, and on what vector loads and the GPU's 16-byte accesses need.
 inline constexpr index buffer_alignment = 64;
 
-/// The layout of a step: one offset for each declaration, and the size of the one allocation.
+/// The layout of a step: one offset for each declaration, and the size of the one allocation; offsets of paged buffers are
+/// in an allocation of host memory of their own.
 template <std::size_t N>
 struct memory_plan {
     std::array<declaration, N> declarations{};
     std::array<index, N> offsets{};
     bytes total{};
+    bytes paged{};
 };
 
 /// Packs declarations by lifetime: two buffers share memory when they are never needed at the same time.
@@ -22,7 +24,7 @@ struct memory_plan {
 /// (the "greedy by size" order of Pisarchyk and Lee, arXiv 2001.03288). Buffers that always live lie below the rest.
 template <std::size_t N>
 constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
-    memory_plan<N> plan{declarations, {}, {}};
+    memory_plan<N> plan{declarations, {}, {}, {}};
     auto const padded = [&](std::size_t i) {
         return round_up(declarations[i].size().count, buffer_alignment);
     };
@@ -32,7 +34,10 @@ constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
     std::size_t movable = 0;
     for (std::size_t i = 0; i < N; ++i) {
         if (declarations[i].size().count == 0) continue;
-        if (declarations[i].alive.forever) {
+        if (declarations[i].line == role::paged) {
+            plan.offsets[i] = plan.paged.count;
+            plan.paged += {padded(i)};
+        } else if (declarations[i].alive.forever) {
             plan.offsets[i] = floor;
             floor += padded(i);
         } else {
@@ -80,6 +85,7 @@ struct memory_bill {
     bytes staging{};
     bytes communication{};
     bytes total{};
+    bytes paged{};  ///< host memory beside the total: optimizer states that are streamed
 
     constexpr bytes sum() const {
         return weights + master_weights + gradients + optimizer_state + activations + workspace + staging +
@@ -91,7 +97,9 @@ template <std::size_t N>
 constexpr memory_bill bill_of(memory_plan<N> const& plan) {
     memory_bill bill;
     bill.total = plan.total;
+    bill.paged = plan.paged;
     for (auto const& buffer : plan.declarations) {
+        if (buffer.line == role::paged) continue;
         auto const size = buffer.size();
         switch (buffer.line) {
         case role::weight: bill.weights += size; break;
@@ -102,6 +110,7 @@ constexpr memory_bill bill_of(memory_plan<N> const& plan) {
         case role::workspace: bill.workspace += size; break;
         case role::staging: bill.staging += size; break;
         case role::communication: bill.communication += size; break;
+        case role::paged: break;
         }
         bill.workspace += {round_up(size.count, buffer_alignment) - size.count};
     }

@@ -38,6 +38,10 @@ struct bill_report {
         line("total", to_string(bill.total), std::to_string(bill.total.count));
         text << "  one allocation; lifetimes packed, " << to_string(bill.sum() - bill.total)
              << " less than the sum\n";
+        if (bill.paged.count > 0) {
+            line("paged", to_string(bill.paged), std::to_string(bill.paged.count));
+            text << "  host memory beside it, for states that a step streams\n";
+        }
         return out << text.str();
     }
 };
@@ -59,7 +63,8 @@ std::string report_json() {
             if (c == ' ') c = '_';
         out << '"' << key << "\": " << amount.count << ", ";
     }
-    out << "\"sum\": " << bill.sum().count << ", \"total\": " << bill.total.count << '}';
+    out << "\"sum\": " << bill.sum().count << ", \"total\": " << bill.total.count
+        << ", \"paged\": " << bill.paged.count << '}';
     return out.str();
 }
 

@@ -5,6 +5,7 @@
 #include <snug/layers/attention.hpp>
 #include <snug/layers/linear.hpp>
 #include <snug/layers/norm.hpp>
+#include <snug/models/numbers.hpp>
 #include <snug/models/options.hpp>
 #include <snug/models/stack.hpp>
 
@@ -23,6 +24,19 @@ using gpt2_numbers =
 
 template <index Layers, index Heads, index HeadWidth, index Width, index Mlp, index Vocabulary, index Context>
 struct gpt2_family {
+    static constexpr model_numbers numbers{.family = "gpt2",
+                                           .layers = Layers,
+                                           .heads = Heads,
+                                           .kv_heads = Heads,
+                                           .head_width = HeadWidth,
+                                           .width = Width,
+                                           .mlp = Mlp,
+                                           .vocabulary = Vocabulary,
+                                           .context = Context,
+                                           .rope_theta = 0,
+                                           .norm_epsilon = 1e-5,
+                                           .tied_head = true,
+                                           .qkv_bias = true};
     // Projections onto the residual stream start smaller, by the number of additions to it.
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
     using initially = initial::normal<std::ratio<2, 100>>;
@@ -46,10 +60,10 @@ struct gpt2_family {
 
 template <class Model, class Numbers>
 using gpt2_of =
-    typename gpt2_family<Numbers::template value<layers>(), Numbers::template value<heads>(),
+    gpt2_family<Numbers::template value<layers>(), Numbers::template value<heads>(),
                          snug::detail::head_width_of<Model, Numbers>::value, Numbers::template value<width>(),
                          Numbers::template value<mlp, 4 * Numbers::template value<width>()>(),
-                         Numbers::template value<vocabulary>(), Numbers::template value<context>()>::type;
+                         Numbers::template value<vocabulary>(), Numbers::template value<context>()>;
 
 }  // namespace detail
 
@@ -57,6 +71,9 @@ using gpt2_of =
 /// positions, GELU in tanh form, biases, head tied to the embedding. Options: layers, heads, width, vocabulary, context,
 /// mlp (default 4 · width).
 template <class... Options>
-struct gpt2 : detail::gpt2_of<gpt2<Options...>, detail::gpt2_numbers<Options...>> {};
+struct gpt2 : detail::gpt2_of<gpt2<Options...>, detail::gpt2_numbers<Options...>>::type {
+    static constexpr model_numbers numbers =
+        detail::gpt2_of<gpt2, detail::gpt2_numbers<Options...>>::numbers;
+};
 
 }  // namespace snug::models

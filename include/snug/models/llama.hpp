@@ -5,6 +5,7 @@
 #include <snug/layers/attention.hpp>
 #include <snug/layers/linear.hpp>
 #include <snug/layers/norm.hpp>
+#include <snug/models/numbers.hpp>
 #include <snug/models/options.hpp>
 #include <snug/models/stack.hpp>
 
@@ -22,8 +23,21 @@ using llama_numbers = snug::detail::model_numbers<
     Options...>;
 
 template <index Layers, index Heads, index KvHeads, index HeadWidth, index Width, index Mlp, index Vocabulary,
-          index Theta, index EpsilonInverse, bool Tied, bool QkvBias>
+          index Context, index Theta, index EpsilonInverse, bool Tied, bool QkvBias>
 struct llama_family {
+    static constexpr model_numbers numbers{.family = "llama",
+                                           .layers = Layers,
+                                           .heads = Heads,
+                                           .kv_heads = KvHeads,
+                                           .head_width = HeadWidth,
+                                           .width = Width,
+                                           .mlp = Mlp,
+                                           .vocabulary = Vocabulary,
+                                           .context = Context,
+                                           .rope_theta = static_cast<double>(Theta),
+                                           .norm_epsilon = 1 / static_cast<double>(EpsilonInverse),
+                                           .tied_head = Tied,
+                                           .qkv_bias = QkvBias};
     using norm = rms_norm<Width, std::ratio<1, EpsilonInverse>>;
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
     using block = sequence<
@@ -48,13 +62,13 @@ struct llama_family {
 };
 
 template <class Model, class Numbers>
-using llama_of = typename llama_family<
+using llama_of = llama_family<
     Numbers::template value<layers>(), Numbers::template value<heads>(),
     Numbers::template value<kv_heads, Numbers::template value<heads>()>(),
     snug::detail::head_width_of<Model, Numbers>::value, Numbers::template value<width>(),
     Numbers::template value<mlp>(), Numbers::template value<vocabulary>(),
-    Numbers::template value<rope_theta, 10000>(), Numbers::template value<norm_epsilon_inverse, 100000>(),
-    Numbers::template value<tied_head, 0>() != 0, Numbers::template value<qkv_bias, 0>() != 0>::type;
+    Numbers::template value<context>(), Numbers::template value<rope_theta, 10000>(), Numbers::template value<norm_epsilon_inverse, 100000>(),
+    Numbers::template value<tied_head, 0>() != 0, Numbers::template value<qkv_bias, 0>() != 0>;
 
 }  // namespace detail
 
@@ -62,7 +76,9 @@ using llama_of = typename llama_family<
 /// grouped queries, SwiGLU, no biases. Options: layers, heads, kv_heads, head_width, width, mlp, vocabulary, context,
 /// rope_theta, norm_epsilon_inverse, tied_head<0 or 1>, qkv_bias<0 or 1>.
 template <class... Options>
-struct llama : detail::llama_of<llama<Options...>, detail::llama_numbers<Options...>> {
+struct llama : detail::llama_of<llama<Options...>, detail::llama_numbers<Options...>>::type {
+    static constexpr model_numbers numbers =
+        detail::llama_of<llama, detail::llama_numbers<Options...>>::numbers;
     /// Rotary positions have no table; this is what the family was trained for.
     static constexpr index longest_sequence = detail::llama_numbers<Options...>::template value<context>();
 };

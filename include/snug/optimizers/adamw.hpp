@@ -6,7 +6,7 @@
 
 namespace snug::optimizers {
 
-/// The element type of an optimizer's states.
+/// The element type of an optimizer's states; `snug::int8` keeps them in blocks of 256 (`state_block`).
 template <class T>
 struct states {
     using element = T;
@@ -20,8 +20,8 @@ struct adamw {
     static_assert(sizeof(refusal::adamw_takes_states_of_a_type<States>) > 0);
     using element = typename std::conditional_t<refusal::adamw_takes_states_of_a_type<States>::holds, States,
                                                 snug::optimizers::states<float>>::element;
-    using states =
-        meta::list<optimizer_state<"first_moment", element>, optimizer_state<"second_moment", element>>;
+    using states = meta::list<state_of<"first_moment", element>,
+                              state_of<"second_moment", element, quantization::codebooks::dynamic_unsigned>>;
 
     struct options {
         double beta1 = 0.9;

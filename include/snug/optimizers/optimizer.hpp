@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstdint>
 #include <snug/memory/declaration.hpp>
+#include <snug/optimizers/state_block.hpp>
 #include <snug/policy.hpp>
+#include <snug/precision/integers.hpp>
 #include <snug/precision/policies.hpp>
 
 namespace snug {
@@ -15,8 +17,7 @@ template <class T>
 struct the_states_of_an_optimizer_are_floating_point {
     static_assert(element_type<T>,
                   "snug: an optimizer's states are floating point: snug::fp32, snug::fp64, snug::bf16, or a "
-                  "format of your own "
-                  "that converts from and to float (see T)");
+                  "format of your own that converts from and to float; or snug::int8, in blocks (see T)");
 };
 
 template <class Given>
@@ -36,6 +37,52 @@ struct optimizer_state {
     static_assert(sizeof(refusal::the_states_of_an_optimizer_are_floating_point<T>) > 0);
     static constexpr auto name = Name;
     using element = T;
+};
+
+/// A state that is kept in blocks of 8-bit codes and seen by the rule as fp32. Tensors of fewer than 4096 elements keep it in
+/// fp32: they are small, and often the sensitive ones.
+template <text Name, class Map>
+struct blockwise_optimizer_state {
+    static constexpr auto name = Name;
+    using element = float;
+    using block = optimizers::state_block<Map>;
+    static constexpr index smallest = 4096;
+};
+
+namespace optimizers {
+
+/// How a state called `Name` is kept in elements of type T; `snug::int8`: in blocks by the codes of `Map`.
+template <text Name, class T, class Map = quantization::codebooks::dynamic_signed>
+using state_of =
+    std::conditional_t<std::same_as<T, int8>, blockwise_optimizer_state<Name, Map>,
+                       optimizer_state<Name, std::conditional_t<std::same_as<T, int8>, float, T>>>;
+
+/// The states of an optimizer in host memory. A step streams them page by page through a planned buffer, so they take no
+/// device memory; the bill says what they take of the host's. The same bits as without paging.
+template <class Optimizer>
+struct paged : Optimizer {
+    static constexpr bool is_paged = true;
+};
+
+}  // namespace optimizers
+
+template <class Optimizer>
+inline constexpr bool pages_states = requires {
+    requires Optimizer::is_paged;
+};
+
+/// Elements of a state that go through the planned buffer at once, a multiple of every block.
+inline constexpr index page_elements = index{1} << 16;
+
+/// A parameter with `count` elements in one copy keeps this state in blocks.
+template <class State>
+constexpr bool is_in_blocks(index count) {
+    if constexpr (requires { typename State::block; }) return count >= State::smallest;
+    else return false;
+}
+template <class State>
+inline constexpr bool may_be_in_blocks = requires {
+    typename State::block;
 };
 
 /// The run-time numbers that every optimizer is given in a step.

@@ -11,7 +11,7 @@ namespace snug::optimizers {
 template <class Element = float>
 struct sgd {
     using axis = snug::axis::optimizer;
-    using states = meta::list<optimizer_state<"momentum", Element>>;
+    using states = meta::list<state_of<"momentum", Element>>;
 
     struct options {
         double momentum = 0.9;

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <snug/precision/name.hpp>
+#include <snug/quantization/codes.hpp>
+#include <string_view>
+
+namespace snug::optimizers {
+
+/// 256 elements of an optimizer's state in 8 bits each by a dynamic map, with the fp32 scale of the block: 2.031 bytes per
+/// parameter for the two states of Adam instead of 8 (Dettmers et al., "8-bit Optimizers via Block-wise Quantization",
+/// arXiv 2110.02861). The map is signed for a first moment, unsigned for a second.
+template <quantization::codebook Map>
+struct state_block {
+    static constexpr std::string_view name = "int8<256>";
+    static constexpr index elements = 256;
+    using code = quantization::table_code<Map>;
+
+    std::array<std::uint8_t, 256> codes;
+    float scale;  ///< largest magnitude
+
+    void decode(float* to) const {
+        code::decode(codes.data(), 0, elements, quantization::block_parameters{scale}, to);
+    }
+    /// The first `count` of `from`; what the last block of a tensor lacks is zero.
+    void encode(float* from, index count) {
+        std::fill(from + count, from + elements, 0.0f);
+        auto const block = code::measure(quantization::detail::extremes_of(from, elements), false);
+        code::encode(from, elements, block, false, codes.data());
+        scale = block.scale;
+    }
+};
+
+static_assert(sizeof(state_block<quantization::codebooks::dynamic_signed>) == 260);
+
+}  // namespace snug::optimizers
