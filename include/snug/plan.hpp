@@ -7,5 +7,6 @@
 #include <snug/memory/devices.hpp>
 #include <snug/memory/report.hpp>
 #include <snug/models/presets.hpp>
+#include <snug/models/weight_bytes.hpp>
 #include <snug/optimizers/sgd.hpp>
 #include <snug/trainer.hpp>

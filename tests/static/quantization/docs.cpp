@@ -6,6 +6,37 @@
 #include <snug/plan.hpp>
 #include <snug/quantization/schemes.hpp>
 
+namespace what_a_model_takes {
+
+using namespace snug;
+
+// --- What a model takes
+using qlora_base = quantization::double_quantized<quantization::nf4<64>>;
+static_assert(weight_bytes<models::llama2_7b, bf16> == bytes{6'738'415'616 * 2});
+static_assert(weight_bytes<models::llama2_7b, qlora_base>.count == 3'865'600'000);
+// ---
+
+/// A row of the table, in hundredths of a GiB.
+template <class Model>
+constexpr bool takes(std::int64_t fp32_size, std::int64_t bf16_size, std::int64_t int8_size,
+                     std::int64_t nf4_size, std::int64_t double_quantized_size) {
+    constexpr auto hundredths = [](bytes amount) { return (amount.count * 100 + (1 << 29)) >> 30; };
+    return hundredths(weight_bytes<Model, fp32>) == fp32_size &&
+           hundredths(weight_bytes<Model, bf16>) == bf16_size &&
+           hundredths(weight_bytes<Model, quantization::int8<256>>) == int8_size &&
+           hundredths(weight_bytes<Model, quantization::nf4<64>>) == nf4_size &&
+           hundredths(weight_bytes<Model, qlora_base>) == double_quantized_size;
+}
+static_assert(takes<models::gpt2_124m>(46, 23, 15, 12, 11));
+static_assert(takes<models::smollm2_135m>(50, 25, 15, 11, 10));
+static_assert(takes<models::smollm2_1_7b>(638, 319, 171, 103, 96));
+static_assert(takes<models::llama2_7b>(2510, 1255, 661, 388, 360));
+static_assert(takes<models::llama3_8b>(2992, 1496, 856, 561, 531));
+static_assert(takes<models::llama2_13b>(4849, 2424, 1261, 726, 671));
+static_assert(takes<models::llama2_70b>(25696, 12848, 6573, 3684, 3387));
+
+}  // namespace what_a_model_takes
+
 namespace in_a_trainer {
 
 using namespace snug;
