@@ -61,9 +61,9 @@ struct gpt2_family {
 template <class Model, class Numbers>
 using gpt2_of =
     gpt2_family<Numbers::template value<layers>(), Numbers::template value<heads>(),
-                         snug::detail::head_width_of<Model, Numbers>::value, Numbers::template value<width>(),
-                         Numbers::template value<mlp, 4 * Numbers::template value<width>()>(),
-                         Numbers::template value<vocabulary>(), Numbers::template value<context>()>;
+                snug::detail::head_width_of<Model, Numbers>::value, Numbers::template value<width>(),
+                Numbers::template value<mlp, 4 * Numbers::template value<width>()>(),
+                Numbers::template value<vocabulary>(), Numbers::template value<context>()>;
 
 }  // namespace detail
 
@@ -72,8 +72,8 @@ using gpt2_of =
 /// mlp (default 4 · width).
 template <class... Options>
 struct gpt2 : detail::gpt2_of<gpt2<Options...>, detail::gpt2_numbers<Options...>>::type {
-    static constexpr model_numbers numbers =
-        detail::gpt2_of<gpt2, detail::gpt2_numbers<Options...>>::numbers;
+    /// As values, to be compared with what a file says.
+    static constexpr model_numbers numbers = detail::gpt2_of<gpt2, detail::gpt2_numbers<Options...>>::numbers;
 };
 
 }  // namespace snug::models

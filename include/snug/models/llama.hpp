@@ -62,13 +62,14 @@ struct llama_family {
 };
 
 template <class Model, class Numbers>
-using llama_of = llama_family<
-    Numbers::template value<layers>(), Numbers::template value<heads>(),
-    Numbers::template value<kv_heads, Numbers::template value<heads>()>(),
-    snug::detail::head_width_of<Model, Numbers>::value, Numbers::template value<width>(),
-    Numbers::template value<mlp>(), Numbers::template value<vocabulary>(),
-    Numbers::template value<context>(), Numbers::template value<rope_theta, 10000>(), Numbers::template value<norm_epsilon_inverse, 100000>(),
-    Numbers::template value<tied_head, 0>() != 0, Numbers::template value<qkv_bias, 0>() != 0>;
+using llama_of =
+    llama_family<Numbers::template value<layers>(), Numbers::template value<heads>(),
+                 Numbers::template value<kv_heads, Numbers::template value<heads>()>(),
+                 snug::detail::head_width_of<Model, Numbers>::value, Numbers::template value<width>(),
+                 Numbers::template value<mlp>(), Numbers::template value<vocabulary>(),
+                 Numbers::template value<context>(), Numbers::template value<rope_theta, 10000>(),
+                 Numbers::template value<norm_epsilon_inverse, 100000>(),
+                 Numbers::template value<tied_head, 0>() != 0, Numbers::template value<qkv_bias, 0>() != 0>;
 
 }  // namespace detail
 
@@ -77,6 +78,7 @@ using llama_of = llama_family<
 /// rope_theta, norm_epsilon_inverse, tied_head<0 or 1>, qkv_bias<0 or 1>.
 template <class... Options>
 struct llama : detail::llama_of<llama<Options...>, detail::llama_numbers<Options...>>::type {
+    /// As values, to be compared with what a file says.
     static constexpr model_numbers numbers =
         detail::llama_of<llama, detail::llama_numbers<Options...>>::numbers;
     /// Rotary positions have no table; this is what the family was trained for.

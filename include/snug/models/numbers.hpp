@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+#include <snug/meta.hpp>
+
+namespace snug {
+
+/// The numbers of a model of a family as values: what a trainer was compiled for, to be compared with what a
+/// file says of itself.
+struct model_numbers {
+    std::string_view family = {};  ///< "gpt2" or "llama"
+    index layers = 0;              ///< blocks
+    index heads = 0;               ///< attention heads (queries)
+    index kv_heads = 0;            ///< key-value heads
+    index head_width = 0;          ///< of one head
+    index width = 0;               ///< of the residual stream
+    index mlp = 0;                 ///< inner width
+    index vocabulary = 0;          ///< tokens
+    index context = 0;             ///< longest sequence
+    double rope_theta = 0;         ///< base of the rotary frequencies; 0 where positions are learned
+    double norm_epsilon = 0;       ///< added to the mean of squares
+    bool tied_head = false;        ///< the head shares the embedding's table
+    bool qkv_bias = false;         ///< queries, keys and values have biases
+
+    friend constexpr bool operator==(model_numbers const&, model_numbers const&) = default;
+};
+
+}  // namespace snug
