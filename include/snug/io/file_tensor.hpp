@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -159,6 +160,56 @@ inline checked tensor_bytes(place const& at, tensor_type type, std::span<index c
     (void)bytes.index();
     return bytes;
 }
+
+/// The tensors of a weight file in the order of the file, found by name.
+class tensor_list {
+  public:
+    tensor_list() = default;
+
+    /// Throws when two have the same name.
+    explicit tensor_list(std::vector<file_tensor> tensors) : tensors_(std::move(tensors)) {
+        order_.resize(tensors_.size());
+        std::iota(order_.begin(), order_.end(), std::size_t{0});
+        auto const name = [this](std::size_t i) -> std::string_view { return tensors_[i].name; };
+        std::ranges::stable_sort(order_, {}, name);
+        auto const again = std::ranges::adjacent_find(order_, {}, name);
+        if (again != order_.end())
+            throw error(tensors_[again[1]].where(), "a tensor of that name for the second time",
+                        "every name once");
+    }
+
+    std::vector<file_tensor> const& all() const noexcept { return tensors_; }
+
+    file_tensor const* find(std::string_view name) const noexcept {
+        auto const at = std::ranges::lower_bound(
+            order_, name, {}, [this](std::size_t i) -> std::string_view { return tensors_[i].name; });
+        return at != order_.end() && tensors_[*at].name == name ? &tensors_[*at] : nullptr;
+    }
+
+    /// Throws when there is none, with the name that is closest.
+    file_tensor const& at(std::string const& path, std::string_view name) const {
+        if (auto const* found = find(name)) return *found;
+        auto const closest = std::ranges::max_element(
+            tensors_, {}, [&](file_tensor const& tensor) { return likeness(tensor.name, name); });
+        auto expected = "one of the " + std::to_string(tensors_.size()) + " tensors of the file";
+        if (closest != tensors_.end() && likeness(closest->name, name) * 2 > name.size())
+            expected += "; the closest name is " + printable(closest->name);
+        throw error({path}, "no tensor " + printable(name), std::move(expected));
+    }
+
+  private:
+    /// Letters at both ends that two names have in common; linear, for the names come from a file.
+    static std::size_t likeness(std::string_view a, std::string_view b) noexcept {
+        auto const front = std::ranges::mismatch(a, b).in1 - a.begin();
+        a.remove_prefix(static_cast<std::size_t>(front));
+        b.remove_prefix(static_cast<std::size_t>(front));
+        auto const back = std::mismatch(a.rbegin(), a.rend(), b.rbegin(), b.rend()).first - a.rbegin();
+        return static_cast<std::size_t>(front + back);
+    }
+
+    std::vector<file_tensor> tensors_;
+    std::vector<std::size_t> order_;  ///< by name
+};
 
 /// The blocks of GGUF as they lie in a file (ggml's `docs/gguf.md` and block formats). Every product of codes
 /// and scales below is exact in fp32, so the values are the same with and without fused multiply-add.
