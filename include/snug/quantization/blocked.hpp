@@ -89,7 +89,8 @@ struct blocked {
             index const first = group * Scales::group;
             index const count = std::min(Scales::group, blocks - first);
             float scales[Scales::group];
-            for (index b = 0; b < count; ++b) scales[b] = encode_block(source, first + b, at, region, guard);
+            for (index b = 0; b < count; b += batch)
+                encode_blocks(source, first + b, std::min(batch, count - b), at, region, guard, scales + b);
             Scales::write(region, at.scales, first, count, scales, count < Scales::group, mean);
         });
         guard.refuse(source);
@@ -112,35 +113,45 @@ struct blocked {
     }
 
   private:
-    template <class Source>
-    static detail::extremes look_at(Source const& source, index which, float const*& x, index& count,
-                                    float* buffer, detail::finite_guard& guard) {
-        index const first = which * Block;
-        count = std::min(Block, source.size() - first);
-        x = source.read(first, count, buffer);
-        auto const found = detail::extremes_of(x, count);
-        if (!found.finite()) guard.check(x, count, first);
-        return found;
+    static detail::extremes extremes_of(float const* x, index count) {
+        return Code::has_zero ? detail::extremes_of(x, count) : detail::largest_magnitude_of(x, count);
     }
 
+    /// Blocks of about 2048 elements together: first all are measured, then all become codes. One after the other, the
+    /// steps of a block would wait for each other.
+    static constexpr index batch = std::max(index{1}, 2048 / Block);
+
     template <class Source>
-    static float encode_block(Source const& source, index which, layout const& at, std::byte* region,
-                              detail::finite_guard& guard) {
-        float buffer[Block] = {};
-        float const* x;
-        index count;
-        auto const found = look_at(source, which, x, count, buffer, guard);
-        if (!found.finite()) return 0;
-        bool const partial = count < Block;
-        auto const parameters = Code::measure(found, partial);
-        std::uint8_t ranks[Block];
-        Code::encode(x, count, parameters, partial, ranks);
-        int const padding = Code::has_zero ? parameters.zero : Code::code_of_zero;
-        detail::pack<Code::bits>(ranks, which * Block, count, padding,
+    static void encode_blocks(Source const& source, index first, index blocks, layout const& at,
+                              std::byte* region, detail::finite_guard& guard, float* scales) {
+        float buffer[batch * Block];
+        index const begin = first * Block;
+        index const count = std::min(blocks * Block, source.size() - begin);
+        auto const* const x = source.read(begin, count, buffer);
+        auto const length = [&](index b) { return std::min(Block, count - b * Block); };
+        block_parameters found[batch];
+        bool finite = true;
+        for (index b = 0; b < blocks; ++b) {
+            auto const extremes = extremes_of(x + b * Block, length(b));
+            if (!extremes.finite()) {
+                guard.check(x + b * Block, length(b), begin + b * Block);
+                finite = false;
+                scales[b] = 0;
+                continue;
+            }
+            found[b] = Code::measure(extremes, length(b) < Block);
+            scales[b] = found[b].scale;
+        }
+        if (!finite) return;
+        std::uint8_t ranks[batch * Block] = {};
+        for (index b = 0; b < blocks; ++b)
+            Code::encode(x + b * Block, length(b), found[b], length(b) < Block, ranks + b * Block);
+        int const padding = Code::has_zero ? found[blocks - 1].zero : Code::code_of_zero;
+        detail::pack<Code::bits>(ranks, begin, count, padding,
                                  reinterpret_cast<std::uint8_t*>(region + at.codes));
         if constexpr (Code::has_zero)
-            reinterpret_cast<std::uint8_t*>(region + at.zeros)[which] = parameters.zero;
-        return parameters.scale;
+            for (index b = 0; b < blocks; ++b)
+                reinterpret_cast<std::uint8_t*>(region + at.zeros)[first + b] = found[b].zero;
     }
 
     template <class Source, class Loop>
@@ -153,9 +164,10 @@ struct blocked {
             double sum = 0;
             for (index b = first; b < last; ++b) {
                 float buffer[Block] = {};
-                float const* x;
-                index count;
-                auto const found = look_at(source, b, x, count, buffer, guard);
+                index const count = std::min(Block, source.size() - b * Block);
+                auto const* const x = source.read(b * Block, count, buffer);
+                auto const found = extremes_of(x, count);
+                if (!found.finite()) guard.check(x, count, b * Block);
                 sum += double{Code::measure(found, count < Block).scale};
             }
             sums[static_cast<std::size_t>(slice)] = sum;

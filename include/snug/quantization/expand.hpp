@@ -234,8 +234,14 @@ inline void pack(std::uint8_t const* ranks, index first, index count, int paddin
         if (count > 0) std::memcpy(codes + first, ranks, static_cast<std::size_t>(count));
     } else {
         std::uint8_t* const to = codes + first / 2;
-        for (index i = 0; i < count / 2; ++i)
-            to[i] = static_cast<std::uint8_t>(ranks[2 * i] << 4 | ranks[2 * i + 1]);
+        for (index i = 0; i < count / 2; ++i) {
+            // As one load: a loop over pairs of bytes is not vectorised.
+            std::uint16_t pair;
+            std::memcpy(&pair, ranks + 2 * i, sizeof pair);
+            if constexpr (std::endian::native == std::endian::big)
+                pair = static_cast<std::uint16_t>(pair << 8 | pair >> 8);
+            to[i] = static_cast<std::uint8_t>(pair << 4 | pair >> 8);
+        }
         if ((count & 1) != 0) to[count / 2] = static_cast<std::uint8_t>(ranks[count - 1] << 4 | padding);
     }
 }

@@ -11,6 +11,10 @@
 #include <snug/meta.hpp>
 #include <snug/quantization/codebook.hpp>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 /// From numbers to codes: the inner loops of every encoder.
 namespace snug::quantization::detail {
 
@@ -48,57 +52,124 @@ inline extremes extremes_of(float const* x, index count) {
     return {std::bit_cast<float>(low ^ ((low >> 31) & 0x7FFFFFFF)), std::bit_cast<float>(high)};
 }
 
+/// Zero and the largest magnitude of x; not finite() exactly when one of the numbers is not. Half the work of
+/// `extremes_of`.
+inline extremes largest_magnitude_of(float const* x, index count) {
+    std::int32_t largest = 0;
+    for (index i = 0; i < count; ++i)
+        largest = std::max(largest, std::bit_cast<std::int32_t>(x[i]) & 0x7FFFFFFF);
+    return {0, std::bit_cast<float>(largest)};
+}
+
 typedef float float_lanes __attribute__((vector_size(64)));
 typedef std::int32_t int_lanes __attribute__((vector_size(64)));
 inline constexpr index lanes = 16;
 
-/// A few ascending bounds and the codes of the intervals between them.
+/// Ascending bounds and the codes of the intervals between them.
 template <std::size_t N>
 struct few_intervals {
-    static_assert(N < 16);
+    static_assert(N == 15);
     std::array<float, N> bounds;
-    std::int32_t first;                 ///< the code below all bounds
-    std::array<std::int32_t, N> steps;  ///< from one code to the next
+    std::array<std::int32_t, N + 1> code;
 
     /// The code of each number's interval. A number on a bound lies below it.
     void codes_of(float const* y, index count, std::uint8_t* codes) const {
+        search const find(*this);
         index i = 0;
-        for (; i + lanes <= count; i += lanes) sixteen(y + i, codes + i);
+        for (; i + search::width <= count; i += search::width) find(y + i, codes + i);
         if (i == count) return;
-        float last[lanes] = {};
-        std::uint8_t last_codes[lanes];
-        for (index l = 0; l < lanes; ++l)
-            if (i + l < count) last[l] = y[i + l];
-        sixteen(last, last_codes);
-        for (index l = 0; l < lanes; ++l)
-            if (i + l < count) codes[i + l] = last_codes[l];
+        float last[search::width] = {};
+        std::uint8_t last_codes[search::width];
+        std::copy(y + i, y + count, last);
+        find(last, last_codes);
+        std::copy_n(last_codes, count - i, codes + i);
     }
 
   private:
-    void sixteen(float const* y, std::uint8_t* codes) const {
-        typedef std::uint8_t byte_lanes __attribute__((vector_size(16)));
-        float_lanes numbers;
-        std::memcpy(&numbers, y, sizeof numbers);
-        int_lanes code = int_lanes{} + first;
-        for (std::size_t b = 0; b < N; ++b) code += (numbers > bounds[b]) & steps[b];
-        auto const narrow = __builtin_convertvector(code, byte_lanes);
-        std::memcpy(codes, &narrow, sizeof narrow);
-    }
+#if defined(__AVX512F__)
+    /// By halves: the next bound of every number is chosen from a register by what is known of its rank. (The masks keep
+    /// every lane: GCC 12 takes the plain forms for a use of something uninitialized, its bug 105593.)
+    class search {
+      public:
+        /// One store for all of them: what reads the codes next would have to wait for several.
+        static constexpr index width = 64;
+
+        explicit search(few_intervals const& of) {
+            float padded[lanes];
+            std::copy(of.bounds.begin(), of.bounds.end(), padded);
+            padded[N] = of.bounds[N - 1];
+            auto const places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            eight_ = _mm512_set1_ps(of.bounds[7]);
+            one_ = _mm512_loadu_ps(padded);
+            four_ = chosen(one_, _mm512_or_si512(places, _mm512_set1_epi32(3)));
+            two_ = chosen(one_, _mm512_or_si512(places, _mm512_set1_epi32(1)));
+            code_ = _mm512_loadu_si512(of.code.data());
+        }
+
+        void operator()(float const* y, std::uint8_t* codes) const {
+            auto const low = _mm256_set_m128i(sixteen(y + 16), sixteen(y));
+            auto const high = _mm256_set_m128i(sixteen(y + 48), sixteen(y + 32));
+            _mm512_storeu_si512(codes, _mm512_maskz_inserti64x4(0xFF, _mm512_castsi256_si512(low), high, 1));
+        }
+
+      private:
+        static constexpr __mmask16 every = 0xFFFF;
+
+        __m128i sixteen(float const* numbers) const {
+            auto const y = _mm512_loadu_ps(numbers);
+            auto rank = _mm512_maskz_set1_epi32(_mm512_cmp_ps_mask(y, eight_, _CMP_GT_OQ), 8);
+            rank = further(rank, _mm512_cmp_ps_mask(y, chosen(four_, rank), _CMP_GT_OQ), 4);
+            rank = further(rank, _mm512_cmp_ps_mask(y, chosen(two_, rank), _CMP_GT_OQ), 2);
+            rank = further(rank, _mm512_cmp_ps_mask(y, chosen(one_, rank), _CMP_GT_OQ), 1);
+            return _mm512_maskz_cvtepi32_epi8(every, _mm512_maskz_permutexvar_epi32(every, rank, code_));
+        }
+        static __m512 chosen(__m512 from, __m512i place) {
+            return _mm512_maskz_permutexvar_ps(every, place, from);
+        }
+        static __m512i further(__m512i rank, __mmask16 is_above, int step) {
+            return _mm512_mask_or_epi32(rank, is_above, rank, _mm512_set1_epi32(step));
+        }
+
+        __m512 eight_, four_, two_, one_;
+        __m512i code_;
+    };
+#else
+    class search {
+      public:
+        static constexpr index width = lanes;
+
+        explicit search(few_intervals const& of) : of_(of) {}
+
+        void operator()(float const* y, std::uint8_t* codes) const {
+            typedef std::uint8_t byte_lanes __attribute__((vector_size(16)));
+            float_lanes numbers;
+            std::memcpy(&numbers, y, sizeof numbers);
+            int_lanes code = int_lanes{} + of_.code[0];
+            for (std::size_t b = 0; b < N; ++b)
+                code += (numbers > of_.bounds[b]) & (of_.code[b + 1] - of_.code[b]);
+            auto const narrow = __builtin_convertvector(code, byte_lanes);
+            std::memcpy(codes, &narrow, sizeof narrow);
+        }
+
+      private:
+        few_intervals const& of_;
+    };
+#endif
 };
 
 /// Bounds only: the codes count how many of them are below a number.
 template <std::size_t N>
 constexpr few_intervals<N> counting(std::array<float, N> const& bounds) {
-    few_intervals<N> result{bounds, 0, {}};
-    for (auto& step : result.steps) step = 1;
+    few_intervals<N> result{bounds, {}};
+    for (std::size_t i = 0; i <= N; ++i) result.code[i] = static_cast<std::int32_t>(i);
     return result;
 }
 
 template <codebook Codebook>
     requires(Codebook::bits == 4)
 inline constexpr auto intervals = [] {
-    few_intervals<15> result{midpoints<Codebook>, order<Codebook>[0], {}};
-    for (std::size_t i = 0; i < 15; ++i) result.steps[i] = order<Codebook>[i + 1] - order<Codebook>[i];
+    few_intervals<15> result{midpoints<Codebook>, {}};
+    for (std::size_t i = 0; i < 16; ++i) result.code[i] = order<Codebook>[i];
     return result;
 }();
 
