@@ -30,31 +30,32 @@ namespace snug::io {
 
 static_assert(std::endian::native == std::endian::little, "weight files are little-endian and read in place");
 
-/// How the elements of a tensor lie in a file: the types of safetensors, then those of GGUF. Not every one of
-/// them can be decoded; see `decode`.
+/// How the elements of a tensor lie in a file. Not every type can be decoded; see `decode`.
 enum class tensor_type : std::uint8_t {
-    f64,
-    f32,
-    f16,
-    bf16,
+    // The order in which safetensors numbers its types, and by which its files are sorted.
+    boolean,
+    f4,
+    f6_e2m3,
+    f6_e3m2,
+    u8,
+    i8,
     f8_e5m2,
     f8_e4m3,
     f8_e8m0,
     f8_e4m3fnuz,
     f8_e5m2fnuz,
-    f6_e3m2,
-    f6_e2m3,
-    f4,
-    c64,
-    boolean,
-    u8,
-    i8,
-    u16,
     i16,
-    u32,
+    u16,
+    f16,
+    bf16,
     i32,
-    u64,
+    u32,
+    f32,
+    c64,
+    f64,
     i64,
+    u64,
+    // The blocks of GGUF.
     q4_0,
     q4_1,
     q5_0,
@@ -90,17 +91,17 @@ struct tensor_type_layout {
 /// Name and block of a tensor type.
 constexpr tensor_type_layout layout_of(tensor_type type) noexcept {
     constexpr std::array<tensor_type_layout, 44> layouts{{
-        {"F64", 1, 8},         {"F32", 1, 4},       {"F16", 1, 2},        {"BF16", 1, 2},
-        {"F8_E5M2", 1, 1},     {"F8_E4M3", 1, 1},   {"F8_E8M0", 1, 1},    {"F8_E4M3FNUZ", 1, 1},
-        {"F8_E5M2FNUZ", 1, 1}, {"F6_E3M2", 4, 3},   {"F6_E2M3", 4, 3},    {"F4", 2, 1},
-        {"C64", 1, 8},         {"BOOL", 1, 1},      {"U8", 1, 1},         {"I8", 1, 1},
-        {"U16", 1, 2},         {"I16", 1, 2},       {"U32", 1, 4},        {"I32", 1, 4},
-        {"U64", 1, 8},         {"I64", 1, 8},       {"Q4_0", 32, 18},     {"Q4_1", 32, 20},
-        {"Q5_0", 32, 22},      {"Q5_1", 32, 24},    {"Q8_0", 32, 34},     {"Q2_K", 256, 84},
-        {"Q3_K", 256, 110},    {"Q4_K", 256, 144},  {"Q5_K", 256, 176},   {"Q6_K", 256, 210},
-        {"IQ2_XXS", 256, 66},  {"IQ2_XS", 256, 74}, {"IQ3_XXS", 256, 98}, {"IQ1_S", 256, 50},
-        {"IQ4_NL", 32, 18},    {"IQ3_S", 256, 110}, {"IQ2_S", 256, 82},   {"IQ4_XS", 256, 136},
-        {"IQ1_M", 256, 56},    {"TQ1_0", 256, 54},  {"TQ2_0", 256, 66},   {"MXFP4", 32, 17},
+        {"BOOL", 1, 1},       {"F4", 2, 1},          {"F6_E2M3", 4, 3},     {"F6_E3M2", 4, 3},
+        {"U8", 1, 1},         {"I8", 1, 1},          {"F8_E5M2", 1, 1},     {"F8_E4M3", 1, 1},
+        {"F8_E8M0", 1, 1},    {"F8_E4M3FNUZ", 1, 1}, {"F8_E5M2FNUZ", 1, 1}, {"I16", 1, 2},
+        {"U16", 1, 2},        {"F16", 1, 2},         {"BF16", 1, 2},        {"I32", 1, 4},
+        {"U32", 1, 4},        {"F32", 1, 4},         {"C64", 1, 8},         {"F64", 1, 8},
+        {"I64", 1, 8},        {"U64", 1, 8},         {"Q4_0", 32, 18},      {"Q4_1", 32, 20},
+        {"Q5_0", 32, 22},     {"Q5_1", 32, 24},      {"Q8_0", 32, 34},      {"Q2_K", 256, 84},
+        {"Q3_K", 256, 110},   {"Q4_K", 256, 144},    {"Q5_K", 256, 176},    {"Q6_K", 256, 210},
+        {"IQ2_XXS", 256, 66}, {"IQ2_XS", 256, 74},   {"IQ3_XXS", 256, 98},  {"IQ1_S", 256, 50},
+        {"IQ4_NL", 32, 18},   {"IQ3_S", 256, 110},   {"IQ2_S", 256, 82},    {"IQ4_XS", 256, 136},
+        {"IQ1_M", 256, 56},   {"TQ1_0", 256, 54},    {"TQ2_0", 256, 66},    {"MXFP4", 32, 17},
     }};
     static_assert(static_cast<std::size_t>(tensor_type::mxfp4) + 1 == layouts.size());
     return layouts[static_cast<std::size_t>(type)];
@@ -142,6 +143,9 @@ inline std::string shape_text(file_tensor const& tensor) {
 }
 
 namespace detail {
+
+/// The type is one that safetensors has.
+constexpr bool is_safetensors(tensor_type type) noexcept { return type <= tensor_type::u64; }
 
 /// Bytes of `dimensions` elements of `type`. Throws when the product leaves 63 bits or does not fill blocks.
 inline checked tensor_bytes(place const& at, tensor_type type, std::span<index const> dimensions) {
