@@ -158,7 +158,9 @@ struct target_names;
 template <text... Names>
 struct target_names<targets<Names...>> {
     static constexpr bool all = ((Names.view() == all_linear.view()) || ...);
-    static constexpr bool any(std::string_view module) { return all || (is_named_by(Names.view(), module) || ...); }
+    static constexpr bool any(std::string_view module) {
+        return all || (is_named_by(Names.view(), module) || ...);
+    }
     template <text Name>
     struct target {
         static constexpr bool matches(std::string_view module) {

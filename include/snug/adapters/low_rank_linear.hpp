@@ -92,6 +92,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         std::conditional_t<has_magnitude, meta::list<magnitude, inverse_length, direction_scale>,
                            meta::list<>>>;
 
+    using adapter_parameters = meta::list<lora_a, lora_b, magnitude>;
+
     using low_rank = saved_per_token<"low_rank", activation, ranks>;  ///< s · drop(x) Aᵀ
     using direction = saved_per_token<"direction", activation, Out>;  ///< y before the magnitude
     using saved = std::conditional_t<has_magnitude, meta::list<low_rank, direction>, meta::list<low_rank>>;

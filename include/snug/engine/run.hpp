@@ -104,6 +104,13 @@ class run {
     /// the file is damaged or belongs to another trainer.
     std::vector<std::pair<std::string, std::string>> resume(std::string const& path);
 
+    /// The model's weights from a file of Hugging Face's (`io::safetensors`) or llama.cpp's (`io::gguf`) naming, or with this
+    /// library's names; quantized on the way where a scheme stores them. An adapter keeps its A and B; the magnitudes of DoRA
+    /// become the lengths of the rows. Throws `snug::error`, with nothing changed, when a tensor is missing, has another shape,
+    /// or is one that the model has no place for.
+    template <class File>
+    void load(File const& file);
+
     /// Optimizer steps done.
     std::int64_t steps() const { return steps_; }
     /// What the loss is multiplied by before backward; 1 unless the precision asks for a dynamic loss scale.
@@ -147,6 +154,7 @@ class run {
     void initialise_quantized(int parameter, Parameter, std::uint64_t seed);
     template <class Parameter>
     void store_quantized(int parameter, index copy, Parameter);
+    void store_quantized_at(int parameter, index copy);
     void refresh();
     void start_adapters();
     double gradient_norm() const;

@@ -393,15 +393,18 @@ struct parameter_entry {
     int rank = 0;
     index count = 0;  ///< elements of one copy
     index copies = 1;
-    int repeated_at = -1;     ///< where in `name` the block number goes: "blocks.3.qkv.weight"
-    index stored_bytes = 0;   ///< of one copy, when a quantization scheme stores it
+    int repeated_at = -1;    ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+    index stored_bytes = 0;  ///< of one copy, when a quantization scheme stores it
     bool trains = true;      ///< has a gradient and states
     bool derived = false;    ///< follows from the others
+    bool of_adapter = false;
 
     constexpr bool is_matrix() const { return rank >= 2; }
     constexpr bool is_quantized() const { return stored_bytes > 0; }
     constexpr bool is_trained() const { return trains; }
     constexpr bool is_derived() const { return derived; }
+    /// Comes with the model, not with an adapter.
+    constexpr bool is_of_base() const { return !derived && !of_adapter; }
     constexpr index total() const { return count * copies; }
     constexpr index trained() const { return trains ? total() : 0; }
 };
@@ -470,6 +473,8 @@ constexpr void declare_parameters(parameter_table<N>& table, declaration_context
             if constexpr (is_quantized<P>) entry.stored_bytes = P::stored_bytes;
             entry.trains = trains<L, P>;
             entry.derived = is_derived<P>;
+            if constexpr (requires { typename L::adapter_parameters; })
+                entry.of_adapter = meta::contains<typename L::adapter_parameters, P>;
             table.add(entry);
         });
     }

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <set>
+#include <snug/engine/run.hpp>
+#include <snug/io/file_tensor.hpp>
+#include <snug/io/gguf.hpp>
+#include <snug/io/weight_names.hpp>
+#include <string>
+#include <vector>
+
+/// Weights from files of others: every tensor is found and checked first, then decoded into its place in the plan.
+namespace snug {
+
+namespace detail {
+
+template <class File>
+bool holds(File const& file, std::string_view tensor) {
+    if constexpr (requires { file.has_tensor(tensor); }) return file.has_tensor(tensor);
+    else return file.has(tensor);
+}
+
+/// The tensor of a piece. Hugging Face's files come with and without the prefix of the model inside.
+template <class File>
+io::file_tensor const& tensor_of(File const& file, std::string const& name) {
+    if (!holds(file, name))
+        for (std::string_view prefix : {"transformer.", "model."})
+            if (name.starts_with(prefix) && holds(file, name.substr(prefix.size())))
+                return file.tensor(name.substr(prefix.size()));
+    return file.tensor(name);
+}
+
+/// Where row `row` of a piece is in its tensor.
+inline index row_in_file(io::arrangement how, index row, index head_width) {
+    if (how != io::arrangement::rotary_pairs) return row;
+    auto const half = head_width / 2;
+    auto const in_head = row % head_width;
+    return row - in_head + in_head % half * 2 + in_head / half;
+}
+
+/// A parameter's part of the work: pieces, their tensors, and which parameter and block they belong to.
+struct planned_piece {
+    io::weight_piece piece;
+    io::file_tensor const* tensor;
+    int parameter;
+    index block;
+};
+
+/// "blocks.qkv.weight" as "qkv.weight": the name inside a block.
+inline std::string_view name_in_block(parameter_entry const& entry) {
+    auto const name = entry.name.view();
+    return entry.repeated_at < 0 ? name : name.substr(static_cast<std::size_t>(entry.repeated_at) + 1);
+}
+
+/// The name with its block: "blocks.3.qkv.weight".
+inline std::string full_name(parameter_entry const& entry, index copy) {
+    std::string name(entry.name.view());
+    if (entry.repeated_at >= 0)
+        name.insert(static_cast<std::size_t>(entry.repeated_at), "." + std::to_string(copy));
+    return name;
+}
+
+/// Rows of a parameter: of a vector, its elements.
+inline index rows_of(parameter_entry const& entry) { return entry.dimensions[0]; }
+inline index width_of(parameter_entry const& entry) { return entry.count / entry.dimensions[0]; }
+
+/// The pieces of every parameter that comes from a base model's file.
+template <class C, class File>
+std::vector<planned_piece> plan_pieces(File const& file, io::naming by, bool pairs) {
+    std::vector<planned_piece> result;
+    std::set<io::file_tensor const*> used;
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        if (!entry.is_of_base()) continue;
+        for (index copy = 0; copy < entry.copies; ++copy) {
+            std::vector<io::weight_piece> pieces{{full_name(entry, copy), 0, rows_of(entry)}};
+            if constexpr (requires { C::chosen::model::numbers; })
+                if (by != io::naming::snug)
+                    pieces = io::pieces_of(C::chosen::model::numbers, by, name_in_block(entry),
+                                           entry.repeated_at < 0 ? -1 : copy, rows_of(entry), pairs);
+            index covered = 0;
+            for (auto& piece : pieces) {
+                auto const& tensor = tensor_of(file, piece.tensor);
+                std::vector<index> expected{piece.count};
+                if (entry.rank > 1) expected.push_back(width_of(entry));
+                if (piece.how == io::arrangement::transposed) std::swap(expected[0], expected[1]);
+                if (tensor.dimensions != expected)
+                    throw error({tensor.file, tensor.offset, tensor.name},
+                                io::shape_text(tensor.type, tensor.dimensions),
+                                io::shape_text(tensor.type, expected) + ", as this trainer was compiled for");
+                float probe[1];
+                io::decode(tensor, 0, {probe, std::size_t{0}});  // refuses a type without values
+                used.insert(&tensor);
+                covered += piece.count;
+                result.push_back({std::move(piece), &tensor, p, copy});
+            }
+            if (covered != rows_of(entry))
+                throw error(
+                    {file.path(), -1, full_name(entry, copy)}, "no name for this parameter in such files",
+                    "a parameter of the families gpt2 and llama, or a file with this library's names");
+        }
+    }
+    for (auto const& tensor : file.tensors())
+        if (!used.contains(&tensor) && !io::is_no_parameter(tensor.name, C::chosen::model::head::tied))
+            throw error({tensor.file, tensor.offset, tensor.name},
+                        "a tensor that this model has no place for",
+                        "only the parameters of the model that the trainer was compiled for");
+    return result;
+}
+
+/// Calls put(row, column, values) for pieces of rows of a tensor, in parallel.
+template <class Backend, class Put>
+void decode_piece(planned_piece const& planned, index width, index head_width, Put const& put) {
+    constexpr index longest = 1024;
+    auto const& [piece, tensor, parameter, block] = planned;
+    bool const is_transposed = piece.how == io::arrangement::transposed;
+    auto const lines = is_transposed ? width : piece.count;
+    auto const length = is_transposed ? piece.count : width;
+    auto const how = piece.how;
+    ops::for_each_row<Backend>(lines, [=, &put, tensor = tensor, first = piece.first](auto, index line) {
+        float values[longest];
+        for (index at = 0; at < length; at += longest) {
+            auto const count = std::min(longest, length - at);
+            io::decode(*tensor, row_in_file(how, line, head_width) * length + at,
+                       {values, static_cast<std::size_t>(count)});
+            for (index i = 0; i < count; ++i)
+                is_transposed ? put(first + at + i, line, values[i]) : put(first + line, at + i, values[i]);
+        }
+    });
+}
+
+}  // namespace detail
+
+template <class C>
+template <class File>
+void run<C>::load(File const& file) {
+    constexpr bool is_gguf = std::is_same_v<File, io::gguf>;
+    auto by = is_gguf ? io::naming::gguf : io::naming::hugging_face;
+    bool pairs = false;
+    if constexpr (is_gguf) pairs = file.text("general.architecture") == "llama";
+    else if (detail::holds(file, detail::full_name(C::parameter_table.entries[0], 0))) by = io::naming::snug;
+    auto const pieces = detail::plan_pieces<C>(file, by, pairs);
+
+    index head_width = 1;
+    if constexpr (requires { C::chosen::model::numbers; }) head_width = C::chosen::model::numbers.head_width;
+    // From here on nothing can fail. The pieces of one parameter and block follow each other.
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        auto const p = pieces[i].parameter;
+        auto const copy = pieces[i].block;
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        auto const width = detail::width_of(entry);
+        using backend = typename C::backend;
+        if (entry.is_quantized()) {
+            auto* const staged = at<float>(C::quantization_source);
+            detail::decode_piece<backend>(
+                pieces[i], width, head_width,
+                [=](index row, index column, float value) { staged[row * width + column] = value; });
+            bool const is_last =
+                i + 1 == pieces.size() || pieces[i + 1].parameter != p || pieces[i + 1].block != copy;
+            if (is_last) store_quantized_at(p, copy);
+        } else {
+            auto* const values = at<weight_type>(C::weight(p)) + copy * entry.count;
+            auto* const master =
+                C::has_master && entry.is_trained()
+                    ? at<typename C::updated>(C::has_master ? C::master(p) : 0) + copy * entry.count
+                    : nullptr;
+            detail::decode_piece<backend>(
+                pieces[i], width, head_width, [=](index row, index column, float value) {
+                    values[row * width + column] = static_cast<weight_type>(value);
+                    if constexpr (C::has_master)
+                        if (master != nullptr)
+                            master[row * width + column] = static_cast<typename C::updated>(value);
+                });
+        }
+        file.forget();
+    }
+    start_adapters();
+}
+
+/// `store_quantized` by number.
+template <class C>
+void run<C>::store_quantized_at(int wanted, index copy) {
+    int p = 0;
+    auto const visit = [&]<class Parameter>(Parameter parameter) {
+        if constexpr (is_quantized<Parameter>)
+            if (p == wanted) store_quantized(p, copy, parameter);
+        ++p;
+    };
+    meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(visit);
+    meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(visit);
+}
+
+}  // namespace snug
