@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
+#include <snug/io/batch_iterator.hpp>
 #include <snug/io/token_batch.hpp>
 #include <snug/io/tokens.hpp>
 #include <string>
@@ -47,28 +47,7 @@ class token_batches {
     /// Whole batches in one epoch, at least one: a short epoch lends sequences from the next.
     std::int64_t batches_per_epoch() const { return std::max<std::int64_t>(1, order_.windows() / sequences); }
 
-    class iterator {
-      public:
-        using value_type = token_batch;
-        using difference_type = std::ptrdiff_t;
-        using iterator_category = std::input_iterator_tag;
-
-        iterator(token_batches* source, std::int64_t left) : source_(source), left_(left) {
-            if (left_ > 0) batch_ = source_->next();
-        }
-        token_batch const& operator*() const { return batch_; }
-        iterator& operator++() {
-            if (--left_ > 0) batch_ = source_->next();
-            return *this;
-        }
-        friend bool operator==(iterator const& a, iterator const& b) { return a.left_ == b.left_; }
-
-      private:
-        token_batches* source_;
-        std::int64_t left_;
-        token_batch batch_{};
-    };
-
+    using iterator = batch_iterator<token_batches>;
     iterator begin() { return {this, batches_per_epoch()}; }
     iterator end() { return {this, 0}; }
 

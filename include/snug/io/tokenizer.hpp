@@ -17,6 +17,7 @@
 
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
+#include <snug/io/gguf.hpp>
 #include <snug/io/tokenizer/added_tokens.hpp>
 #include <snug/io/tokenizer/byte_pairs.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
@@ -48,10 +49,7 @@ class tokenizer {
     static tokenizer from_json(std::string const& path) { return tokenizer(read_tokenizer_json(path)); }
 
     /// Reads the keys `tokenizer.ggml.*`. Throws when they are damaged or describe anything but byte-level BPE.
-    template <class Gguf>
-    static tokenizer from_gguf(Gguf const& file) {
-        return tokenizer(read_tokenizer_gguf(file));
-    }
+    static tokenizer from_gguf(gguf const& file) { return tokenizer(read_tokenizer_gguf(file)); }
 
     /// Throws when the rules of the file take more work on this text than is allowed.
     std::vector<std::int32_t> encode(std::string_view text,

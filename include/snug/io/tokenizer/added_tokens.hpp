@@ -31,7 +31,7 @@ class added_tokens {
     explicit added_tokens(std::vector<added_token> tokens) : tokens_(std::move(tokens)) {
         for (auto const& token : tokens_) begins_[static_cast<unsigned char>(token.text.front())] = true;
         std::sort(tokens_.begin(), tokens_.end(),
-                  [](auto const& a, auto const& b) { return a.text < b.text; });
+                  [](added_token const& a, added_token const& b) { return a.text < b.text; });
     }
 
     std::vector<added_token> const& tokens() const noexcept { return tokens_; }

@@ -86,6 +86,7 @@ inline constexpr std::string_view llama3 =
 /// Qwen2: Llama-3's with each digit by itself.
 inline constexpr std::string_view qwen2 = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
                                           R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view digits = R"(\p{N}+)";
 inline constexpr std::string_view digit = R"(\p{N})";
 
 }  // namespace words_of

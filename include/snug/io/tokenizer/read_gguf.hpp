@@ -4,12 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <snug/error.hpp>
+#include <snug/io/file.hpp>
+#include <snug/io/gguf.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 #include <snug/io/tokenizer/tables.hpp>
 
@@ -17,8 +20,7 @@ namespace snug::io {
 
 /// The tokenizer in a GGUF file: the keys `tokenizer.ggml.*` of ggml's docs/gguf.md, and `tokenizer.ggml.pre`, llama.cpp's
 /// name for the rules that cut a text into words.
-template <class Gguf>
-std::shared_ptr<tokenizer_tables const> read_tokenizer_gguf(Gguf const& file) {
+inline std::shared_ptr<tokenizer_tables const> read_tokenizer_gguf(gguf const& file) {
     tokenizer_parts parts;
     parts.file = file.path();
     auto const refuse = [&](std::string found, std::string expected) {
@@ -63,7 +65,7 @@ std::shared_ptr<tokenizer_tables const> read_tokenizer_gguf(Gguf const& file) {
 
     auto const merges = file.texts("tokenizer.ggml.merges");
     for (auto const merge : merges)
-        parts.merges.push_back(detail::parts_of_merge(merge, file.path(), parts.merges.size()));
+        parts.merges.push_back(detail::parts_of_merge(merge, {file.path()}, parts.merges.size()));
 
     auto const number = [&](char const* key) -> std::optional<std::int64_t> {
         if (!file.has(key)) return std::nullopt;

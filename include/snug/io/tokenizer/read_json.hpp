@@ -11,92 +11,17 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
+#include <snug/io/json.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 #include <snug/io/tokenizer/tables.hpp>
 
 namespace snug::io {
 namespace detail {
 
-/// A value of a JSON file and how to come to it, for refusals.
-class json_view {
-  public:
-    json_view(nlohmann::json const& value, std::string const& file, std::string path = {})
-        : value_(&value), file_(&file), path_(std::move(path)) {}
-
-    [[noreturn]] void refuse(std::string const& found, std::string expected) const {
-        throw error({*file_}, (path_.empty() ? "" : path_ + ": ") + found, std::move(expected));
-    }
-
-    bool is_null() const { return value_->is_null(); }
-    bool is_text() const { return value_->is_string(); }
-    bool is_array() const { return value_->is_array(); }
-    std::string const& file() const { return *file_; }
-
-    /// The member, or null when there is none.
-    json_view operator[](char const* key) const {
-        static nlohmann::json const nothing;
-        require(value_->is_object(), "an object");
-        auto const found = value_->find(key);
-        return {found == value_->end() ? nothing : *found, *file_, path_.empty() ? key : path_ + "." + key};
-    }
-    std::string const& text() const {
-        require(value_->is_string(), "a string");
-        return value_->get_ref<std::string const&>();
-    }
-    std::int64_t number() const {
-        require(value_->is_number_integer() && !(value_->is_number_unsigned() &&
-                                                 value_->get<std::uint64_t>() > std::uint64_t{INT64_MAX}),
-                "an integer");
-        return value_->get<std::int64_t>();
-    }
-    /// A missing one is false.
-    bool flag() const {
-        if (is_null()) return false;
-        require(value_->is_boolean(), "true or false");
-        return value_->get<bool>();
-    }
-    bool flag_or(bool missing) const { return is_null() ? missing : flag(); }
-    /// A missing one is empty.
-    std::string_view text_or_empty() const { return is_null() ? std::string_view{} : text(); }
-
-    /// The elements of an array; a missing one has none.
-    std::vector<json_view> elements() const {
-        std::vector<json_view> result;
-        if (is_null()) return result;
-        require(is_array(), "an array");
-        result.reserve(value_->size());
-        for (auto const& element : *value_)
-            result.emplace_back(element, *file_, path_ + "[" + std::to_string(result.size()) + "]");
-        return result;
-    }
-    nlohmann::json const& members() const {
-        require(value_->is_object(), "an object");
-        return *value_;
-    }
-
-  private:
-    void require(bool holds, std::string expected) const {
-        if (!holds) refuse(std::string("a value of the type ") + value_->type_name(), std::move(expected));
-    }
-
-    nlohmann::json const* value_;
-    std::string const* file_;
-    std::string path_;
-};
-
-inline nlohmann::json parse_json_file(std::string const& path) {
-    mapping const file(path);
-    auto const* const text = reinterpret_cast<char const*>(file.bytes().data());
-    try {
-        return nlohmann::json::parse(text, text + file.bytes().size());
-    } catch (nlohmann::json::parse_error const& refused) {
-        throw error({path, static_cast<std::int64_t>(refused.byte)}, refused.what(), "JSON");
-    }
-}
+/// The largest known, of 256,000 tokens, is a tenth of it.
+inline constexpr std::int64_t longest_json = 256 << 20;
 
 inline bool is_there(std::string const& path) {
     struct ::stat status {};
@@ -105,72 +30,83 @@ inline bool is_there(std::string const& path) {
     return false;
 }
 
-/// The steps of a pre-tokenizer of tokenizer.json.
-inline void read_steps(json_view const& rule, std::vector<pre_tokenizer::step>& steps, bool& byte_level,
-                       int depth = 0) {
-    if (depth > 8) rule.refuse("sequences in sequences", "at most 8 deep");
+inline bool flag_or(json const& object, char const* key, bool missing) {
+    return object.has(key) ? object.at(key).flag() : missing;
+}
+inline std::string_view text_or_empty(json const& object, char const* key) {
+    return object.has(key) ? std::string_view(object.at(key).text()) : std::string_view{};
+}
+[[noreturn]] inline void refuse_type(json const& object, std::string const& what, std::string expected) {
+    object.at("type").refuse(what + " of the type " + printable(object.at("type").text()),
+                             std::move(expected));
+}
+
+/// The steps of a pre-tokenizer of tokenizer.json; the last is the one that makes it byte-level.
+inline void read_steps(json const& rule, std::vector<pre_tokenizer::step>& steps, bool& byte_level) {
     if (byte_level) rule.refuse("a step after ByteLevel", "ByteLevel as the last one");
-    if (steps.size() == 32) rule.refuse("more steps", "at most 32");
-    place const where{rule.file()};
-    auto const& type = rule["type"].text();
+    if (steps.size() == 32) rule.refuse("more than 32 steps", "fewer");
+    auto const& type = rule.at("type").text();
     if (type == "Sequence") {
-        for (auto const& next : rule["pretokenizers"].elements())
-            read_steps(next, steps, byte_level, depth + 1);
+        for (auto const& next : rule.at("pretokenizers").elements()) read_steps(next, steps, byte_level);
     } else if (type == "Split") {
-        auto const pattern = rule["pattern"];
-        auto const literal = pattern["Regex"].is_null();
-        pre_tokenizer::step step{regex(pattern[literal ? "String" : "Regex"].text(), where, literal)};
-        auto const& behavior = rule["behavior"].text();
-        if (behavior == "Removed") step.keep_matches = false;
-        else if (behavior != "Isolated") rule["behavior"].refuse(printable(behavior), "Isolated or Removed");
-        if (rule["invert"].flag()) std::swap(step.keep_matches, step.keep_gaps);
+        auto const& pattern = rule.at("pattern");
+        auto const literal = !pattern.has("Regex");
+        auto const& text = pattern.at(literal ? "String" : "Regex");
+        pre_tokenizer::step step{regex(text.text(), text.where(), literal)};
+        auto const& behavior = rule.at("behavior");
+        if (behavior.text() == "Removed") step.keep_matches = false;
+        else if (behavior.text() != "Isolated")
+            behavior.refuse(printable(behavior.text()), "Isolated or Removed");
+        if (flag_or(rule, "invert", false)) std::swap(step.keep_matches, step.keep_gaps);
         steps.push_back(std::move(step));
     } else if (type == "Digits") {
-        steps.push_back({regex(rule["individual_digits"].flag() ? "\\p{N}" : "\\p{N}+", where)});
+        auto const pattern = flag_or(rule, "individual_digits", false) ? words_of::digit : words_of::digits;
+        steps.push_back({regex(pattern, rule.where())});
     } else if (type == "ByteLevel") {
-        // Without an expression of its own it only puts the space: nothing is cut where nothing matches.
-        auto const pattern = rule["use_regex"].flag_or(true) ? words_of::gpt2 : std::string_view("(?!)");
-        steps.push_back({.expression = regex(pattern, where),
-                         .add_prefix_space = rule["add_prefix_space"].flag_or(true)});
+        // Without an expression of its own it may still put a space: nothing is cut where nothing matches.
+        auto const pattern = flag_or(rule, "use_regex", true) ? words_of::gpt2 : std::string_view("(?!)");
+        steps.push_back({.expression = regex(pattern, rule.where()),
+                         .add_prefix_space = flag_or(rule, "add_prefix_space", true)});
         byte_level = true;
     } else {
-        rule.refuse("a pre-tokenizer of the type " + printable(type), "Sequence, Split, Digits or ByteLevel");
+        refuse_type(rule, "a pre-tokenizer", "Sequence, Split, Digits or ByteLevel");
     }
 }
 
 /// "a b" or ["a", "b"].
-inline tokenizer_parts::merge read_merge(json_view const& merge, std::size_t rank) {
-    if (merge.is_text()) return parts_of_merge(merge.text(), merge.file(), rank);
-    auto const both = merge.elements();
-    if (both.size() != 2) merge.refuse(std::to_string(both.size()) + " tokens", "two");
+inline tokenizer_parts::merge read_merge(json const& merge, std::size_t rank) {
+    if (merge.is_text()) return parts_of_merge(merge.text(), merge.where(), rank);
+    auto const& both = merge.elements();
+    if (both.size() != 2) merge.refuse("a merge of " + std::to_string(both.size()) + " tokens", "two");
     return {both[0].text(), both[1].text()};
 }
 
-inline void read_model(json_view const& model, tokenizer_parts& parts) {
-    if (auto const type = model["type"]; !type.is_null() && type.text() != "BPE")
-        type.refuse(printable(type.text()), "BPE");
-    if (auto const dropout = model["dropout"]; !dropout.is_null()) dropout.refuse("a dropout", "none");
+inline void read_model(json const& model, tokenizer_parts& parts) {
+    if (model.has("type") && model.at("type").text() != "BPE") refuse_type(model, "a model", "BPE");
+    if (model.has("dropout")) model.at("dropout").refuse(model.at("dropout").what(), "none");
     for (auto const* const key : {"continuing_subword_prefix", "end_of_word_suffix"})
-        if (!model[key].text_or_empty().empty()) model[key].refuse(printable(model[key].text()), "none");
-    if (model["byte_fallback"].flag())
-        model["byte_fallback"].refuse("true", "byte-level BPE, which needs none");
-    parts.ignore_merges = model["ignore_merges"].flag();
-    parts.unknown = model["unk_token"].text_or_empty();
-    parts.one_unknown_for_a_run = model["fuse_unk"].flag();
-    auto const vocabulary = model["vocab"];
-    for (auto const& [letters, id] : vocabulary.members().items())
-        parts.vocabulary.push_back(
-            {letters, json_view(id, model.file(), "model.vocab." + printable(letters)).number()});
-    for (auto const& merge : model["merges"].elements())
+        if (!text_or_empty(model, key).empty())
+            model.at(key).refuse(printable(model.at(key).text()), "none, as byte-level BPE has");
+    if (flag_or(model, "byte_fallback", false))
+        model.at("byte_fallback").refuse("true", "false, as byte-level BPE has");
+    parts.ignore_merges = flag_or(model, "ignore_merges", false);
+    parts.unknown = text_or_empty(model, "unk_token");
+    parts.one_unknown_for_a_run = flag_or(model, "fuse_unk", false);
+    for (auto const& [letters, id] : model.at("vocab").members())
+        parts.vocabulary.push_back({letters, id.integer()});
+    for (auto const& merge : model.at("merges").elements())
         parts.merges.push_back(read_merge(merge, parts.merges.size()));
 }
 
-inline void read_added(json_view const& added, tokenizer_parts& parts) {
-    for (auto const& token : added.elements()) {
-        if (token["single_word"].flag()) token["single_word"].refuse("true", "false");
-        added_token const read{token["content"].text(), token["id"].number(), token["special"].flag(),
-                               token["lstrip"].flag(), token["rstrip"].flag()};
-        (token["normalized"].flag_or(!read.special) ? parts.added_then : parts.added_first).push_back(read);
+inline void read_added(json const& root, tokenizer_parts& parts) {
+    if (!root.has("added_tokens")) return;
+    for (auto const& token : root.at("added_tokens").elements()) {
+        if (flag_or(token, "single_word", false)) token.at("single_word").refuse("true", "false");
+        added_token read{token.at("content").text(), token.at("id").integer(),
+                         flag_or(token, "special", false), flag_or(token, "lstrip", false),
+                         flag_or(token, "rstrip", false)};
+        auto& list = flag_or(token, "normalized", !read.special) ? parts.added_then : parts.added_first;
+        list.push_back(std::move(read));
     }
 }
 
@@ -178,12 +114,12 @@ inline void read_added(json_view const& added, tokenizer_parts& parts) {
 inline void read_neighbours(std::string const& path, tokenizer_parts& parts) {
     auto const folder = path.substr(0, path.rfind('/') + 1);
     if (auto const config_path = folder + "tokenizer_config.json"; is_there(config_path)) {
-        auto const config = parse_json_file(config_path);
-        json_view const root(config, config_path);
+        auto const config = json_document(config_path, longest_json);
+        auto const& root = config.root();
         auto const id_of = [&](char const* key) -> std::optional<std::int64_t> {
-            auto const token = root[key];
-            if (token.is_null()) return std::nullopt;
-            auto const& text = token.is_text() ? token.text() : token["content"].text();
+            if (!root.has(key)) return std::nullopt;
+            auto const& token = root.at(key);
+            auto const& text = token.is_text() ? token.text() : token.at("content").text();
             for (auto const* const list : {&parts.added_first, &parts.added_then})
                 for (auto const& added : *list)
                     if (added.text == text) return added.id;
@@ -194,11 +130,13 @@ inline void read_neighbours(std::string const& path, tokenizer_parts& parts) {
         parts.begin = id_of("bos_token");
         parts.end = id_of("eos_token");
         // A text, or several by name.
-        auto const chat = root["chat_template"];
-        if (!chat.is_array()) parts.chat_template = chat.text_or_empty();
-        else
-            for (auto const& one : chat.elements())
-                if (one["name"].text() == "default") parts.chat_template = one["template"].text();
+        if (root.has("chat_template")) {
+            auto const& chat = root.at("chat_template");
+            if (!chat.is_array()) parts.chat_template = chat.text();
+            else
+                for (auto const& one : chat.elements())
+                    if (one.at("name").text() == "default") parts.chat_template = one.at("template").text();
+        }
     }
     if (auto const template_path = folder + "chat_template.jinja"; is_there(template_path)) {
         mapping const file(template_path);
@@ -208,23 +146,21 @@ inline void read_neighbours(std::string const& path, tokenizer_parts& parts) {
 
 }  // namespace detail
 
-/// The tokenizer in a `tokenizer.json` of Hugging Face's `tokenizers`. Padding, truncation and the post-processor (which puts
-/// special tokens around a text) are not read.
+/// The tokenizer in a `tokenizer.json` of Hugging Face's `tokenizers`. Padding, truncation and the post-processor (which
+/// puts special tokens around a text) are not read.
 inline std::shared_ptr<tokenizer_tables const> read_tokenizer_json(std::string const& path) {
-    auto const document = detail::parse_json_file(path);
-    detail::json_view const root(document, path);
+    auto const document = json_document(path, detail::longest_json);
+    auto const& root = document.root();
     tokenizer_parts parts;
     parts.file = path;
-    if (auto const normalizer = root["normalizer"]; !normalizer.is_null())
-        normalizer.refuse("a normalizer of the type " + printable(normalizer["type"].text()), "none");
+    if (root.has("normalizer")) detail::refuse_type(root.at("normalizer"), "a normalizer", "none");
     bool byte_level = false;
-    auto const rules = root["pre_tokenizer"];
-    if (!rules.is_null()) detail::read_steps(rules, parts.steps, byte_level);
-    if (!byte_level) rules.refuse("no ByteLevel", "a byte-level tokenizer");
-    if (auto const decoder = root["decoder"]; !decoder.is_null() && decoder["type"].text() != "ByteLevel")
-        decoder.refuse("a decoder of the type " + printable(decoder["type"].text()), "ByteLevel");
-    detail::read_model(root["model"], parts);
-    detail::read_added(root["added_tokens"], parts);
+    if (root.has("pre_tokenizer")) detail::read_steps(root.at("pre_tokenizer"), parts.steps, byte_level);
+    if (!byte_level) root.refuse("a pre-tokenizer without ByteLevel", "a byte-level one");
+    if (root.has("decoder") && root.at("decoder").at("type").text() != "ByteLevel")
+        detail::refuse_type(root.at("decoder"), "a decoder", "ByteLevel");
+    detail::read_model(root.at("model"), parts);
+    detail::read_added(root, parts);
     detail::read_neighbours(path, parts);
     return detail::tokenizer_builder(std::move(parts)).build();
 }

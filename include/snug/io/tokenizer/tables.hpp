@@ -62,12 +62,11 @@ struct tokenizer_parts {
 namespace detail {
 
 /// The two of a merge that is written with a space between them.
-inline tokenizer_parts::merge parts_of_merge(std::string_view text, std::string const& file,
-                                             std::size_t rank) {
+inline tokenizer_parts::merge parts_of_merge(std::string_view text, place const& where, std::size_t rank) {
     auto const space = text.find(' ');
     if (space == text.npos || space == 0 || space + 1 == text.size() ||
         text.find(' ', space + 1) != text.npos)
-        throw error({file}, "merge " + std::to_string(rank) + " as " + printable(text),
+        throw error(where, "merge " + std::to_string(rank) + " as " + printable(text),
                     "two tokens with a space between them");
     return {text.substr(0, space), text.substr(space + 1)};
 }

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Needs PCRE2 (link snug::tokenizer).
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <snug/error.hpp>
+#include <snug/io/chat.hpp>
+#include <snug/io/file.hpp>
+#include <snug/io/json.hpp>
+#include <snug/io/size.hpp>
+#include <snug/io/tokenizer.hpp>
+
+namespace snug::io {
+
+/// What fine-tuning learns from: sequences of tokens, each with a mark on those whose prediction counts.
+class examples {
+  public:
+    struct view {
+        std::span<std::int32_t const> tokens;
+        std::span<std::uint8_t const> counted;  ///< 0 or 1 for each token
+        std::int64_t line;                      ///< of the file, from 1; 0 where there are no lines
+    };
+
+    struct json_lines_options {
+        /// How "messages" are written; without it they are ChatML with SmolLM2's system message.
+        std::optional<chatml> chat = {};
+        bool begin_of_text = false;  ///< a prompt begins with the tokenizer's begin_of_text()
+        bool end_of_text = true;     ///< a completion ends with the tokenizer's end_of_text(), which counts
+        std::int64_t longest_line = 16 << 20;  ///< bytes
+    };
+
+    examples() = default;
+    explicit examples(std::string name) : name_(std::move(name)) {}
+
+    /// A text as windows of `window` predictions, every one of which counts: a window begins with the token that the one
+    /// before it ends with. Throws when the file is missing or has fewer than two tokens.
+    static examples from_text(std::string const& path, tokenizer const& tokens, std::int64_t window) {
+        if (window < 1) throw error({path}, "windows of " + std::to_string(window) + " tokens", "at least 1");
+        mapping const file(path);
+        auto const all = tokens.encode(text_of(file), special_tokens::plain_text);
+        if (all.size() < 2) throw error({path}, std::to_string(all.size()) + " tokens", "at least 2");
+        examples result(path);
+        auto const step = static_cast<std::size_t>(window);
+        for (std::size_t first = 0; first + 1 < all.size(); first += step) {
+            auto const count = std::min(step, all.size() - 1 - first) + 1;
+            example one{{all.begin() + static_cast<std::ptrdiff_t>(first),
+                         all.begin() + static_cast<std::ptrdiff_t>(first + count)},
+                        std::vector<bool>(count, true)};
+            result.add(one);
+        }
+        return result;
+    }
+
+    /// A file with a JSON object in each line, `{"prompt": TEXT, "completion": TEXT}` or
+    /// `{"messages": [{"role": TEXT, "content": TEXT}, ...]}`. The completion counts, or what the assistant says. Prompt and
+    /// completion are tokenized each by itself. Special tokens are plain text. Empty lines are skipped; other keys are not
+    /// looked at. Throws, with the number of the line, on one that is too long, is anything else, or has nothing that counts.
+    static examples from_json_lines(std::string const& path, tokenizer const& tokens) {
+        return from_json_lines(path, tokens, json_lines_options{});
+    }
+    static examples from_json_lines(std::string const& path, tokenizer const& tokens,
+                                    json_lines_options options) {
+        mapping const file(path);
+        auto const text = text_of(file);
+        examples result(path);
+        std::int64_t line = 0;
+        for (std::size_t at = 0; at < text.size();) {
+            ++line;
+            auto const end = std::min(text.find('\n', at), text.size());
+            auto const content = text.substr(at, end - at);
+            try {
+                if (content.size() > checked(options.longest_line).value())
+                    throw error({path, static_cast<std::int64_t>(at)},
+                                std::to_string(content.size()) + " bytes",
+                                "at most " + std::to_string(options.longest_line));
+                if (content.find_first_not_of(" \t\r") != content.npos) {
+                    json_document const document(content, path, static_cast<std::int64_t>(at));
+                    auto const one = read(document.root(), tokens, options);
+                    if (std::find(one.counted.begin(), one.counted.end(), true) == one.counted.end())
+                        document.root().refuse("an example in which nothing counts",
+                                               "a completion or a reply");
+                    result.add(one, line);
+                }
+            } catch (error const& refused) {
+                auto where = refused.where();
+                where.file = path;
+                if (where.offset < 0) where.offset = static_cast<std::int64_t>(at);
+                throw error(where, "line " + std::to_string(line) + " with " + refused.found(),
+                            refused.expected());
+            }
+            at = end + 1;
+        }
+        if (result.size() == 0) throw error({path}, "a file without an example", "at least one");
+        return result;
+    }
+
+    /// Adds one. Throws when it is shorter than two tokens, which leaves nothing to predict, or has not a mark for each.
+    void add(example const& one, std::int64_t line = 0) {
+        if (one.tokens.size() < 2)
+            throw error({name_}, "an example of " + std::to_string(one.tokens.size()) + " tokens",
+                        "at least 2");
+        if (one.counted.size() != one.tokens.size())
+            throw error({name_}, std::to_string(one.counted.size()) + " marks",
+                        std::to_string(one.tokens.size()) + ", one for each token");
+        tokens_.insert(tokens_.end(), one.tokens.begin(), one.tokens.end());
+        counted_.insert(counted_.end(), one.counted.begin(), one.counted.end());
+        ends_.push_back(tokens_.size());
+        lines_.push_back(line);
+    }
+
+    std::int64_t size() const noexcept { return static_cast<std::int64_t>(ends_.size()); }
+    /// Tokens of all of them.
+    std::int64_t tokens() const noexcept { return static_cast<std::int64_t>(tokens_.size()); }
+    /// The file they come from.
+    std::string const& name() const noexcept { return name_; }
+
+    /// Example i. Needs 0 <= i < size().
+    view operator[](std::int64_t i) const noexcept {
+        auto const at = static_cast<std::size_t>(i);
+        auto const begin = at == 0 ? 0 : ends_[at - 1], count = ends_[at] - begin;
+        return {std::span(tokens_).subspan(begin, count), std::span(counted_).subspan(begin, count),
+                lines_[at]};
+    }
+
+  private:
+    static std::string_view text_of(mapping const& file) {
+        return {reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size()};
+    }
+
+    static example read(json const& object, tokenizer const& tokens, json_lines_options& options) {
+        auto const is_chat = object.has("messages");
+        if (is_chat == (object.has("prompt") || object.has("completion")))
+            object.refuse("an object with " + std::string(is_chat ? "both" : "neither"),
+                          "\"prompt\" and \"completion\", or \"messages\"");
+        if (is_chat) {
+            std::vector<message> messages;
+            for (auto const& one : object.at("messages").elements())
+                messages.push_back({one.at("role").text(), one.at("content").text()});
+            if (!options.chat) options.chat.emplace(tokens);
+            return options.chat->conversation(messages);
+        }
+        example result;
+        auto const required = [&](std::optional<std::int32_t> token, char const* what) {
+            if (!token) throw error({tokens.path()}, std::string("no token that ") + what + " a text", "one");
+            result.tokens.push_back(*token);
+        };
+        auto const append = [&](json const& text) {
+            auto const more = tokens.encode(text.text(), special_tokens::plain_text);
+            result.tokens.insert(result.tokens.end(), more.begin(), more.end());
+        };
+        if (options.begin_of_text) required(tokens.begin_of_text(), "begins");
+        append(object.at("prompt"));
+        // Nothing comes before the first token, so it can't be predicted.
+        result.counted.resize(std::max<std::size_t>(1, result.tokens.size()));
+        append(object.at("completion"));
+        if (options.end_of_text) required(tokens.end_of_text(), "ends");
+        result.counted.resize(result.tokens.size(), true);
+        return result;
+    }
+
+    std::string name_;
+    std::vector<std::int32_t> tokens_;
+    std::vector<std::uint8_t> counted_;
+    std::vector<std::size_t> ends_;
+    std::vector<std::int64_t> lines_;
+};
+
+}  // namespace snug::io
