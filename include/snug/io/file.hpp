@@ -140,6 +140,18 @@ inline void write_all(int file, std::string const& path, checked offset, std::sp
 
 }  // namespace detail
 
+/// There is a folder at `path`. What is wrong with any other path is said when it is opened.
+inline bool is_folder(std::string const& path) {
+    struct ::stat status {};
+    return detail::uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+/// The path of a file in a folder.
+inline std::string in_folder(std::string const& folder, std::string_view name) {
+    return folder + (folder.ends_with('/') ? "" : "/") + std::string(name);
+}
+
 /// A regular file open for reading.
 class input_file {
   public:

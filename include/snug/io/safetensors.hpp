@@ -80,18 +80,12 @@ class safetensors {
     }
 
   private:
-    static bool is_folder(std::string const& path) {
-        struct ::stat status {};
-        // What is wrong with a path that can't be looked at is said when it is opened.
-        return detail::uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0 &&
-               S_ISDIR(status.st_mode);
-    }
     static std::string weights_in(std::string const& folder) {
-        struct ::stat status {};
-        auto const inside = folder + (folder.ends_with('/') ? "" : "/");
-        for (auto const* name : {"model.safetensors", "model.safetensors.index.json"})
-            if (detail::uninterrupted([&] { return calls().stat((inside + name).c_str(), &status); }) == 0)
-                return inside + name;
+        for (auto const* name : {"model.safetensors", "model.safetensors.index.json"}) {
+            struct ::stat status {};
+            auto path = in_folder(folder, name);
+            if (detail::uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0) return path;
+        }
         throw error({folder}, "a folder without weights",
                     "model.safetensors or model.safetensors.index.json");
     }
