@@ -14,7 +14,7 @@ BEGIN {
             "optimizers/ distributed/ io/ engine/ trainer.hpp search/ plan.hpp snug.hpp"
     room_count = split(rooms, room)
     cuda = "^(cuda|cub/|cublas|cudnn|curand|cusparse|cusolver|cutlass|cute/|nccl|nvrtc|mma\\.h|thrust/system/cuda)"
-    heavy = "^(thrust/|omp\\.h|dnnl|oneapi/)"
+    heavy = "^(thrust/|omp\\.h|dnnl|oneapi/|nlohmann/)"
 }
 function refuse(what) { print what; refused = 1 }
 function room_of(header,   i) {
