@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
+#include <snug/io/gguf.hpp>
 #include <snug/io/tokenizer.hpp>
+#include <snug/kernels/random.hpp>
 
 #include "../../reference/fixture.hpp"
 #include "faults.hpp"
@@ -97,4 +104,395 @@ TEST_CASE("tokens are those of Hugging Face's tokenizers: the rules of SmolLM, b
 TEST_CASE("tokens are those of Hugging Face's tokenizers: the rules of Llama-3, words that no merge makes") {
     check(load("llama3"), "llama3");
     check(load("llama3"), "llama3.plain", special_tokens::plain_text);
+}
+
+TEST_CASE("tokens are those of Hugging Face's tokenizers: SmolLM2") {
+    auto const* const path = std::getenv("SNUG_SMOLLM2");
+    if (!path) {
+        WARN("skipped: SNUG_SMOLLM2 does not name the GGUF file of SmolLM2-135M-Instruct");
+        return;
+    }
+    auto const smollm2 = tokenizer::from_gguf(gguf(path));
+    CHECK(smollm2.vocabulary() == 49152);
+    CHECK(smollm2.begin_of_text() == smollm2.id_of("<|im_start|>"));
+    CHECK(smollm2.end_of_text() == smollm2.id_of("<|im_end|>"));
+    CHECK_THAT(smollm2.chat_template(), Contains("add_generation_prompt"));
+    check(smollm2, "smollm2");
+    check(smollm2, "smollm2.plain", special_tokens::plain_text);
+}
+
+TEST_CASE("any bytes come back, valid UTF-8 or not") {
+    auto const gpt2 = load("gpt2");
+    for (auto const& text : strings()) {
+        // No <left> and <right>, which take the spaces around them.
+        auto const tokens = gpt2.encode(text, special_tokens::plain_text);
+        if (text.find("<left>") == text.npos && text.find("<right>") == text.npos)
+            REQUIRE(gpt2.decode(tokens) == text);
+    }
+    for (std::uint64_t i = 0; i < 2000; ++i) {
+        std::string bytes;
+        for (std::uint64_t j = 0; j < 1 + i % 40; ++j)
+            bytes += static_cast<char>(static_cast<unsigned char>(snug::random::bits(1, i, j)));
+        REQUIRE(gpt2.decode(gpt2.encode(bytes)) == bytes);
+    }
+    std::string every;
+    for (int byte = 0; byte < 256; ++byte) every += static_cast<char>(static_cast<unsigned char>(byte));
+    CHECK(gpt2.decode(gpt2.encode(every)) == every);
+    CHECK(gpt2.encode("").empty());
+    CHECK(gpt2.decode({}).empty());
+}
+
+TEST_CASE("bytes that are not UTF-8 part the words around them and change nothing else") {
+    auto const gpt2 = load("gpt2");
+    auto const joined = [&](std::initializer_list<std::string_view> parts) {
+        std::vector<std::int32_t> tokens;
+        for (auto const part : parts)
+            for (auto const token : gpt2.encode(part)) tokens.push_back(token);
+        return tokens;
+    };
+    // A byte that never occurs, a character cut short, one too long, half of a pair, beyond Unicode.
+    for (std::string const bad :
+         {"\xff", "\xe2\x82", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80\x80\x80"})
+        CHECK(gpt2.encode("the boat's" + bad + " 7 boats") == joined({"the boat's", bad, " 7 boats"}));
+}
+
+TEST_CASE("special tokens are recognised, or are text") {
+    auto const gpt2 = load("gpt2");
+    CHECK(gpt2.encode("<|im_end|>") == std::vector{gpt2.id_of("<|im_end|>")});
+    auto const text = gpt2.encode("<|im_end|>", special_tokens::plain_text);
+    CHECK(text.size() > 3);
+    CHECK(gpt2.decode(text) == "<|im_end|>");
+    // A token that was added but steers nothing is one either way.
+    CHECK(gpt2.encode("<tab>", special_tokens::plain_text) == std::vector{gpt2.id_of("<tab>")});
+}
+
+TEST_CASE("a token is its bytes, wherever they cut a character") {
+    auto const gpt2 = load("gpt2");
+    CHECK(gpt2.vocabulary() == 1005);
+    CHECK(gpt2.token(gpt2.id_of(" ")) == " ");
+    CHECK(gpt2.token(gpt2.id_of("\xe0")) == "\xe0");
+    CHECK(gpt2.token(gpt2.id_of("<right>")) == "<right>");
+    std::vector<std::int32_t> const half{gpt2.id_of("\xe0"), gpt2.id_of("a")};
+    CHECK(gpt2.decode(half) ==
+          "\xe0"
+          "a");
+    CHECK_THAT(test::refusal([&] { (void)gpt2.id_of("no such token"); }),
+               Contains("no token \"no such token\""));
+    CHECK_THAT(test::refusal([&] { (void)gpt2.token(1005); }),
+               Contains("token 1005, expected one below the vocabulary of 1005"));
+    std::vector<std::int32_t> const negative{-1};
+    CHECK_THAT(test::refusal([&] { (void)gpt2.decode(negative); }), Contains("token -1"));
+    CHECK_FALSE(gpt2.begin_of_text());
+    CHECK(gpt2.chat_template().empty());
+}
+
+TEST_CASE("a word of a million letters takes no time that grows with its square") {
+    auto const gpt2 = load("gpt2");
+    std::string const word(1 << 20, 'a');
+    auto const begin = std::chrono::steady_clock::now();
+    CHECK(gpt2.decode(gpt2.encode(word)) == word);
+    // A tenth of a second; a second with sanitizers; with the square, hours.
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
+}
+
+TEST_CASE("threads share a tokenizer, and a copy outlives the original") {
+    auto const expected = load("smollm").encode("four boats, 44 boats");
+    std::optional<tokenizer> original = load("smollm");
+    auto const copy = *original;
+    original.reset();
+    std::vector<std::thread> threads;
+    std::atomic<int> same = 0;
+    for (int i = 0; i < 4; ++i)
+        threads.emplace_back([&] {
+            for (int j = 0; j < 50; ++j) same += copy.encode("four boats, 44 boats") == expected;
+        });
+    for (auto& thread : threads) thread.join();
+    CHECK(same == 200);
+}
+
+namespace {
+std::string const byte_level = R"({"type": "ByteLevel", "add_prefix_space": false})";
+
+/// A small tokenizer.json. `\u0120` is a space.
+struct tiny {
+    std::string vocabulary = R"("a": 0, "b": 1, "\u0120": 2, "ab": 3, "\u0120ab": 4)";
+    std::string merges = R"(["a b", ["\u0120", "ab"]])";
+    std::string added = "[]";
+    std::string rules = byte_level;
+    std::string model = "";
+    std::string root = "";
+
+    std::string json() const {
+        return "{\"normalizer\": null, \"added_tokens\": " + added + ", \"pre_tokenizer\": " + rules + root +
+               ", \"model\": {\"type\": \"BPE\", \"vocab\": {" + vocabulary + "}, \"merges\": " + merges +
+               model + "}}";
+    }
+};
+
+std::string added(std::int64_t id, std::string const& text, std::string const& more = "") {
+    return R"({"id": )" + std::to_string(id) + R"(, "content": ")" + text + R"(", "special": true)" + more +
+           "}";
+}
+
+std::string split(std::string const& pattern, std::string const& more = R"("behavior": "Isolated")") {
+    return R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": )" + pattern + ", " + more +
+           "}, " + byte_level + "]}";
+}
+
+std::string refused(tiny const& parts) {
+    return test::refusal([&] { (void)of(parts.json()); });
+}
+
+std::vector<std::int32_t> encoded(tiny const& parts, std::string const& text) {
+    return of(parts.json()).encode(text);
+}
+}  // namespace
+
+TEST_CASE("merges go by rank, the leftmost first") {
+    CHECK(encoded({}, "ab abab b") == std::vector{3, 4, 3, 2, 1});
+    CHECK(encoded({.vocabulary = R"("a": 0, "b": 1, "\u0120": 2, "ab": 3, "\u0120a": 4)",
+                   .merges = R"(["a b", "\u0120 a"])"},
+                  " ab") == std::vector{2, 3});
+    CHECK(encoded({.vocabulary = R"("a": 0, "aa": 1, "aaa": 2)", .merges = R"(["a a", "aa a"])"}, "aaaaa") ==
+          std::vector{1, 2});
+    // A word that is in the vocabulary is not that token when the merges do not lead there, unless they are ignored.
+    tiny const unreachable{.vocabulary = R"("a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4, "bc": 5)",
+                           .merges = R"(["a b", "b c"])"};
+    CHECK(encoded(unreachable, "abc") == std::vector{3, 2});
+    auto ignored = unreachable;
+    ignored.model = R"(, "ignore_merges": true)";
+    CHECK(encoded(ignored, "abc") == std::vector{4});
+    // Without a token, without an unknown one: nothing.
+    CHECK(encoded({}, "axb") == std::vector{3});
+    CHECK(encoded({.model = R"(, "unk_token": "\u0120")"}, "axyb") == std::vector{0, 2, 2, 1});
+    CHECK(encoded({.model = R"(, "unk_token": "\u0120", "fuse_unk": true)"}, "xaxyb") ==
+          std::vector{2, 0, 2, 1});
+}
+
+TEST_CASE("the steps of a pre-tokenizer cut, remove and invert") {
+    CHECK(encoded({.rules = split(R"({"Regex": "b"})")}, "abab") == std::vector{0, 1, 0, 1});
+    CHECK(encoded({.rules = split(R"({"String": "."})")}, "ab") == std::vector{3});
+    CHECK(encoded({.rules = split(R"({"String": "."})", R"("behavior": "Removed")")}, "ab.a.b") ==
+          std::vector{3, 0, 1});
+    CHECK(encoded({.rules = split(R"({"Regex": "a+"})", R"("behavior": "Removed", "invert": true)")},
+                  "abab") == std::vector{0, 0});
+    // An expression that matches nothing at all parts what is around it, and the search goes on.
+    CHECK(encoded({.rules = split(R"x({"Regex": "(?=b)"})x")}, "abab") == std::vector{0, 1, 0, 1});
+    CHECK(encoded({.rules = split(R"({"Regex": "x*"})")}, "abab") == std::vector{0, 1, 0, 1});
+}
+
+TEST_CASE("a tokenizer.json that is not byte-level BPE is refused in words") {
+    CHECK(refused({}).empty());
+    auto const model = [](std::string const& more) { return refused({.model = ", " + more}); };
+    CHECK_THAT(test::refusal([&] { (void)of(replaced(tiny{}.json(), "BPE", "Unigram")); }),
+               Contains("a model of the type \"Unigram\"") && Contains("expected BPE"));
+    CHECK_THAT(model(R"("dropout": 0.1)"), Contains("expected none"));
+    CHECK_THAT(model(R"("byte_fallback": true)"), Contains("byte-level BPE"));
+    CHECK_THAT(model(R"("end_of_word_suffix": "</w>")"), Contains("\"</w>\""));
+    CHECK_THAT(model(R"("continuing_subword_prefix": "##")"), Contains("\"##\""));
+    CHECK_THAT(model(R"("unk_token": "nowhere")"), Contains("unknown token \"nowhere\""));
+    CHECK_THAT(test::refusal([&] { (void)of(replaced(tiny{}.json(), "null", R"({"type": "NFKC"})")); }),
+               Contains("a normalizer of the type \"NFKC\""));
+    CHECK_THAT(refused({.root = R"(, "decoder": {"type": "WordPiece"})"}),
+               Contains("a decoder of the type \"WordPiece\""));
+    CHECK_THAT(refused({.rules = R"({"type": "Metaspace"})"}),
+               Contains("\"Metaspace\"") && Contains("Split, Digits or ByteLevel"));
+    CHECK_THAT(refused({.rules = R"({"type": "Digits"})"}), Contains("without ByteLevel"));
+    CHECK_THAT(refused({.rules = "null"}), Contains("without ByteLevel"));
+    CHECK_THAT(refused({.rules = R"({"type": "Sequence", "pretokenizers": [)" + byte_level + ", " +
+                                 byte_level + "]}"}),
+               Contains("ByteLevel as the last one"));
+    CHECK_THAT(refused({.rules = split(R"({"Regex": "a"})", R"("behavior": "MergedWithNext")")}),
+               Contains("Isolated or Removed"));
+    CHECK_THAT(refused({.added = "[" + added(5, "<s>", R"(, "single_word": true)") + "]"}),
+               Contains("\"single_word\""));
+}
+
+TEST_CASE("a damaged vocabulary is refused") {
+    CHECK_THAT(refused({.vocabulary = R"("a": 0, "b": 1, "\u0120": 1, "ab": 3, "\u0120ab": 4)"}),
+               Contains("id 1") && Contains("one token for an id"));
+    CHECK_THAT(refused({.vocabulary = R"("a": 0, "a": 1, "\u0120": 2, "ab": 3, "\u0120ab": 4)"}),
+               Contains("the key \"a\""));
+    CHECK_THAT(refused({.vocabulary = R"("a": 0, "b": 1, "\u0120": 2, "ab": 3, "\u0120ab": 5)"}),
+               Contains("id 5") && Contains("below 5"));
+    CHECK_THAT(refused({.vocabulary = R"("a": -1, "b": 1, "\u0120": 2, "ab": 3, "\u0120ab": 4)"}),
+               Contains("id -1"));
+    CHECK_THAT(refused({.vocabulary = R"("a": 9223372036854775807, "b": 1)"}),
+               Contains("id 9223372036854775807"));
+    CHECK_THAT(refused({.vocabulary = R"("a": 0.5, "b": 1)"}), Contains("an integer"));
+    CHECK_THAT(refused({.vocabulary = R"("a": "0", "b": 1)"}), Contains("an integer"));
+    CHECK_THAT(refused({.vocabulary = ""}), Contains("which is no token"));
+    CHECK_THAT(refused({.merges = R"(["a x"])"}),
+               Contains("merge 0") && Contains("\"x\", which is no token"));
+    CHECK_THAT(refused({.merges = R"(["a b", "b a"])"}),
+               Contains("merge 1") && Contains("\"ba\", which is no token"));
+    for (std::string const bad : {"a", " a", "a ", "a b c", "", " "})
+        CHECK_THAT(refused({.merges = "[\"" + bad + "\"]"}),
+                   Contains("two tokens with a space between them"));
+    CHECK_THAT(refused({.merges = R"([["a"]])"}), Contains("a merge of 1 tokens"));
+    CHECK_THAT(refused({.merges = R"([["a", 1]])"}), Contains("a string"));
+    CHECK_THAT(refused({.merges = R"({"a": "b"})"}), Contains("an array"));
+    CHECK_THAT(refused({.added = "[" + added(6, "<s>") + "]"}), Contains("id 6"));
+    CHECK_THAT(refused({.added = "[" + added(0, "<s>") + "]"}),
+               !Contains("expected nothing") && Contains("one token for an id"));
+    CHECK_THAT(refused({.added = "[" + added(5, "a") + "]"}), Contains("as 0 and as 5"));
+    CHECK_THAT(refused({.added = "[" + added(5, "<s>") + ", " + added(5, "<s>") + "]"}), Contains("twice"));
+    CHECK_THAT(refused({.added = "[" + added(5, "<s>") + ", " + added(5, "<t>") + "]"}),
+               Contains("one token for an id"));
+    CHECK_THAT(refused({.added = "[" + added(5, "") + "]"}), Contains("without text"));
+    CHECK_THAT(refused({.added = R"([{"id": 5, "content": "<s>", "special": 1}])"}),
+               Contains("true or false"));
+    CHECK_THAT(refused({.added = R"([5])"}), Contains("an object"));
+    // The place is that of the value.
+    auto const json = tiny{.merges = R"(["a b", "b"])"}.json();
+    CHECK_THAT(test::refusal([&] { (void)of(json); }),
+               Contains("byte " + std::to_string(json.find(R"("b"])"))));
+}
+
+TEST_CASE("any cut of a tokenizer.json is refused") {
+    auto const json = tiny{.added = "[" + added(5, "<s>") + "]", .rules = split(R"({"Regex": "a+"})")}.json();
+    CHECK(test::refusal([&] { (void)of(json); }).empty());
+    for (std::size_t length = 0; length < json.size(); ++length)
+        CHECK_FALSE(test::refusal([&] { (void)of(json.substr(0, length)); }).empty());
+}
+
+TEST_CASE("an expression is refused when it is none, too large, or means something else to PCRE2") {
+    auto const pattern = [](std::string const& text) {
+        return refused({.rules = split("{\"Regex\": \"" + text + "\"}")});
+    };
+    CHECK(pattern(R"([\\p{L}\\s]+|\\S|^a$|[]x]|[^]x]|\\[)").empty());
+    CHECK_THAT(pattern("(a"), Contains("missing closing parenthesis") && Contains("byte "));
+    CHECK_THAT(pattern("((a{1,900}){1,900}){1,900}"), Contains("too large"));
+    CHECK_THAT(pattern(std::string(10'001, 'a')), Contains("10001 bytes"));
+    CHECK_THAT(pattern(std::string(200, '(') + std::string(200, ')')), Contains("nested"));
+    CHECK_THAT(pattern(R"(\\C)"), Contains("\\C is disabled"));
+    CHECK_THAT(pattern(R"(\\h+)"), Contains("one without \\h"));
+    CHECK_THAT(pattern("[a&&[^b]]"), Contains("one without && in a class"));
+    CHECK_THAT(pattern("[a[b]]"), Contains("one without [ in a class"));
+    CHECK_THAT(pattern(R"([\\S])"), Contains("one without \\S in a class"));
+}
+
+TEST_CASE("an expression that would take for ever is refused with its place") {
+    // Without the x at the end PCRE2 sees at once that nothing can match.
+    auto const text = std::string(10'000, 'a') + "!x";
+    for (std::string const bomb : {"(a+a+)+x", "(a|aa)+x", "(a*)*x", "^(([a-z])+.)+[A-Z]([a-z])+$"}) {
+        auto const json = tiny{.rules = split("{\"Regex\": \"" + bomb + "\"}")}.json();
+        auto const bombed = of(json);
+        auto const begin = std::chrono::steady_clock::now();
+        CHECK_THAT(test::refusal([&] { (void)bombed.encode(text); }),
+                   Contains("tokenizer.json, byte " + std::to_string(json.find('"' + bomb + '"'))) &&
+                       Contains("a text of 10002 bytes") && Contains("less work"));
+        CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
+    }
+    // Recursion without an end.
+    CHECK_FALSE(test::refusal([&] {
+                    (void)of(tiny{.rules = split(R"x({"Regex": "(a(?1)*)*x"})x")}.json()).encode(text);
+                }).empty());
+}
+
+TEST_CASE("what lies beside a tokenizer.json says what begins and ends a text") {
+    test::scratch directory;
+    auto const path = directory / "tokenizer.json";
+    test::write_file(path, tiny{.added = "[" + added(5, "<s>") + "]"}.json());
+    auto const config = [&](std::string const& text) {
+        test::write_file(directory / "tokenizer_config.json", text);
+    };
+    config(R"({"bos_token": {"content": "<s>"}, "eos_token": "a", "chat_template": "of the config"})");
+    auto const read = tokenizer::from_json(path);
+    CHECK(read.begin_of_text() == 5);
+    CHECK(read.end_of_text() == 0);
+    CHECK(read.chat_template() == "of the config");
+    config(
+        R"({"bos_token": null, "chat_template": [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "y"}]})");
+    CHECK_FALSE(tokenizer::from_json(path).begin_of_text());
+    CHECK(tokenizer::from_json(path).chat_template() == "y");
+    test::write_file(directory / "chat_template.jinja", "of its own file");
+    CHECK(tokenizer::from_json(path).chat_template() == "of its own file");
+    config(R"({"eos_token": "</s>"})");
+    CHECK_THAT(test::refusal([&] { (void)tokenizer::from_json(path); }),
+               Contains("tokenizer_config.json, byte 14") && Contains("\"</s>\""));
+    CHECK_THAT(test::refusal([&] { (void)tokenizer::from_json(directory / "none.json"); }),
+               Contains("no such file"));
+}
+
+namespace {
+/// The metadata of a GGUF file.
+class gguf_file {
+  public:
+    gguf_file& text(std::string const& key, std::string const& value) {
+        return entry(key, 8), bytes(value), *this;
+    }
+    gguf_file& texts(std::string const& key, std::vector<std::string> const& values) {
+        entry(key, 9), number<std::uint32_t>(8), number<std::uint64_t>(values.size());
+        for (auto const& value : values) bytes(value);
+        return *this;
+    }
+    gguf_file& types(std::vector<std::int32_t> const& values) {
+        entry("tokenizer.ggml.token_type", 9), number<std::uint32_t>(5), number<std::uint64_t>(values.size());
+        for (auto const value : values) number(value);
+        return *this;
+    }
+    gguf_file& id(std::string const& key, std::uint32_t value) { return entry(key, 4), number(value), *this; }
+
+    tokenizer read() const {
+        test::scratch directory;
+        std::string head = "GGUF";
+        auto const append = [&](auto value) {
+            head.append(reinterpret_cast<char const*>(&value), sizeof value);
+        };
+        append(std::uint32_t{3}), append(std::uint64_t{0}), append(entries_);
+        test::write_file(directory / "t.gguf", head + data_);
+        return tokenizer::from_gguf(gguf(directory / "t.gguf"));
+    }
+
+  private:
+    template <class T>
+    void number(T value) {
+        data_.append(reinterpret_cast<char const*>(&value), sizeof value);
+    }
+    void bytes(std::string const& value) { number<std::uint64_t>(value.size()), data_ += value; }
+    void entry(std::string const& key, std::uint32_t type) { ++entries_, bytes(key), number(type); }
+
+    std::string data_;
+    std::uint64_t entries_ = 0;
+};
+
+std::vector<std::string> const tokens{"a", "b", "1", "ab", "11", "ab1", "<s>"};
+
+gguf_file file(std::string const& pre, std::vector<std::string> const& merges = {"a b", "1 1", "ab 1"}) {
+    return gguf_file{}
+        .text("tokenizer.ggml.model", "gpt2")
+        .text("tokenizer.ggml.pre", pre)
+        .texts("tokenizer.ggml.tokens", tokens)
+        .texts("tokenizer.ggml.merges", merges);
+}
+}  // namespace
+
+TEST_CASE("a GGUF file names its rules") {
+    CHECK(file("gpt-2").read().encode("ab11") == std::vector{3, 4});
+    CHECK(file("smollm").read().encode("ab11") == std::vector{3, 2, 2});
+    CHECK(file("qwen2").read().encode("ab11") == std::vector{3, 2, 2});
+    CHECK(file("llama-bpe").read().encode("ab1111") == std::vector{3, 4, 2, 2});
+    CHECK_THAT(test::refusal([] { (void)file("deepseek-llm").read(); }),
+               Contains("\"deepseek-llm\", expected gpt-2, smollm, llama-bpe or qwen2"));
+    CHECK_THAT(test::refusal([] { (void)gguf_file{}.text("tokenizer.ggml.model", "llama").read(); }),
+               Contains("the model \"llama\"") && Contains("t.gguf"));
+    CHECK_THAT(test::refusal([] { (void)gguf_file{}.read(); }), Contains("tokenizer.ggml.model"));
+}
+
+TEST_CASE("a GGUF file says which tokens are special, and what begins and ends a text") {
+    auto const types = file("gpt-2").types({1, 1, 1, 1, 1, 1, 3}).id("tokenizer.ggml.bos_token_id", 6).read();
+    CHECK(types.encode("ab<s>") == std::vector{3, 6});
+    CHECK(types.encode("<s>", special_tokens::plain_text).empty());
+    CHECK(types.begin_of_text() == 6);
+    CHECK_FALSE(types.end_of_text());
+    CHECK(file("gpt-2").read().encode("ab<s>") == std::vector{3});
+    CHECK(file("gpt-2").types({1, 1, 1, 1, 1, 1, 4}).read().encode("<s>", special_tokens::plain_text) ==
+          std::vector{6});
+    CHECK_THAT(test::refusal([] { (void)file("gpt-2").types({1}).read(); }),
+               Contains("1 token types, expected 7"));
+    CHECK_THAT(test::refusal([] { (void)file("gpt-2").id("tokenizer.ggml.eos_token_id", 7).read(); }),
+               Contains("7 as the token that ends a text"));
+    CHECK_THAT(test::refusal([] { (void)file("gpt-2", {"a b", "b x"}).read(); }), Contains("merge 1"));
+    CHECK_THAT(test::refusal([] { (void)file("gpt-2", {"ab"}).read(); }), Contains("merge 0"));
 }

@@ -46,8 +46,8 @@ class regex {
         int code = 0;
         std::size_t offset = 0;
         // \C could cut a character in two.
-        std::uint32_t const options =
-            PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE);
+        auto const options =
+            PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
         auto* const compiled = pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()),
                                                translated.size(), options, &code, &offset, context.get());
         if (!compiled)

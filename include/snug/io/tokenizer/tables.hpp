@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -197,10 +198,12 @@ class tokenizer_builder {
         }
         auto unknown = byte_pairs::none;
         if (!parts_.unknown.empty()) {
-            auto const found = all_->ids.find(parts_.unknown);
-            if (found == all_->ids.end())
+            auto const found =
+                std::find_if(parts_.vocabulary.begin(), parts_.vocabulary.end(),
+                             [&](auto const& token) { return token.letters == parts_.unknown; });
+            if (found == parts_.vocabulary.end())
                 refuse("unknown token " + printable(parts_.unknown), "one of the vocabulary");
-            unknown = found->second;
+            unknown = static_cast<std::int32_t>(found->id);
         }
         all_->pairs = byte_pairs(of_byte_, merges, unknown, parts_.one_unknown_for_a_run);
 
