@@ -18,6 +18,9 @@ class executor {
     executor(std::byte* base, span_of_tokens span, double loss_scale = 0)
         : base_(base), span_(span), loss_scale_(loss_scale) {}
 
+    /// Rows hold several examples, which begin where the staged `starts` say.
+    void separate_examples() { starts_ = reinterpret_cast<std::int32_t const*>(address({model::starts})); }
+
     /// What dropout is a function of in the walk that follows, beside layer and block; 0: no dropout.
     void draw_from(std::uint64_t key) { random_key_ = key; }
 
@@ -131,6 +134,7 @@ class executor {
         });
         result.workspace = declared(Composition::first_buffer + workspace, 0);
         result.span = span_;
+        result.starts = starts_;
         if (random_key_ != 0)
             result.random_key = random::bits(random_key_, static_cast<std::uint64_t>(Node::first_parameter),
                                              static_cast<std::uint64_t>(block_)) |
@@ -155,6 +159,7 @@ class executor {
     double loss_ = 0;
     index block_ = 0;
     std::uint64_t random_key_ = 0;
+    std::int32_t const* starts_ = nullptr;
 };
 
 /// Visits the leaves of the body block by block instead of running them: f<Node>(call, block).

@@ -52,6 +52,9 @@ struct training_options {
     typename Optimizer::options optimizer{};
 };
 
+template <class Composition>
+class executor;
+
 /// A training run: the one allocation, laid out by the plan of its composition, and what is done with it.
 /// Members are defined in snug/snug.hpp; a file that only asserts budgets needs none of them.
 template <class Composition>
@@ -166,7 +169,7 @@ class run {
     void update_with(int parameter, Rule const& rule, std::index_sequence<S...>);
     template <class T>
     void clear(std::span<T> values) const;
-    void stage(std::span<std::int32_t const> inputs, std::span<std::int32_t const> targets);
+    void stage(token_batch const& batch, index micro_batch, executor<Composition>& walker);
     static index check(token_batch const& batch);
 
     arena memory_;

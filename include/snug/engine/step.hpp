@@ -153,6 +153,19 @@ index run<C>::check(token_batch const& batch) {
                     "a batch of " + std::to_string(batch.inputs.size()) + " inputs and " +
                         std::to_string(batch.targets.size()) + " targets",
                     std::to_string(expected) + " of each: micro-batches × sequences × tokens");
+    if (!batch.starts.empty() && batch.starts.size() != expected)
+        throw error({}, std::to_string(batch.starts.size()) + " starts of examples",
+                    "none, or one for each of the " + std::to_string(expected) + " tokens");
+    for (std::size_t i = 0; i < batch.starts.size(); ++i) {
+        auto const position = static_cast<index>(i) % C::batch::tokens;
+        auto const before = position == 0 ? 0 : batch.starts[i - 1];
+        if (batch.starts[i] < before || batch.starts[i] > position)
+            throw error({},
+                        "start " + std::to_string(batch.starts[i]) + " at position " + std::to_string(i) +
+                            " of the batch",
+                        "from " + std::to_string(before) + " to " + std::to_string(position) +
+                            ": a position of its row, not before that of the token to its left");
+    }
     index counted = 0;
     for (std::size_t i = 0; i < expected; ++i) {
         for (auto const token : {batch.inputs[i], batch.targets[i]})
@@ -169,20 +182,29 @@ index run<C>::check(token_batch const& batch) {
 }
 
 template <class C>
-void run<C>::stage(std::span<std::int32_t const> inputs, std::span<std::int32_t const> targets) {
-    std::memcpy(at<std::int32_t>(C::first_buffer + model::tokens), inputs.data(), inputs.size_bytes());
-    std::memcpy(at<std::int32_t>(C::first_buffer + model::targets), targets.data(), targets.size_bytes());
+void run<C>::stage(token_batch const& batch, index micro_batch, executor<C>& walker) {
+    constexpr auto rows = static_cast<std::size_t>(C::setting::rows);
+    auto const copy = [&](int buffer, std::span<std::int32_t const> from) {
+        auto const part = from.subspan(static_cast<std::size_t>(micro_batch) * rows, rows);
+        std::memcpy(at<std::int32_t>(C::first_buffer + buffer), part.data(), part.size_bytes());
+    };
+    copy(model::tokens, batch.inputs);
+    copy(model::targets, batch.targets);
+    if (batch.starts.empty()) return;
+    copy(model::starts, batch.starts);
+    walker.separate_examples();
 }
 
 template <class C>
 step_result run<C>::accumulate(token_batch const& batch) {
     auto const counted = check(batch);
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
-    constexpr auto rows = static_cast<std::size_t>(span.rows());
     executor<C> walker(memory_.data(), span, current_loss_scale() / static_cast<double>(counted));
-    for (std::size_t m = 0; m < static_cast<std::size_t>(C::micro_batches); ++m) {
-        stage(batch.inputs.subspan(m * rows, rows), batch.targets.subspan(m * rows, rows));
-        walker.draw_from(random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_), m) | 1);
+    for (index m = 0; m < C::micro_batches; ++m) {
+        stage(batch, m, walker);
+        walker.draw_from(random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_),
+                                      static_cast<std::uint64_t>(m)) |
+                         1);
         model::walk_training(walker);
     }
     return {walker.total_loss() / static_cast<double>(counted), 0, 0, counted};
@@ -350,10 +372,9 @@ template <class C>
 evaluation run<C>::evaluate(token_batch const& batch) {
     auto const counted = check(batch);
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
-    constexpr auto rows = static_cast<std::size_t>(span.rows());
     executor<C> walker(memory_.data(), span);
-    for (std::size_t m = 0; m < static_cast<std::size_t>(C::micro_batches); ++m) {
-        stage(batch.inputs.subspan(m * rows, rows), batch.targets.subspan(m * rows, rows));
+    for (index m = 0; m < C::micro_batches; ++m) {
+        stage(batch, m, walker);
         model::walk_forward(walker);
         walker.evaluate();
     }

@@ -60,16 +60,16 @@ struct causal_attention {
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         rotate(call, x, 1);
-        ops::attention_forward<typename Call::backend, numbers>(call.span.sequences, call.span.tokens,
-                                                                call.span.past, x.data, y.to.data,
-                                                                call.saved(logsumexp{}), call.workspace);
+        ops::attention_forward<typename Call::backend, numbers>(
+            call.span.sequences, call.span.tokens, call.span.past, x.data, call.starts, y.to.data,
+            call.saved(logsumexp{}), call.workspace);
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y y, DY dy, DX dx) {
         ops::attention_backward<typename Call::backend, numbers>(
-            call.span.sequences, call.span.tokens, x.data, y.data, dy.data, call.saved(logsumexp{}),
-            dx.to.data, call.workspace);
+            call.span.sequences, call.span.tokens, x.data, call.starts, y.data, dy.data,
+            call.saved(logsumexp{}), dx.to.data, call.workspace);
         rotate(call, dx.to, -1);
     }
 
@@ -78,11 +78,10 @@ struct causal_attention {
     static void rotate(Call const& call, Rows x, int direction) {
         if constexpr (Rotation::rotates) {
             using S = typename Call::setting::statistic;
-            auto const span = call.span;
             ops::for_each_row<typename Call::backend>(x.rows, [=](auto, index row) {
                 // Keys follow the queries in a row: one call turns both.
-                kernels::rotate<HeadWidth>(x.row(row), Heads + KvHeads, span.past + row % span.tokens,
-                                           Rotation::theta, static_cast<S>(direction));
+                kernels::rotate<HeadWidth>(x.row(row), Heads + KvHeads, call.position(row), Rotation::theta,
+                                           static_cast<S>(direction));
             });
         }
     }

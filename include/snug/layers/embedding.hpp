@@ -26,12 +26,10 @@ struct embedding {
     static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
         auto const* const rows_of_table = call.value(table{});
-        auto const span = call.span;
         ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
             auto const* const word = rows_of_table + static_cast<index>(x.data[row]) * Width;
             if constexpr (Positions > 0) {
-                auto const* const position =
-                    call.value(positions{}) + (span.past + row % span.tokens) * Width;
+                auto const* const position = call.value(positions{}) + call.position(row) * Width;
                 team.for_each(Width, [=](index i) {
                     y(row, i, static_cast<S>(word[i]) + static_cast<S>(position[i]));
                 });
@@ -42,33 +40,34 @@ struct embedding {
     }
 
     template <class Call, class X, class Y, class DY, class DX>
-    static void backward(Call const& call, X x, Y, DY dy, DX) {
+    static void backward(Call const& call, [[maybe_unused]] X x, Y, DY dy, DX) {
         using S = typename Call::setting::statistic;
         if constexpr (Call::trains(table{})) {
             auto* const d_table = call.gradient(table{});
-            // Tokens repeat, so rows of the table are not the unit of parallel work: slices of columns are.
-            constexpr index slice = 64;
-            ops::for_each_row<typename Call::backend>((Width + slice - 1) / slice, [=](auto team, index s) {
-                auto const first = s * slice;
-                auto const count = std::min(slice, Width - first);
-                for (index row = 0; row < x.rows; ++row) {
-                    auto* const to = d_table + static_cast<index>(x.data[row]) * Width + first;
-                    auto const* const from = dy.row(row) + first;
-                    team.for_each(count, [=](index i) { add_to(to[i], static_cast<S>(from[i])); });
-                }
-            });
+            add_rows<S>(call, dy,
+                        [=](index row) { return d_table + static_cast<index>(x.data[row]) * Width; });
         }
         if constexpr (Positions > 0 && Call::trains(positions{})) {
             auto* const d_positions = call.gradient(positions{});
-            auto const span = call.span;
-            ops::for_each_row<typename Call::backend>(span.tokens, [=](auto team, index t) {
-                for (index sequence = 0; sequence < span.sequences; ++sequence) {
-                    auto const* const from = dy.row(sequence * span.tokens + t);
-                    auto* const to = d_positions + (span.past + t) * Width;
-                    team.for_each(Width, [=](index i) { add_to(to[i], static_cast<S>(from[i])); });
-                }
-            });
+            add_rows<S>(call, dy, [=](index row) { return d_positions + call.position(row) * Width; });
         }
+    }
+
+  private:
+    /// Adds every row of dy to the row of a gradient that `to` gives.
+    template <class S, class Call, class DY, class To>
+    static void add_rows(Call const&, DY dy, To to) {
+        // Tokens repeat, so rows of the table are not the unit of parallel work: slices of columns are.
+        constexpr index slice = 64;
+        ops::for_each_row<typename Call::backend>((Width + slice - 1) / slice, [=](auto team, index s) {
+            auto const first = s * slice;
+            auto const count = std::min(slice, Width - first);
+            for (index row = 0; row < dy.rows; ++row) {
+                auto* const sums = to(row) + first;
+                auto const* const from = dy.row(row) + first;
+                team.for_each(count, [=](index i) { add_to(sums[i], static_cast<S>(from[i])); });
+            }
+        });
     }
 };
 

@@ -328,7 +328,14 @@ struct layer_call {
     std::byte* tied_value = nullptr;  ///< of the head, when it shares the embedding's table
     std::byte* tied_gradient = nullptr;
     span_of_tokens span{};
+    /// For every row the position in its sequence that its example begins at; null: each sequence is one example.
+    std::int32_t const* starts = nullptr;
     std::uint64_t random_key = 0;  ///< for dropout: of step, micro-batch, layer and block; 0 outside training
+
+    /// Position of a row in its example.
+    index position(index row) const {
+        return span.past + row % span.tokens - (starts != nullptr ? starts[row] : 0);
+    }
 
     /// Training changes this parameter, so backward adds to its gradient.
     template <class Parameter>

@@ -53,7 +53,10 @@ struct recording_walker {
     constexpr void enter_block(index) {}
     constexpr void release(int first, int last) { record.release(first, last); }
     constexpr void carry(buffer_reference buffer) { record.call(buffer); }
-    constexpr void use(buffer_reference a, buffer_reference b) { record.call(a, b); }
+    template <class... References>
+    constexpr void use(References... references) {
+        record.call(references...);
+    }
 
   private:
     template <class Node>

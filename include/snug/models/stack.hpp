@@ -113,11 +113,12 @@ struct stack {
     static constexpr int parameter_count = body_parameters + layer::parameter_declarations<head>();
     static constexpr int body_buffers = layer::buffer_declarations<body>();
 
-    // Buffers of a micro-batch: those of the body, its output, those of the head, then tokens and targets.
+    // Buffers of a micro-batch: those of the body, its output, those of the head, then tokens, targets, starts of examples.
     static constexpr int output = body_buffers;
     static constexpr int tokens = output + 1 + layer::buffer_declarations<head>();
     static constexpr int targets = tokens + 1;
-    static constexpr int buffer_count = targets + 1;
+    static constexpr int starts = targets + 1;
+    static constexpr int buffer_count = starts + 1;
 
     using body_node = node<body, 0, 0, false>;
     using embedding_node = decltype(body::template child_node_of<body_node, 0>());
@@ -139,6 +140,7 @@ struct stack {
         layer::declare_buffers<head_node, Setting, Checkpointing>(table, {});
         table.template add<std::int32_t>(path{"tokens"}, Setting::rows, 1, role::staging);
         table.template add<std::int32_t>(path{"targets"}, Setting::rows, 1, role::staging);
+        table.template add<std::int32_t>(path{"starts"}, Setting::rows, 1, role::staging);
         return table;
     }
 
@@ -159,8 +161,9 @@ struct stack {
     template <class Checkpointing>
     static constexpr auto lifetimes() {
         recording_walker<static_cast<std::size_t>(buffer_count), Checkpointing> walker;
-        walker.use({tokens}, {targets});
+        walker.use(buffer_reference{tokens}, buffer_reference{targets}, buffer_reference{starts});
         walk_training(walker);
+        walker.use(buffer_reference{starts});
         return walker.record.finish();
     }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <snug/ops/backend.hpp>
 
 namespace snug {
@@ -33,15 +34,17 @@ constexpr index attention_backward_workspace(index tokens) {
 
 /// out = softmax(Q Kᵀ / √head_width, causal) V for `sequences` sequences of `tokens` rows each. Row 0 of a sequence
 /// stands at position `past`; the rows of earlier positions precede it in memory. `logsumexp` has shape
-/// (rows, heads). Never stores a score matrix of tokens × tokens.
+/// (rows, heads). `starts`, unless null: for each row the first position of its sequence that it attends to, not falling
+/// from row to row. Never stores a score matrix of tokens × tokens.
 template <class Backend, class Shape, class T, class S>
-inline void attention_forward(index sequences, index tokens, index past, T const* qkv, T* out, S* logsumexp,
-                              std::byte* workspace) {
+inline void attention_forward(index sequences, index tokens, index past, T const* qkv,
+                              std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {
     if constexpr (requires {
-                      attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp,
-                                           workspace);
+                      attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, starts, out,
+                                           logsumexp, workspace);
                   })
-        attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, out, logsumexp, workspace);
+        attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, starts, out, logsumexp,
+                             workspace);
     else
         (void)sizeof(
             refusal::this_backend_has_no_body_for_this_operation<Backend, operation::attention_forward, Shape,
@@ -50,14 +53,15 @@ inline void attention_forward(index sequences, index tokens, index past, T const
 
 /// d_qkv from the gradient of the output; `d_qkv` may be the same memory as `qkv`.
 template <class Backend, class Shape, class T, class S>
-inline void attention_backward(index sequences, index tokens, T const* qkv, T const* out, T const* d_out,
-                               S const* logsumexp, T* d_qkv, std::byte* workspace) {
+inline void attention_backward(index sequences, index tokens, T const* qkv, std::int32_t const* starts,
+                               T const* out, T const* d_out, S const* logsumexp, T* d_qkv,
+                               std::byte* workspace) {
     if constexpr (requires {
-                      attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp,
-                                            d_qkv, workspace);
+                      attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, starts, out, d_out,
+                                            logsumexp, d_qkv, workspace);
                   })
-        attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv,
-                              workspace);
+        attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, starts, out, d_out, logsumexp,
+                              d_qkv, workspace);
     else
         (void)sizeof(
             refusal::this_backend_has_no_body_for_this_operation<Backend, operation::attention_backward,

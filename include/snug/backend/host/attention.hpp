@@ -15,6 +15,9 @@ namespace snug::backend::host {
 
 namespace detail {
 
+/// The first key that a query sees, in its sequence: that of its example.
+inline index first_key(std::int32_t const* starts, index row) { return starts != nullptr ? starts[row] : 0; }
+
 /// A function of its own: a temporary bf16 in the body of a simd loop keeps GCC 12 from vectorising the loop.
 template <class T, class Value>
 inline void put(T& to, Value value) {
@@ -25,7 +28,7 @@ inline void put(T& to, Value value) {
 
 template <int Threads, class Shape, class T, class S>
 void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, index past, T const* qkv,
-                          T* out, S* logsumexp, std::byte* workspace) {
+                          std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {
     using sum = accumulator_of<T>;
     constexpr index tile = tag<Threads>::query_tile;
     constexpr index width = Shape::head_width;
@@ -38,7 +41,9 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
         auto const head = task % Shape::heads;
         auto const sequence = task / Shape::heads % sequences;
         auto const rows = std::min(tile, tokens - first);
-        auto const keys = past + first + rows;
+        // Examples follow each other: no query of the tile sees a key before the first query's first.
+        auto const begin = detail::first_key(starts, sequence * tokens + first);
+        auto const keys = past + first + rows - begin;
 
         auto* memory = workspace + thread_index() * sizes.forward();
         auto* const scores = reinterpret_cast<sum*>(memory);
@@ -49,8 +54,9 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
         T const* const start = qkv + sequence * tokens * Shape::qkv_width;
         T const* const q = start + first * Shape::qkv_width + head * width;
         auto const kv_head = head / Shape::queries_per_key;
-        T const* const k = start - past * Shape::qkv_width + Shape::key_offset + kv_head * width;
-        T const* const v = start - past * Shape::qkv_width + Shape::value_offset + kv_head * width;
+        T const* const first_row = start + (begin - past) * Shape::qkv_width;
+        T const* const k = first_row + Shape::key_offset + kv_head * width;
+        T const* const v = first_row + Shape::value_offset + kv_head * width;
 
         gemm_serial(rows, keys, width, operand<T>{q, Shape::qkv_width, 1}, operand<T>{k, 1, Shape::qkv_width},
                     products, [=](index i, index j, index n, sum const* s) {
@@ -59,15 +65,18 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
                     });
         serial_team const team;
         for (index i = 0; i < rows; ++i) {
-            sum* const row = scores + i * keys;
+            auto const low = detail::first_key(starts, sequence * tokens + first + i) - begin;
+            sum* const row = scores + i * keys + low;
             T* const p = probabilities + i * keys;
-            index const limit = past + first + i + 1;
-            sum const largest = team.template largest<sum>(limit, [=](index j) { return row[j]; });
-            sum const total = team.template sum<sum>(limit, [=](index j) {
+            T* const p_row = p + low;
+            index const limit = past + first + i + 1 - begin;
+            sum const largest = team.template largest<sum>(limit - low, [=](index j) { return row[j]; });
+            sum const total = team.template sum<sum>(limit - low, [=](index j) {
                 sum const e = kernels::exponential(row[j] - largest);
-                detail::put(p[j], e);
+                detail::put(p_row[j], e);
                 return e;
             });
+            for (index j = 0; j < low; ++j) detail::put(p[j], sum(0));
             for (index j = limit; j < keys; ++j) detail::put(p[j], sum(0));
             inverse_sums[i] = sum(1) / total;
             logsumexp[(sequence * tokens + first + i) * Shape::heads + head] =
@@ -84,8 +93,9 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
 }
 
 template <int Threads, class Shape, class T, class S>
-void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T const* qkv, T const* out,
-                           T const* d_out, S const* logsumexp, T* d_qkv, std::byte* workspace) {
+void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T const* qkv,
+                           std::int32_t const* starts, T const* out, T const* d_out, S const* logsumexp,
+                           T* d_qkv, std::byte* workspace) {
     using sum = accumulator_of<T>;
     constexpr index tile = tag<Threads>::query_tile;
     constexpr index width = Shape::head_width;
@@ -117,7 +127,9 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
             auto const head = kv_head * Shape::queries_per_key + g;
             for (index first = 0; first < tokens; first += tile) {
                 auto const rows = std::min(tile, tokens - first);
-                auto const keys = first + rows;
+                auto const begin = detail::first_key(starts, row0 + first);
+                auto const keys = first + rows - begin;
+                auto const k_begin = k_at + begin * stride;
                 auto const q_at = (row0 + first) * stride + head * width;
                 T const* const o = out + (row0 + first) * out_stride + head * width;
                 T const* const d_o = d_out + (row0 + first) * out_stride + head * width;
@@ -130,23 +142,26 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
 
                 // Probabilities again, from the logsumexp that forward saved.
                 gemm_serial(rows, keys, width, operand<T>{qkv + q_at, stride, 1},
-                            operand<T>{qkv + k_at, 1, stride}, products,
+                            operand<T>{qkv + k_begin, 1, stride}, products,
                             [=](index i, index j, index n, sum const* s) {
                                 auto const offset = static_cast<sum>(lse[i * Shape::heads]);
-                                index const limit = std::min(n, first + i + 1 - j);
+                                index const limit = std::min(n, first - begin + i + 1 - j);
+                                index const low = std::clamp(
+                                    detail::first_key(starts, row0 + first + i) - begin - j, index{0}, n);
                                 sum* const row = scores + i * keys + j;
                                 T* const p_row = p + i * keys + j;
 #pragma omp simd
-                                for (index c = 0; c < limit; ++c)
+                                for (index c = low; c < limit; ++c)
                                     row[c] = kernels::exponential(s[c] * scale - offset);
 #pragma omp simd
-                                for (index c = 0; c < limit; ++c) detail::put(p_row[c], row[c]);
+                                for (index c = low; c < limit; ++c) detail::put(p_row[c], row[c]);
+                                for (index c = 0; c < low; ++c) row[c] = sum(0), p_row[c] = T(sum(0));
                                 for (index c = std::max(limit, index{0}); c < n; ++c)
                                     row[c] = sum(0), p_row[c] = T(sum(0));
                             });
                 // dS = P ∘ (dO Vᵀ - rowsum(dO ∘ O)) · scale
                 gemm_serial(rows, keys, width, operand<T>{d_o, out_stride, 1},
-                            operand<T>{qkv + v_at, 1, stride}, products,
+                            operand<T>{qkv + v_at + begin * stride, 1, stride}, products,
                             [=](index i, index j, index n, sum const* s) {
                                 sum const* const row = scores + i * keys + j;
                                 T* const d_row = d_s + i * keys + j;
@@ -162,12 +177,12 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                     };
                 };
                 gemm_serial(keys, width, rows, operand<T>{p, 1, keys}, operand<T>{d_o, out_stride, 1},
-                            products, add_to(d_v));
+                            products, add_to(d_v + begin * width));
                 gemm_serial(keys, width, rows, operand<T>{d_s, 1, keys}, operand<T>{qkv + q_at, stride, 1},
-                            products, add_to(d_k));
+                            products, add_to(d_k + begin * width));
                 // These queries have been read for the last time: dQ may lie where Q lies.
                 T* const d_q = d_qkv + q_at;
-                gemm_serial(rows, width, keys, operand<T>{d_s, keys, 1}, operand<T>{qkv + k_at, stride, 1},
+                gemm_serial(rows, width, keys, operand<T>{d_s, keys, 1}, operand<T>{qkv + k_begin, stride, 1},
                             products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
                                 for (index c = 0; c < n; ++c) detail::put(d_q[i * stride + j + c], s[c]);
