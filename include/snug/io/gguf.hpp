@@ -391,7 +391,9 @@ class gguf {
     }
     entry const& at(std::string_view key, detail::gguf_type type) const {
         auto const& found = at(key);
-        if (found.type != type) refuse(found, "a " + std::string(detail::name_of(type)));
+        if (found.type != type)
+            refuse(found,
+                   (type == detail::gguf_type::array ? "an " : "a ") + std::string(detail::name_of(type)));
         return found;
     }
     entry const& array_at(std::string_view key) const { return at(key, detail::gguf_type::array); }
