@@ -5,6 +5,7 @@
 #include <boost/mp11/algorithm.hpp>
 #include <cstdlib>
 #include <memory>
+#include <snug/quantization/schemes.hpp>
 #include <snug/snug.hpp>
 #include <span>
 #include <string>
@@ -102,9 +103,9 @@ struct subject {
     std::span<snug::declaration const> declarations{};
     std::span<snug::index const> offsets{};
     snug::memory_bill bill{};
+    snug::index weights = 0;      ///< bytes
     snug::index parameters = 0;   ///< trained elements
-    snug::index weight_size = 0;  ///< bytes of one element; 0: there is none
-    snug::index master_size = 0;
+    snug::index master_size = 0;  ///< bytes of one element; 0: there is none
     snug::index gradient_size = 0;
     snug::index states_size = 0;  ///< of all states of one trained element
     snug::index tokens = 0;       ///< of a step
@@ -124,6 +125,24 @@ class running_trainer final : public running {
     Trainer trainer_;
 };
 
+/// Bytes of the weights from the shapes of the model that was given: a matrix in a scheme ends on a multiple of 64.
+template <class Composition>
+snug::index bytes_of_weights() {
+    using scheme = typename Composition::quantization;
+    snug::index total = 0;
+    auto const given = Composition::chosen::model::declare_parameters();
+    for (std::size_t i = 0; i < given.entries.size(); ++i) {
+        auto const& entry = given.entries[i];
+        snug::index bytes =
+            entry.count * static_cast<snug::index>(sizeof(typename Composition::precision::weight));
+        if constexpr (!std::is_same_v<scheme, snug::quantization::none>)
+            if (Composition::parameter_table.entries[i].is_quantized())
+                bytes = snug::round_up(scheme::storage({entry.dimensions[0], entry.dimensions[1]}).count, 64);
+        total += entry.copies * bytes;
+    }
+    return total;
+}
+
 template <class Trainer>
 subject describe() {
     using composition = typename Trainer::composition;
@@ -135,8 +154,8 @@ subject describe() {
     s.declarations = composition::plan.declarations;
     s.offsets = composition::plan.offsets;
     s.bill = snug::footprint<Trainer>;
-    s.parameters = snug::parameter_count<typename composition::model>;
-    s.weight_size = sizeof(typename composition::precision::weight);
+    s.weights = bytes_of_weights<composition>();
+    s.parameters = snug::trainable_parameter_count<Trainer>;
     if constexpr (!std::is_void_v<master>) s.master_size = sizeof(master);
     s.gradient_size = sizeof(typename composition::precision::gradient);
     snug::meta::for_each<typename composition::optimizer::states>([&]<class State>(State) {
@@ -148,13 +167,39 @@ subject describe() {
     return s;
 }
 
+template <class Trainers>
+std::vector<subject> describe_all() {
+    std::vector<subject> all;
+    mp::mp_for_each<mp::mp_transform<mp::mp_identity, Trainers>>(
+        [&]<class Trainer>(mp::mp_identity<Trainer>) { all.push_back(describe<Trainer>()); });
+    return all;
+}
+
 /// The compositions of one precision: a program for each.
 template <class Precision>
 std::vector<subject> subjects() {
-    std::vector<subject> all;
-    mp::mp_for_each<mp::mp_transform<mp::mp_identity, typename tested_in<Precision>::type>>(
-        [&]<class Trainer>(mp::mp_identity<Trainer>) { all.push_back(describe<Trainer>()); });
-    return all;
+    return describe_all<typename tested_in<Precision>::type>();
+}
+
+/// Every quantization scheme.
+using schemes = mp::mp_list<
+    snug::quantization::type_range<>, snug::quantization::absmax, snug::quantization::affine,
+    snug::quantization::quantile, snug::quantization::blockwise<snug::quantization::affine_4bit, 64>,
+    snug::quantization::nf4<64>, snug::quantization::fp4<64>, snug::quantization::int8<256>,
+    snug::quantization::outlier_split<snug::quantization::threshold<6>, snug::quantization::absmax_4bit>,
+    snug::quantization::double_quantized<snug::quantization::nf4<64>>>;
+
+/// A model frozen in each scheme, in one precision; models take turns.
+template <class Precision>
+struct frozen_in {
+    template <class Scheme, class I>
+    using at = snug::trainer<mp::mp_at_c<models, I::value % 2>, snug::batch<2, 11>, Precision, Scheme,
+                             snug::checkpointing::every<2>>;
+    using type = mp::mp_transform<at, schemes, mp::mp_iota<mp::mp_size<schemes>>>;
+};
+template <class Precision>
+std::vector<subject> frozen_subjects() {
+    return describe_all<typename frozen_in<Precision>::type>();
 }
 
 }  // namespace test

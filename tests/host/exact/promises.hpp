@@ -50,7 +50,7 @@ inline void check_bill(subject const& s) {
     auto const declared = [&](snug::role role) {
         return line([=](auto const& d) { return d.line == role; });
     };
-    CHECK(s.bill.weights.count == s.parameters * s.weight_size);
+    CHECK(s.bill.weights.count == s.weights);
     CHECK(s.bill.master_weights.count == s.parameters * s.master_size);
     CHECK(s.bill.gradients.count == s.parameters * s.gradient_size);
     CHECK(s.bill.optimizer_state.count == s.parameters * s.states_size);
