@@ -4,6 +4,7 @@
 //
 //   quantize [--snapshot FILE [TENSOR]] [--pictures FOLDER]
 //
+// `./snug train --steps 60` leaves a snapshot in out/snapshot; without TENSOR it is blocks.down.weight.
 // The pictures are gnuplot scripts with their data inside: `gnuplot *.gnuplot` in the folder makes the SVG files.
 #include <snug/io/snapshot.hpp>
 #include <snug/precision/formats.hpp>
@@ -247,7 +248,7 @@ void draw_pictures(std::string const& folder) {
 
 int main(int argc, char** argv) try {
     std::vector<std::string> const arguments(argv + 1, argv + argc);
-    std::string snapshot, tensor = "blocks.up.weight", pictures;
+    std::string snapshot, tensor = "blocks.down.weight", pictures;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
         bool const has_next = i + 1 < arguments.size();
         if (arguments[i] == "--pictures" && has_next) {

@@ -82,6 +82,7 @@ inline paint paint_of(snug::role line) {
     case snug::role::workspace: return {"workspace", "c3c6ca", "303030"};
     case snug::role::staging: return {"staging", "7a5195", "ffffff"};
     case snug::role::communication: return {"communication", "5c4033", "ffffff"};
+    case snug::role::paged: return {"paged", "8d99ae", "ffffff"};
     }
     return {};
 }

@@ -197,6 +197,7 @@ int main(int argc, char** argv) {
     ROW(float, double_quantized<nf4<64>>);
     ROW(snug::bf16, double_quantized<nf4<64>>);
     ROW(float, fp4<64>);
+    ROW(snug::bf16, fp4<64>);
     ROW(float, quantization::int8<256>);
     ROW(snug::bf16, quantization::int8<256>);
     ROW(float, double_quantized<quantization::int8<256>>);
@@ -206,6 +207,7 @@ int main(int argc, char** argv) {
     ROW(float, blockwise<absmax_4bit, 64>);
     ROW(float, absmax);
     ROW(float, quantile);
+    ROW(snug::bf16, quantile);
 #undef ROW
     print_head("quantize fp32", "all, 10^9/s");
 #define ROW(...) quantize<__VA_ARGS__>(#__VA_ARGS__, values, out.get(), other.get())
