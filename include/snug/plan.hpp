@@ -9,4 +9,5 @@
 #include <snug/models/presets.hpp>
 #include <snug/models/weight_bytes.hpp>
 #include <snug/optimizers/sgd.hpp>
+#include <snug/quantization/schemes.hpp>
 #include <snug/trainer.hpp>

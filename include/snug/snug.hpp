@@ -6,6 +6,7 @@
 #include <snug/backend/host.hpp>
 #include <snug/engine/generate.hpp>
 #include <snug/engine/load.hpp>
+#include <snug/engine/merge.hpp>
 #include <snug/engine/snapshot.hpp>
 #include <snug/engine/step.hpp>
 #include <snug/io/token_batches.hpp>

@@ -3,6 +3,7 @@
 
 #include <snug/kernels/random.hpp>
 #include <snug/layers/frozen_linear.hpp>
+#include <span>
 
 namespace snug {
 
@@ -246,10 +247,16 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             });
     }
 
+    /// Row j of the frozen weight, as fp32.
+    template <class Call>
+    static void base_row(Call const& call, index j, std::span<float> to) {
+        base_row(call, j, 0, In, to.data());
+    }
+
     /// Row j of the weight with the update in it, as fp32.
     template <class Call>
     static void merged_row(Call const& call, index j, std::span<float> to) {
-        base_row(call, j, 0, In, to.data());
+        base_row(call, j, to);
         for_each_block([&]<index First, index Count, index K, index Stacked>() {
             if (j < First || j >= First + Count) return;
             auto const* const b = call.value(lora_b{}) + (Stacked + j - First) * rank;

@@ -5,6 +5,8 @@
 #include <snug/engine/run.hpp>
 #include <snug/io/file_tensor.hpp>
 #include <snug/io/gguf.hpp>
+#include <snug/io/model_config.hpp>
+#include <snug/io/safetensors.hpp>
 #include <snug/io/weight_names.hpp>
 #include <string>
 #include <vector>
@@ -63,6 +65,19 @@ inline std::string full_name(parameter_entry const& entry, index copy) {
 /// Rows of a parameter: of a vector, its elements.
 inline index rows_of(parameter_entry const& entry) { return entry.dimensions[0]; }
 inline index width_of(parameter_entry const& entry) { return entry.count / entry.dimensions[0]; }
+
+/// Compares what a file says of its model with what the trainer was compiled for; a safetensors file says it in the
+/// `config.json` beside it, if there is one.
+inline void check_model(io::gguf const& file, model_numbers const& compiled) {
+    io::require(compiled, io::read_model_config(file), {file.path()});
+}
+inline void check_model(io::safetensors const& file, model_numbers const& compiled) {
+    auto const slash = file.path().rfind('/');
+    auto const config = slash == std::string::npos
+                            ? "config.json"
+                            : io::in_folder(file.path().substr(0, slash), "config.json");
+    if (io::is_file(config)) io::require(compiled, io::read_model_config(config), {config});
+}
 
 /// The pieces of every parameter that comes from a base model's file.
 template <class C, class File>
@@ -137,6 +152,8 @@ void run<C>::load(File const& file) {
     constexpr bool is_gguf = std::is_same_v<File, io::gguf>;
     auto by = is_gguf ? io::naming::gguf : io::naming::hugging_face;
     bool pairs = false;
+    if constexpr (requires { C::chosen::model::numbers; })
+        detail::check_model(file, C::chosen::model::numbers);
     if constexpr (is_gguf) pairs = file.text("general.architecture") == "llama";
     else if (detail::holds(file, detail::full_name(C::parameter_table.entries[0], 0))) by = io::naming::snug;
     auto const pieces = detail::plan_pieces<C>(file, by, pairs);

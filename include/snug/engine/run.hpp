@@ -114,6 +114,24 @@ class run {
     template <class File>
     void load(File const& file);
 
+    /// Writes the adapter as PEFT reads it: `adapter_config.json` and `adapter_model.safetensors` in a folder, which is made.
+    /// `base_model` is the name or path under which others find the base, if any.
+    void save_adapter(std::string const& folder, std::string const& base_model = {}) const;
+    /// Takes the place of the adapter and begins its training anew: optimizer states are cleared, steps count from 0. Throws
+    /// `snug::error`, with nothing changed, when the files are damaged or belong to another adapter.
+    void load_adapter(std::string const& folder);
+
+    /// Writes `model.safetensors` and `config.json` as Hugging Face's transformers reads them, with the adapter merged into the
+    /// weights and quantized ones decoded, in the precision's weight type.
+    void save_model(std::string const& folder) const;
+
+    /// The weights with the adapter in them, into a trainer of the same model without adapter or quantization.
+    template <class Plain>
+    void merge_into(Plain& plain) const;
+    /// The weights without the adapter: what `merge_into` changed is as before, exactly.
+    template <class Plain>
+    void unmerge_from(Plain& plain) const;
+
     /// Optimizer steps done.
     std::int64_t steps() const { return steps_; }
     /// What the loss is multiplied by before backward; 1 unless the precision asks for a dynamic loss scale.
@@ -159,6 +177,9 @@ class run {
     void store_quantized(int parameter, index copy, Parameter);
     void store_quantized_at(int parameter, index copy);
     void refresh();
+    void clear_states();
+    template <bool Merged, class F>
+    void for_each_base_row(int parameter, index copy, index first, index count, F const& f) const;
     void start_adapters();
     double gradient_norm() const;
     template <std::size_t... S>

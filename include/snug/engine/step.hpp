@@ -65,14 +65,19 @@ run<C>::run(std::uint64_t seed) : memory_(C::plan.total), paged_memory_(C::plan.
     };
     meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(fill);
     meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(fill);
+    for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
+    clear_states();
+    start_adapters();
+}
+
+template <class C>
+void run<C>::clear_states() {
     for (std::size_t i = 0; i < C::plan.declarations.size(); ++i) {
         auto const& declared = C::plan.declarations[i];
-        if (declared.line == role::gradient || declared.line == role::optimizer_state ||
-            declared.line == role::paged)
+        if (declared.line == role::optimizer_state || declared.line == role::paged)
             clear(std::span(at<unsigned char>(static_cast<int>(i)),
                             static_cast<std::size_t>(declared.size().count)));
     }
-    start_adapters();
 }
 
 /// Derived parameters follow the others.

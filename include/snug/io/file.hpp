@@ -46,6 +46,7 @@ struct file_calls {
     int (*stat_open)(int file, struct ::stat* to);
     int (*rename)(char const* from, char const* to);
     int (*unlink)(char const* path);
+    int (*make_folder)(char const* path, mode_t mode);
     void* (*map)(std::size_t size, int file);
     int (*unmap)(void* address, std::size_t size);
     int (*advise)(void* address, std::size_t size, int advice);
@@ -66,6 +67,7 @@ inline file_calls& calls() noexcept {
         .stat_open = [](int file, struct ::stat* to) { return ::fstat(file, to); },
         .rename = [](char const* from, char const* to) { return std::rename(from, to); },
         .unlink = ::unlink,
+        .make_folder = ::mkdir,
         .map = [](std::size_t size,
                   int file) { return ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0); },
         .unmap = ::munmap,
@@ -145,6 +147,21 @@ inline bool is_folder(std::string const& path) {
     struct ::stat status {};
     return detail::uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0 &&
            S_ISDIR(status.st_mode);
+}
+
+/// There is a regular file at `path`.
+inline bool is_file(std::string const& path) {
+    struct ::stat status {};
+    return detail::uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0 &&
+           S_ISREG(status.st_mode);
+}
+
+/// Makes a folder, unless it is there. Throws when that fails.
+inline void make_folder(std::string const& path) {
+    if (detail::uninterrupted([&] { return calls().make_folder(path.c_str(), 0777); }) == 0 ||
+        is_folder(path))
+        return;
+    detail::refuse_call({path}, "mkdir", "a folder that can be made, or is there");
 }
 
 /// The path of a file in a folder.
