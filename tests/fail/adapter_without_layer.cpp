@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: a policy of the axis adapters needs 'adapts<Name, Linear>'
+// expected-error: this_is_not_an_adapter<user::mine>
+#include <snug/plan.hpp>
+
+namespace user {
+
+/// An adapter kind from outside: it freezes all but the linear layers called "down".
+struct mine {
+    using axis = snug::axis::adapters;
+    template <snug::text Name, class Linear>
+    static constexpr bool adapts = Name.view() == "down";
+    template <snug::text, class>
+    static constexpr bool trains = false;
+#ifndef REFUSED
+    template <class Linear, class>
+    using layer = Linear;
+#endif
+};
+
+}  // namespace user
+
+struct my_trainer : snug::trainer<snug::models::smollm2_135m, snug::batch<1, 64>, user::mine> {};
+static_assert(snug::footprint<my_trainer>.total > snug::bytes{});
