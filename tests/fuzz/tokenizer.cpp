@@ -10,22 +10,17 @@
 #include <string>
 #include <string_view>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <snug/error.hpp>
 #include <snug/io/tokenizer.hpp>
+
+#include "memory_file.hpp"
 
 namespace {
 using snug::io::tokenizer;
 
-/// Reads the text as a file, which is only in memory.
 tokenizer read(std::string_view json) {
-    static int const file = memfd_create("tokenizer.json", 0);
-    if (file < 0 || ftruncate(file, 0) < 0 ||
-        pwrite(file, json.data(), json.size(), 0) != static_cast<ssize_t>(json.size()))
-        std::abort();
-    return tokenizer::from_json("/proc/self/fd/" + std::to_string(file));
+    auto const* const bytes = reinterpret_cast<std::uint8_t const*>(json.data());
+    return tokenizer::from_json(fuzz::memory_file({bytes, json.size()}));
 }
 
 tokenizer bytes() {
