@@ -16,6 +16,8 @@ static_assert(parameter_count<m::llama2_7b> == 6'738'415'616);
 static_assert(parameter_count<m::llama2_13b> == 13'015'864'320);
 static_assert(parameter_count<m::llama2_70b> == 68'976'648'192);
 static_assert(parameter_count<m::llama3_8b> == 8'030'261'248);
+static_assert(parameter_count<m::llama3_2_1b> == 1'235'814'400);
+static_assert(parameter_count<m::llama3_2_3b> == 3'212'749'824);
 static_assert(parameter_count<m::llama3_70b> == 70'553'706'496);
 static_assert(parameter_count<m::mistral_7b> == 7'241'732'096);
 

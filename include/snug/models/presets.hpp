@@ -26,6 +26,12 @@ struct llama3_8b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14
 struct llama3_70b : llama<layers<80>, heads<64>, kv_heads<8>, width<8192>, mlp<28672>, vocabulary<128256>,
                           context<8192>, rope_theta<500000>> {};
 
+// Llama 3.2 (2024): heads tied to the embedding. Beyond 8192 tokens its rotary frequencies are scaled, which snug does not do.
+struct llama3_2_1b : llama<layers<16>, heads<32>, kv_heads<8>, width<2048>, mlp<8192>, vocabulary<128256>,
+                           context<8192>, rope_theta<500000>, tied_head<1>> {};
+struct llama3_2_3b : llama<layers<28>, heads<24>, kv_heads<8>, width<3072>, mlp<8192>, vocabulary<128256>,
+                           context<8192>, rope_theta<500000>, tied_head<1>> {};
+
 // Mistral 7B, arXiv 2310.06825 (without its sliding window: sequences up to its 4096 tokens are the same).
 struct mistral_7b
     : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>, context<4096>> {};
