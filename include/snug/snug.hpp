@@ -9,5 +9,8 @@
 #include <snug/engine/merge.hpp>
 #include <snug/engine/snapshot.hpp>
 #include <snug/engine/step.hpp>
+#include <snug/io/gguf.hpp>
+#include <snug/io/model_config.hpp>
+#include <snug/io/safetensors.hpp>
 #include <snug/io/token_batches.hpp>
 #include <snug/plan.hpp>
