@@ -15,6 +15,7 @@
 
 #include <snug/io/gguf.hpp>
 #include <snug/io/tokenizer.hpp>
+#include <snug/io/tokenizer/utf8.hpp>
 #include <snug/kernels/random.hpp>
 
 #include "../../reference/fixture.hpp"
@@ -156,6 +157,30 @@ TEST_CASE("bytes that are not UTF-8 part the words around them and change nothin
         CHECK(gpt2.encode("the boat's" + bad + " 7 boats") == joined({"the boat's", bad, " 7 boats"}));
 }
 
+TEST_CASE("UTF-8 is what RFC 3629 allows") {
+    auto const spelled = [](std::uint32_t point) {
+        auto const tail = [&](int shift) { return static_cast<char>(0x80 | ((point >> shift) & 0x3f)); };
+        if (point < 0x80) return std::string{static_cast<char>(point)};
+        if (point < 0x800) return std::string{static_cast<char>(0xc0 | point >> 6), tail(0)};
+        if (point < 0x10000) return std::string{static_cast<char>(0xe0 | point >> 12), tail(6), tail(0)};
+        return std::string{static_cast<char>(0xf0 | point >> 18), tail(12), tail(6), tail(0)};
+    };
+    bool same = true;
+    for (std::uint32_t point = 0; point < 0x120000; ++point) {
+        auto const text = spelled(point);
+        auto const valid = point < 0x110000 && (point < 0xd800 || point > 0xdfff);
+        same &= utf8::character(text + "a") == (valid ? text.size() : 0);
+        if (valid) same &= utf8::code_point(text) == point;
+        if (text.size() > 1) same &= utf8::character(text.substr(0, text.size() - 1)) == 0;
+    }
+    CHECK(same);
+    for (std::string const overlong : {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf",
+                                       "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf5\x80\x80\x80"})
+        CHECK(utf8::character(overlong) == 0);
+    CHECK(utf8::character("") == 0);
+    CHECK(utf8::valid_prefix("a\xc3\xa9\xff") == 3);
+}
+
 TEST_CASE("special tokens are recognised, or are text") {
     auto const gpt2 = load("gpt2");
     CHECK(gpt2.encode("<|im_end|>") == std::vector{gpt2.id_of("<|im_end|>")});
@@ -262,11 +287,22 @@ TEST_CASE("merges go by rank, the leftmost first") {
     auto ignored = unreachable;
     ignored.model = R"(, "ignore_merges": true)";
     CHECK(encoded(ignored, "abc") == std::vector{4});
+    // A pair that is listed twice has its last rank.
+    CHECK(encoded({.vocabulary = R"("a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4)",
+                   .merges = R"(["a b", "b c", "a b"])"},
+                  "abc") == std::vector{0, 4});
     // Without a token, without an unknown one: nothing.
     CHECK(encoded({}, "axb") == std::vector{3});
     CHECK(encoded({.model = R"(, "unk_token": "\u0120")"}, "axyb") == std::vector{0, 2, 2, 1});
     CHECK(encoded({.model = R"(, "unk_token": "\u0120", "fuse_unk": true)"}, "xaxyb") ==
           std::vector{2, 0, 2, 1});
+}
+
+TEST_CASE("tokens that are looked for before normalization come first") {
+    tiny const both{.added = "[" + added(3, "ab", R"(, "normalized": true)") + ", " +
+                             added(5, "b<", R"(, "normalized": false)") + "]"};
+    CHECK(encoded(both, "ab<") == std::vector{0, 5});
+    CHECK(encoded(both, "ab b<") == std::vector{3, 2, 5});
 }
 
 TEST_CASE("the steps of a pre-tokenizer cut, remove and invert") {
@@ -343,6 +379,9 @@ TEST_CASE("a damaged vocabulary is refused") {
     CHECK_THAT(refused({.added = R"([{"id": 5, "content": "<s>", "special": 1}])"}),
                Contains("true or false"));
     CHECK_THAT(refused({.added = R"([5])"}), Contains("an object"));
+    // Its bytes are those of another, its text is not, so there is an id too few.
+    CHECK_THAT(refused({.added = "[" + added(2, " ") + "]"}),
+               Contains("no token 5") && Contains("without a hole"));
     // The place is that of the value.
     auto const json = tiny{.merges = R"(["a b", "b"])"}.json();
     CHECK_THAT(test::refusal([&] { (void)of(json); }),

@@ -51,14 +51,9 @@ class byte_pairs {
         table_.resize(slots);
         for (std::size_t rank = 0; rank < merges.size(); ++rank) {
             auto const& [left, right, result] = merges[rank];
-            auto& slot = table_[place_of(key(left, right))];
-            if (slot.key == empty) slot = {key(left, right), static_cast<std::uint32_t>(rank), result};
+            // A pair that is listed twice has its last rank, as in Hugging Face's tokenizers.
+            table_[place_of(key(left, right))] = {key(left, right), static_cast<std::uint32_t>(rank), result};
         }
-    }
-
-    /// Whether a merge of the two is there.
-    bool has(std::int32_t left, std::int32_t right) const {
-        return table_[place_of(key(left, right))].key != empty;
     }
 
     /// Appends the tokens of `word`. Needs fewer than 2^32 bytes.
