@@ -443,7 +443,11 @@ void run<C>::weights_changed() {
             if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained()) continue;
             auto const from = elements<weight_type>(C::weight(p));
             auto* const to = at<typename C::updated>(C::master(p));
-            for (std::size_t i = 0; i < from.size(); ++i) to[i] = static_cast<typename C::updated>(from[i]);
+            // Not a plain loop: g++ 12 takes one that copies between elements of two sizes in one allocation for a function
+            // without effects, and drops the call.
+            ops::for_each_element<typename C::backend>(static_cast<index>(from.size()), [=](index i) {
+                to[i] = static_cast<typename C::updated>(from[static_cast<std::size_t>(i)]);
+            });
         }
     refresh();
 }

@@ -107,8 +107,9 @@ struct subject {
     snug::index parameters = 0;   ///< trained elements
     snug::index master_size = 0;  ///< bytes of one element; 0: there is none
     snug::index gradient_size = 0;
-    snug::index states_size = 0;  ///< of all states of one trained element
-    snug::index tokens = 0;       ///< of a step
+    snug::index states = 0;  ///< bytes
+    snug::index paged_states = 0;
+    snug::index tokens = 0;  ///< of a step
     snug::index vocabulary = 0;
     std::unique_ptr<running> (*start)() = nullptr;
 };
@@ -125,20 +126,41 @@ class running_trainer final : public running {
     Trainer trainer_;
 };
 
-/// Bytes of the weights from the shapes of the model that was given: a matrix in a scheme ends on a multiple of 64.
+/// Bytes of the weights from the shapes of the model that was given: a matrix in a scheme ends on a multiple of 64. An adapter
+/// adds its own, and numbers that it derives.
 template <class Composition>
 snug::index bytes_of_weights() {
     using scheme = typename Composition::quantization;
+    using precision = typename Composition::precision;
     snug::index total = 0;
     auto const given = Composition::chosen::model::declare_parameters();
-    for (std::size_t i = 0; i < given.entries.size(); ++i) {
-        auto const& entry = given.entries[i];
-        snug::index bytes =
-            entry.count * static_cast<snug::index>(sizeof(typename Composition::precision::weight));
-        if constexpr (!std::is_same_v<scheme, snug::quantization::none>)
-            if (Composition::parameter_table.entries[i].is_quantized())
-                bytes = snug::round_up(scheme::storage({entry.dimensions[0], entry.dimensions[1]}).count, 64);
-        total += entry.copies * bytes;
+    for (auto const& built : Composition::parameter_table.entries) {
+        auto bytes = built.count * static_cast<snug::index>(sizeof(typename precision::weight));
+        if (built.is_derived())
+            bytes = built.count * static_cast<snug::index>(sizeof(typename precision::statistic));
+        for (auto const& entry : given.entries)
+            if (entry.name.view() == built.name.view())
+                if constexpr (!std::is_same_v<scheme, snug::quantization::none>)
+                    if (built.is_quantized())
+                        bytes = snug::round_up(
+                            scheme::storage({entry.dimensions[0], entry.dimensions[1]}).count, 64);
+        total += built.copies * bytes;
+    }
+    return total;
+}
+
+/// Bytes of the states: in elements, or for tensors that are large enough in blocks of 256 codes and a scale.
+template <class Composition>
+snug::index bytes_of_states(snug::index alignment) {
+    snug::index total = 0;
+    for (auto const& entry : Composition::parameter_table.entries) {
+        if (!entry.is_trained()) continue;
+        snug::meta::for_each<typename Composition::optimizer::states>([&]<class State>(State) {
+            auto bytes = entry.total() * static_cast<snug::index>(sizeof(typename State::element));
+            if constexpr (snug::may_be_in_blocks<State>)
+                if (entry.count >= 4096) bytes = entry.copies * ((entry.count + 255) / 256) * 260;
+            total += snug::round_up(bytes, alignment);
+        });
     }
     return total;
 }
@@ -158,9 +180,9 @@ subject describe() {
     s.parameters = snug::trainable_parameter_count<Trainer>;
     if constexpr (!std::is_void_v<master>) s.master_size = sizeof(master);
     s.gradient_size = sizeof(typename composition::precision::gradient);
-    snug::meta::for_each<typename composition::optimizer::states>([&]<class State>(State) {
-        s.states_size += static_cast<snug::index>(sizeof(typename State::element));
-    });
+    if constexpr (snug::pages_states<typename composition::optimizer>)
+        s.paged_states = bytes_of_states<composition>(snug::buffer_alignment);
+    else s.states = bytes_of_states<composition>(1);
     s.tokens = Trainer::tokens_per_step;
     s.vocabulary = composition::model::vocabulary;
     s.start = [] { return std::unique_ptr<running>(std::make_unique<running_trainer<Trainer>>()); };
@@ -200,6 +222,46 @@ struct frozen_in {
 template <class Precision>
 std::vector<subject> frozen_subjects() {
     return describe_all<typename frozen_in<Precision>::type>();
+}
+
+// Wide enough that an adapter's matrices keep their states in blocks.
+using adapted_models =
+    mp::mp_list<snug::models::gpt2<snug::layers<3>, snug::heads<3>, snug::width<96>, snug::vocabulary<37>,
+                                   snug::context<11>>,
+                snug::models::llama<snug::layers<3>, snug::heads<4>, snug::kv_heads<2>, snug::width<96>,
+                                    snug::mlp<131>, snug::vocabulary<41>, snug::context<16>>>;
+using adapters =
+    mp::mp_list<snug::adapters::lora<snug::rank<43>>,
+                snug::adapters::lora<snug::rank<3>, snug::alpha<7>, snug::dropout<std::ratio<1, 10>>,
+                                     snug::also_train<snug::norms, snug::embeddings>>,
+                snug::adapters::dora<snug::rank<5>>>;
+using adapter_storage = mp::mp_list<snug::quantization::none, snug::quantization::nf4<32>,
+                                    snug::quantization::double_quantized<snug::quantization::nf4<64>>>;
+using adapter_states =
+    mp::mp_list<snug::optimizers::adamw<>, snug::optimizers::adamw<snug::optimizers::states<snug::int8>>,
+                snug::optimizers::paged<snug::optimizers::adamw<snug::optimizers::states<snug::int8>>>>;
+using adapter_checkpointings =
+    mp::mp_list<snug::checkpointing::none, snug::checkpointing::every_block, snug::checkpointing::selective>;
+using adapted_product =
+    mp::mp_product<mp::mp_list, adapters, adapter_storage, adapter_states, adapter_checkpointings>;
+
+/// Adapters x quantization x optimizer states x checkpointing in one precision; models take turns.
+template <class Precision>
+struct adapted_in {
+    template <class Policies, class I>
+    using composed =
+        mp::mp_append<snug::trainer<mp::mp_at_c<adapted_models, I::value % 2>, snug::batch<2, 11>, Precision>,
+                      mp::mp_rename<Policies, snug::trainer>>;
+    template <class I>
+    using every_stride = mp::mp_bool<I::value % stride == 0>;
+    using all = mp::mp_iota<mp::mp_size<adapted_product>>;
+    template <class I>
+    using at = composed<mp::mp_at<adapted_product, I>, I>;
+    using type = mp::mp_transform<at, mp::mp_copy_if<all, every_stride>>;
+};
+template <class Precision>
+std::vector<subject> adapted_subjects() {
+    return describe_all<typename adapted_in<Precision>::type>();
 }
 
 }  // namespace test

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan is what runs, for adapters x quantization x optimizer states x checkpointing, in mixed<snug::bf16>.
+#include "promises.hpp"
+
+namespace {
+
+auto const all = test::adapted_subjects<snug::precision::mixed<snug::bf16>>();
+
+}  // namespace
+
+TEST_CASE("adapted, bf16: every line of the bill is exact") {
+    REQUIRE(all.size() >= 81 / test::stride);
+    for (auto const& s : all) test::check_bill(s);
+}
+
+TEST_CASE("adapted, bf16: buffers that are needed at the same time lie apart") {
+    for (auto const& s : all) test::check_layout(s);
+}
+
+TEST_CASE("adapted, bf16: construction allocates the plan and what is paged, and a step nothing") {
+    for (auto const& s : all) test::check_allocations(s);
+}
+
+TEST_CASE("adapted, bf16: the allocation is the footprint, and a step reads only what it has written") {
+    for (auto const& s : all) test::check_memory(s);
+}
