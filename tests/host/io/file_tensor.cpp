@@ -133,6 +133,7 @@ TEST_CASE("the bytes of a shape never wrap") {
     CHECK_THAT(refused(tensor_type::f32, {half, half, 0}), Contains("4294967296 * 4294967296"));
     CHECK_THAT(refused(tensor_type::f32, {0, half, half}), Contains("4294967296 * 4294967296"));
     CHECK_THAT(refused(tensor_type::u8, {half, half / 2}), Contains("9223372036854775808"));
+    CHECK_THAT(refused(tensor_type::u8, {half, half / 2, 0}), Contains("9223372036854775808"));
     CHECK_THAT(refused(tensor_type::f64, {half / 2, half / 2}), Contains(" * 8"));
     CHECK_THAT(refused(tensor_type::f4, {3}), Contains("blocks of 2"));
     CHECK_THAT(refused(tensor_type::f32, {-1}), Contains("a size of -1"));
