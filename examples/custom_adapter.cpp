@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// An adapter kind of your own, in your own namespace: IA3 (Liu et al., arXiv 2205.05638) learns one factor for every output
+// of the linear layers, and nothing else. The model is frozen and quantized, and the bill shows it.
+#include <snug/snug.hpp>
+
+#include <iostream>
+#include <string_view>
+#include <vector>
+
+namespace mine {
+
+/// y = scale ∘ (x Wᵀ) with W frozen, stored by Scheme; `scale`, one number for every output, is trained.
+template <class Linear, class Scheme>
+struct scaled_linear {
+    static constexpr snug::index input_width = Linear::input_width;
+    static constexpr snug::index output_width = Linear::output_width;
+    static constexpr bool backward_reads_input = false;
+
+    using weight = snug::frozen_parameter<"weight", snug::shape<output_width, input_width>,
+                                          typename Linear::weight::initial, Scheme>;
+    using scale = snug::parameter<"scale", snug::shape<output_width>, snug::initial::ones>;
+    using parameters = snug::meta::list<weight, scale>;
+    // What tells files of the model from files of the adapter.
+    using adapter_parameters = snug::meta::list<scale>;
+
+    using unscaled = snug::saved_per_token<"unscaled", snug::activation, output_width>;
+    using saved = snug::meta::list<unscaled>;
+
+    template <class Setting>
+    static constexpr snug::index forward_workspace() {
+        return snug::ops::matmul_workspace_with<Scheme, Setting>(output_width, input_width);
+    }
+    template <class Setting>
+    static constexpr snug::index backward_workspace() {
+        return scaled_gradient<Setting>() +
+               snug::ops::matmul_workspace_with<Scheme, Setting>(input_width, output_width);
+    }
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        auto const* const factors = call.value(scale{});
+        auto* const kept = call.saved(unscaled{});
+        snug::ops::matmul<typename Call::backend>(
+            x, snug::transposed{call.operand(weight{})}, call.workspace,
+            [=](snug::index row, snug::index column, auto value) {
+                using element = std::remove_reference_t<decltype(kept[0])>;
+                kept[row * output_width + column] = static_cast<element>(value);
+                y(row, column, value * static_cast<decltype(value)>(factors[column]));
+            });
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, X, Y, DY dy, DX dx) {
+        using backend = typename Call::backend;
+        using setting = typename Call::setting;
+        using S = typename setting::statistic;
+        using element = typename setting::activation;
+        auto const* const factors = call.value(scale{});
+        auto const* const kept = call.saved(unscaled{});
+        snug::ops::add_column_sums<backend>(dy.rows, output_width, call.gradient(scale{}),
+                                            [=](snug::index row, snug::index column) {
+                                                return static_cast<S>(dy.row(row)[column]) *
+                                                       static_cast<S>(kept[row * output_width + column]);
+                                            });
+        auto* const scaled = reinterpret_cast<element*>(call.workspace);
+        snug::ops::for_each_row<backend>(dy.rows, [=](auto team, snug::index row) {
+            team.for_each(output_width, [=](snug::index i) {
+                scaled[row * output_width + i] =
+                    static_cast<element>(static_cast<S>(dy.row(row)[i]) * static_cast<S>(factors[i]));
+            });
+        });
+        snug::ops::matmul<backend>(snug::matrix<element const, output_width>{scaled, dy.rows},
+                                   call.operand(weight{}), call.workspace + scaled_gradient<setting>(), dx);
+    }
+
+  private:
+    template <class Setting>
+    static constexpr snug::index scaled_gradient() {
+        return snug::round_up(
+            Setting::rows * output_width * static_cast<snug::index>(sizeof(typename Setting::activation)),
+            64);
+    }
+};
+
+/// The policy: every linear layer gets its factors; nothing else trains.
+struct ia3 {
+    using axis = snug::axis::adapters;
+    template <snug::text Name, class Linear>
+    static constexpr bool adapts = true;
+    template <snug::text Name, class Layer>
+    static constexpr bool trains = false;
+    template <class Linear, class Scheme>
+    using layer = scaled_linear<Linear, Scheme>;
+};
+
+}  // namespace mine
+
+using namespace snug::literals;  // 64_KiB
+
+using model = snug::models::llama<snug::layers<4>, snug::heads<4>, snug::width<128>, snug::mlp<352>,
+                                  snug::vocabulary<256>, snug::context<64>>;
+struct tuning : snug::trainer<model, snug::batch<4, 64>, snug::quantization::nf4<64>, mine::ia3> {};
+
+// A factor for every output: queries, keys, values, the projection, gate and up, and down.
+static_assert(snug::trainable_parameter_count<tuning> == 4 * (3 * 128 + 128 + 2 * 352 + 128));
+static_assert(snug::footprint<tuning>.optimizer_state < 64_KiB);
+
+int main() {
+    tuning run;
+    run.options.learning_rate = snug::schedule::constant(2e-2);
+    std::string_view const line = "the factors learn what the frozen weights cannot say by themselves. ";
+    std::vector<std::int32_t> inputs, targets;
+    for (snug::index i = 0; i < tuning::tokens_per_step; ++i) {
+        auto const at = static_cast<std::size_t>(i);
+        inputs.push_back(line[at % line.size()]);
+        targets.push_back(line[(at + 1) % line.size()]);
+    }
+    std::cout << snug::report<tuning>() << '\n';
+    for (int i = 0; i < 30; ++i) {
+        auto const result = run.step({inputs, targets});
+        if (i % 10 == 0 || i == 29) std::cout << "step " << i + 1 << ": " << result << '\n';
+    }
+}
