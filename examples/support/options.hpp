@@ -8,12 +8,17 @@
 
 namespace example {
 
-inline constexpr double usual_minutes = 3;
-inline constexpr double usual_learning_rate = 3e-3;
+/// What a program sets itself where the command line says nothing.
+struct usual {
+    double minutes;
+    double learning_rate;
+};
 
-/// What the command line says. Without a value: not given.
-struct train_options {
-    std::string data;
+inline constexpr usual usual_training{3, 3e-3};
+inline constexpr usual usual_fine_tuning{10, 1e-3};
+
+/// What the command line of a training program says. Without a value: not given.
+struct run_options {
     std::string out = "out";
     bool resume = false;
     bool overwrite = false;
@@ -21,11 +26,24 @@ struct train_options {
     std::optional<double> minutes;
     std::optional<std::uint64_t> seed;
     std::optional<double> learning_rate;
+};
+
+struct train_options : run_options {
+    std::string data;
     std::vector<std::string> prompts{"\n"};  ///< by default, a new line
     double temperature = 0.8;
 };
 
-/// Reads the command line. Ends the program after --help; a mistake is one sentence and status 2.
-train_options parse_command_line(int argc, char** argv);
+struct fine_tune_options : run_options {
+    std::string model;
+    std::string data;  ///< this or a dictionary
+    std::string dictionary;
+    bool precise = false;
+    std::vector<std::string> questions;  ///< none: what was held out
+};
+
+/// Read the command line. End the program after --help; a mistake is one sentence and status 2.
+train_options parse_train_options(int argc, char** argv);
+fine_tune_options parse_fine_tune_options(int argc, char** argv);
 
 }  // namespace example

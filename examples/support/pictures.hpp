@@ -20,17 +20,18 @@ inline void write_whole(std::string const& path, std::string const& text) {
     file.commit();
 }
 
-/// The loss over the steps, from metrics.csv.
-inline void draw_curve(std::string const& folder) {
-    write_whole(folder + "/curve.gnuplot", R"(# Draws metrics.csv: gnuplot curve.gnuplot
+/// The loss over the steps, from metrics.csv; what it is a mean over, as "byte", names its axes.
+inline void draw_curve(std::string const& folder, std::string const& title, std::string const& unit) {
+    write_whole(folder + "/curve.gnuplot", "# Draws metrics.csv: gnuplot curve.gnuplot\nset title \"" +
+                                               title +
+                                               "\" font \",18\" offset 0,0.3\nset ylabel \"nats per " + unit +
+                                               "\"\nset y2label \"bits per " + unit + "\"\n" +
+                                               R"(
 set terminal svg noenhanced size 960,560 font "Helvetica,14" background rgb "white"
 set output "curve.svg"
 set datafile separator ","
 set datafile missing ""
-set title "Loss of a byte-level GPT" font ",18" offset 0,0.3
 set xlabel "step" offset 0,0.2
-set ylabel "nats per byte"
-set y2label "bits per byte"
 set link y2 via y / log(2) inverse y * log(2)
 set xtics nomirror out
 set ytics nomirror
