@@ -43,7 +43,6 @@ inline std::string without_links(std::string_view text) {
 /// An entry is worth learning when its text says more than where to look instead.
 inline bool is_explained(dictionary_entry const& entry) {
     return !entry.headword.empty() && entry.headword.size() <= 40 && !entry.headword.starts_with("00-") &&
-           entry.headword.find("%%%") == std::string::npos &&
            std::count(entry.text.begin(), entry.text.end(), ' ') >= 5;
 }
 
@@ -76,7 +75,7 @@ inline std::vector<dictionary_entry> read_dictionary(std::string const& path) {
             // A second line is another name of the same thing, or prose.
             if (after_empty) {
                 finish();
-                now.headword = line;
+                now.headword = line.substr(0, line.find("%%%"));  // other names follow
             }
         } else if (!is_pronunciation) {
             detail::append_words(line, now.text);

@@ -113,7 +113,7 @@ fine_tune_options parse_fine_tune_options(int argc, char** argv) {
     source->require_option(1);
     add_run_options(app, given, usual_fine_tuning);
     app.add_flag("--precise", given.precise,
-                 "LoRA over fp32 weights instead, to compare with: six times the memory");
+                 "LoRA over fp32 weights instead, to compare with: 2.6 times the memory");
     app.add_option("--ask", given.questions,
                    "answer this before and after, instead of what was held out (may be repeated)")
         ->take_all()

@@ -47,7 +47,8 @@ awk '/^Held-out loss/ { loss[++n] = $6 } END { exit !(n == 2 && loss[2] < 0.6 * 
 tail -n 3 stdout | grep -q "garden" || fail "it did not learn its answer: $(tail -n 3 stdout)"
 
 # The same run in two parts makes the same steps to the last bit.
-run --dictionary fruit.dict --out parts --steps 8 --ask "What is fruit7?" >stdout &
+# Not by the function, whose subshell would be the process that is interrupted.
+"$fine_tune" --model "$SNUG_SMOLLM2" --dictionary fruit.dict --out parts --steps 8 --ask "What is fruit7?" >stdout &
 process=$!
 while ! [ -f parts/metrics.csv ] || [ "$(wc -l <parts/metrics.csv)" -lt 3 ]; do
     kill -0 $process 2>/dev/null || fail "it ended before it was interrupted"
