@@ -83,7 +83,8 @@ sed 's/raw/ripe/' fruit.dict >other.dict
 refused "the data" --dictionary other.dict --out whole --resume
 refused "8 steps" --dictionary fruit.dict --out whole --resume --steps 5
 refused "at most 192" --dictionary fruit.dict --out whole --overwrite --ask "$(awk 'BEGIN { for (i = 0; i < 300; ++i) printf "word " }')"
-refused "cut.gguf" --model cut.gguf --dictionary fruit.dict --out whole --overwrite
+SNUG_SMOLLM2=cut.gguf
+refused "cut.gguf" --dictionary fruit.dict --out whole --overwrite
 diff -r whole kept || fail "a refused run changed what was there"
 
 echo "fine_tune.sh: all promises hold"

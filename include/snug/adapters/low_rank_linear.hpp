@@ -113,14 +113,9 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
 
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        using setting = typename Call::setting;
         using backend = typename Call::backend;
-        auto* const ax = call.saved(low_rank{});
-        auto* const scratch = call.workspace + dropped_bytes<setting>();
-        ops::matmul<backend>(dropped(call, x, call.workspace), transposed{a_of(call)}, scratch,
-                             [=](index row, index column, auto value) {
-                                 put(ax[row * ranks + column], value * static_cast<decltype(value)>(scale));
-                             });
+        save_low_rank(call, x);
+        auto* const scratch = call.workspace + dropped_bytes<typename Call::setting>();
         auto const base = product{x, transposed{call.operand(weight{})}};
         auto const update =
             product{low_rank_of(call, x.rows),
@@ -138,6 +133,13 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         } else {
             with_bias(call, y, store);
         }
+    }
+
+    /// What backward reads of forward, when a block runs again and nobody needs its output.
+    template <class Call, class X>
+    static void save(Call const& call, X x) {
+        if constexpr (has_magnitude) forward(call, x, discarded<Out>{});
+        else save_low_rank(call, x);
     }
 
     template <class Call, class X, class Y, class DY, class DX>
@@ -272,6 +274,17 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     }
 
   private:
+    template <class Call, class X>
+    static void save_low_rank(Call const& call, X x) {
+        auto* const ax = call.saved(low_rank{});
+        ops::matmul<typename Call::backend>(dropped(call, x, call.workspace), transposed{a_of(call)},
+                                            call.workspace + dropped_bytes<typename Call::setting>(),
+                                            [=](index row, index column, auto value) {
+                                                put(ax[row * ranks + column],
+                                                    value * static_cast<decltype(value)>(scale));
+                                            });
+    }
+
     template <class T, class Value>
     static void put(T& to, Value value) {
         to = static_cast<T>(value);
@@ -335,7 +348,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                 auto const key = call.random_key;
                 ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
                     team.for_each(In, [=](index i) {
-                        put(to[row * In + i], kept(key, row, i, static_cast<float>(x.row(row)[i])));
+                        put(to[row * In + i],
+                            kept(key, row, i, static_cast<typename Call::setting::statistic>(x.row(row)[i])));
                     });
                 });
                 result.data = to;

@@ -30,6 +30,15 @@ class executor {
         L::forward(call<Node>(forward_workspace<Node>()), input<L>(x), sink<Added, L::output_width>(y, base));
     }
 
+    /// What backward reads of forward, without its output.
+    template <class Node>
+    void save(buffer_reference x) const {
+        using L = typename Node::type;
+        auto const its_call = call<Node>(forward_workspace<Node>());
+        if constexpr (requires { L::save(its_call, input<L>(x)); }) L::save(its_call, input<L>(x));
+        else L::forward(its_call, input<L>(x), discarded<L::output_width>{});
+    }
+
     template <class Node, bool Added>
     void backward(buffer_reference x, buffer_reference y, buffer_reference dy, buffer_reference dx,
                   buffer_reference base) const {

@@ -17,7 +17,9 @@
 ///     static void backward(auto const& call, auto x, auto y, auto dy, auto dx);
 ///
 /// and may declare `parameters`, `saved`, `forward_workspace<Setting>()`, `backward_workspace<Setting>()` and the
-/// four `backward_...` constants and `cheap_to_recompute` below. A composite layer (`sequence`, `residual`, `repeat`) has children.
+/// four `backward_...` constants and `cheap_to_recompute` below. When a block runs again and nobody needs the output of its
+/// last layer, `save(call, x)` fills that layer's `saved` buffers alone, if the layer has it; otherwise `forward` runs into
+/// nowhere. A composite layer (`sequence`, `residual`, `repeat`) has children.
 /// Layers call operations (`snug::ops`); they know neither backend nor policy.
 namespace snug {
 
@@ -515,7 +517,11 @@ constexpr void forward(Walker& walker, buffer_reference x, buffer_reference y, b
     if constexpr (composite<L>) {
         L::template walk_forward<Node, Added>(walker, x, y, base);
     } else {
-        if (y.id < 0 && !backward_reads_output<L>) return;
+        if constexpr (!backward_reads_output<L>)
+            if (y.id < 0) {
+                if constexpr (meta::size < saved < L >>> 0) walker.template save<Node>(x);
+                return;
+            }
         walker.template forward<Node, Added>(x, y, base);
     }
 }

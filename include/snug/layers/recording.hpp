@@ -16,6 +16,11 @@ struct recording_walker {
         touch<Node>(saved_count<Node>, x, y, base);
     }
 
+    template <class Node>
+    constexpr void save(buffer_reference x) {
+        touch<Node>(saved_count<Node>, x);
+    }
+
     template <class Node, bool Added>
     constexpr void backward(buffer_reference x, buffer_reference y, buffer_reference dy, buffer_reference dx,
                             buffer_reference base) {

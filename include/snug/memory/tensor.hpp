@@ -44,6 +44,15 @@ struct written {
     }
 };
 
+/// Where a layer puts a result that nobody needs.
+template <index Width>
+struct discarded {
+    static constexpr index width = Width;
+
+    template <class Value>
+    constexpr void operator()(index, index, Value) const {}
+};
+
 /// Where a layer puts its result, shape (rows, Width): `added` stores `base + value`, so that a residual
 /// connection costs no pass of its own. `base` may be the same memory as `to`.
 template <class T, index Width>
