@@ -178,6 +178,7 @@ class run {
     void store_quantized_at(int parameter, index copy);
     void refresh();
     void clear_states();
+    std::int64_t checksum_of_base() const;
     template <bool Merged, class F>
     void for_each_base_row(int parameter, index copy, index first, index count, F const& f) const;
     void start_adapters();

@@ -15,6 +15,10 @@ namespace snug {
 
 namespace detail {
 
+/// A trainer with an adapter: the frozen weights that it stands on are in no snapshot, only their checksum.
+template <class C>
+inline constexpr bool stands_on_a_base = !std::is_same_v<typename C::adapters, adapters::none>;
+
 /// The tensors of a snapshot of composition C: (declaration, name, shape) in the order in which they are written.
 template <class C, class F>
 void for_each_snapshot_tensor(F&& f) {
@@ -39,7 +43,7 @@ void for_each_snapshot_tensor(F&& f) {
         std::string const name(entry.name.view());
         if (entry.is_derived()) continue;
         // The base of an adapter is somewhere else already, and never changes.
-        if (!entry.is_trained() && !std::is_same_v<typename C::adapters, adapters::none>) continue;
+        if (!entry.is_trained() && stands_on_a_base<C>) continue;
         if (!entry.is_trained()) {
             // The scheme's own bytes; its name is their type.
             if constexpr (!std::is_same_v<typename C::quantization, snug::quantization::none>)
@@ -63,10 +67,27 @@ inline constexpr std::string_view note_prefix = "note.";
 }  // namespace detail
 
 template <class C>
+std::int64_t run<C>::checksum_of_base() const {
+    io::checksum sum;
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        if (entry.is_trained() || !entry.is_of_base()) continue;
+        // Pieces of a checksum are multiples of 32 bytes, but for the last: one sum for each parameter, summed up in turn.
+        auto const size = C::plan.declarations[static_cast<std::size_t>(C::weight(p))].size().count;
+        auto const own = io::checksum::of(std::span(
+            static_cast<std::byte const*>(at<std::byte>(C::weight(p))), static_cast<std::size_t>(size)));
+        std::array<std::uint64_t, 4> const whole{own, 0, 0, 0};
+        sum.update(std::as_bytes(std::span(whole)));
+    }
+    return static_cast<std::int64_t>(sum.value());
+}
+
+template <class C>
 void run<C>::save(std::string const& path,
                   std::vector<std::pair<std::string, std::string>> const& notes) const {
     io::snapshot_writer file(path);
     file.number("steps", steps_);
+    if constexpr (detail::stands_on_a_base<C>) file.number("base", checksum_of_base());
     if constexpr (scales_loss<typename C::precision>) {
         file.number("loss_scale.exponent", std::ilogb(loss_scale_.value));  // always a power of two
         file.number("loss_scale.good_steps", loss_scale_.good_steps);
@@ -91,6 +112,10 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
     file.require(expected);
     auto const steps = file.number("steps");
     if (steps < 0) throw error({path}, std::to_string(steps) + " steps", "a number that is not negative");
+    if constexpr (detail::stands_on_a_base<C>)
+        if (file.number("base") != checksum_of_base())
+            throw error({path}, "a snapshot of an adapter on other base weights (their checksum differs)",
+                        "the weights that it was trained on, loaded before it is resumed");
     auto const note_count = file.number("notes");
     std::vector<std::pair<std::string, std::string>> notes;
     for (std::int64_t i = 0; i < note_count; ++i) {

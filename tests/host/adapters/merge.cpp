@@ -176,3 +176,19 @@ TEST_CASE("weights of another model are refused, and nothing changes") {
                                             vocabulary<97>, context<32>>>*>(nullptr),
             "k_proj.weight: found F32 [32, 64], expected F32 [64, 64]");
 }
+
+TEST_CASE("a snapshot of an adapter holds no base weights, and asks for the same ones") {
+    using tuning = adapted<llama, adapters::dora<rank<4>>, quantization::nf4<64>>;
+    folder const out;
+    auto const run = trained<tuning>();
+    run->save(out.file("run.snapshot"));
+    CHECK(std::filesystem::file_size(out.file("run.snapshot")) <
+          3 * sizeof(float) * static_cast<std::size_t>(trainable_parameter_count<tuning>) + 20000);
+    tuning same(7);
+    same.resume(out.file("run.snapshot"));
+    CHECK(loss(same) == loss(*run));
+    tuning other(8);
+    auto const before = loss(other);
+    CHECK_THROWS_WITH(other.resume(out.file("run.snapshot")), Catch::Contains("other base weights"));
+    CHECK(loss(other) == before);
+}
