@@ -18,7 +18,7 @@
 #include <snug/snug.hpp>
 #include <vector>
 
-#include "measure.hpp"
+#include "../../measure.hpp"
 
 namespace {
 
