@@ -203,10 +203,8 @@ std::string adapter_config(std::byte* base, std::string const& base_model) {
 /// Throws unless the configuration is that of this trainer's adapter. Target modules are not asked: the tensors tell, and a
 /// pattern in an untrusted file is not run.
 template <class C>
-void check_adapter_config(std::string const& path) {
+void check_adapter_config(io::json const& config) {
     using adapter = typename C::adapters;
-    io::json_document const document(path, std::int64_t{1} << 24);
-    auto const& config = document.root();
     auto const& kind = config.at("peft_type");
     if (kind.text() != "LORA") kind.refuse(kind.what(), "\"LORA\"");
     auto const number = [&](char const* key, double expected, double missing) {
@@ -268,7 +266,8 @@ void run<C>::save_adapter(std::string const& folder, std::string const& base_mod
 template <class C>
 void run<C>::load_adapter(std::string const& folder) {
     static_assert(sizeof(refusal::this_trainer_has_no_adapter_that_files_can_hold<typename C::adapters>) > 0);
-    detail::check_adapter_config<C>(io::in_folder(folder, "adapter_config.json"));
+    io::json_document const config(io::in_folder(folder, "adapter_config.json"), std::int64_t{1} << 24);
+    detail::check_adapter_config<C>(config.root());
     io::safetensors const file(io::in_folder(folder, "adapter_model.safetensors"));
     auto const tensors = detail::adapter_tensors<C>(memory_.data());
     std::set<std::string_view> wanted;
