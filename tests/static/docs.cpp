@@ -41,7 +41,7 @@ constexpr std::int64_t statistics = rows * (blocks * (4 + heads) + 2);          
 static_assert(fp32.activations.count == 4 * (units * rows * width + statistics));    // 582.8 MiB
 static_assert(bf16.activations.count == 2 * units * rows * width + 4 * statistics);  // 291.8 MiB
 
-static_assert(fp32.staging.count == 2 * 4 * rows);  // tokens and targets, int32: 8.0 KiB
+static_assert(fp32.staging.count == 3 * 4 * rows);  // tokens, targets, starts, int32: 12.0 KiB
 static_assert(fp32.communication == 0_B);
 static_assert(fp32.total < fp32.sum());
 

@@ -73,7 +73,7 @@ class by_hand {
             forward<Width, 3 * Width>(b.norm1, qkv_weight.value + l * 3 * Width * Width,
                                       written{b.qkv, qkv_bias.value + l * 3 * Width, 3 * Width});
             ops::attention_forward<backend, attention>(Sequences, Tokens, 0, static_cast<float const*>(b.qkv),
-                                                       b.attended, b.logsumexp, workspace_);
+                                                       nullptr, b.attended, b.logsumexp, workspace_);
             forward<Width, Width>(b.attended, projection_weight.value + l * Width * Width,
                                   added{b.middle, x, projection_bias.value + l * Width});
             norm_forward(b.middle, norm2_weight.value + l * Width, norm2_bias.value + l * Width, b.mean2,
@@ -119,9 +119,9 @@ class by_hand {
                                    projection_weight.gradient + l * Width * Width,
                                    projection_bias.gradient + l * Width, d_attended_);
             ops::attention_backward<backend, attention>(
-                Sequences, Tokens, static_cast<float const*>(b.qkv), static_cast<float const*>(b.attended),
-                static_cast<float const*>(d_attended_), static_cast<float const*>(b.logsumexp), b.qkv,
-                workspace_);
+                Sequences, Tokens, static_cast<float const*>(b.qkv), nullptr,
+                static_cast<float const*>(b.attended), static_cast<float const*>(d_attended_),
+                static_cast<float const*>(b.logsumexp), b.qkv, workspace_);
             backward<Width, 3 * Width>(b.norm1, b.qkv, qkv_weight.value + l * 3 * Width * Width,
                                        qkv_weight.gradient + l * 3 * Width * Width,
                                        qkv_bias.gradient + l * 3 * Width, b.norm1);

@@ -4,6 +4,9 @@
 #include <ratio>
 #include <snug/adapters/adapter.hpp>
 #include <snug/adapters/low_rank_linear.hpp>
+#include <snug/layers/embedding.hpp>
+#include <snug/layers/head_with_loss.hpp>
+#include <snug/layers/norm.hpp>
 
 namespace snug {
 
