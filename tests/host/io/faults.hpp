@@ -77,11 +77,12 @@ enum class call {
     stat_open,
     rename,
     unlink,
+    make_folder,
     map,
     unmap,
     advise
 };
-inline constexpr int kinds_of_call = 15;
+inline constexpr int kinds_of_call = 16;
 
 struct fault_state {
     std::array<int, kinds_of_call> made{};
@@ -121,6 +122,8 @@ class faults {
             .rename = [](char const* a,
                          char const* b) { return hit(call::rename) ? -1 : original_.rename(a, b); },
             .unlink = [](char const* p) { return hit(call::unlink) ? -1 : original_.unlink(p); },
+            .make_folder = [](char const* p,
+                              mode_t m) { return hit(call::make_folder) ? -1 : original_.make_folder(p, m); },
             .map = [](std::size_t n, int f) { return hit(call::map) ? MAP_FAILED : original_.map(n, f); },
             .unmap = [](void* p, std::size_t n) { return hit(call::unmap) ? -1 : original_.unmap(p, n); },
             .advise = [](void* p, std::size_t n,
