@@ -27,10 +27,10 @@ constexpr double square_root(double x) {
 }
 
 /// PEFT's rule: a target is a module's name, or the end of it after a dot.
-constexpr bool is_named_by(std::string_view target, std::string_view module) {
-    if (target == module) return true;
-    return module.size() > target.size() && module.ends_with(target) &&
-           module[module.size() - target.size() - 1] == '.';
+constexpr bool is_named_by(std::string_view target, std::string_view name) {
+    if (target == name) return true;
+    return name.size() > target.size() && name.ends_with(target) &&
+           name[name.size() - target.size() - 1] == '.';
 }
 
 }  // namespace detail
@@ -161,13 +161,13 @@ struct target_names;
 template <text... Names>
 struct target_names<targets<Names...>> {
     static constexpr bool all = ((Names.view() == all_linear.view()) || ...);
-    static constexpr bool any(std::string_view module) {
-        return all || (is_named_by(Names.view(), module) || ...);
+    static constexpr bool any(std::string_view name) {
+        return all || (is_named_by(Names.view(), name) || ...);
     }
     template <text Name>
     struct target {
-        static constexpr bool matches(std::string_view module) {
-            return Name.view() == all_linear.view() || is_named_by(Name.view(), module);
+        static constexpr bool matches(std::string_view name) {
+            return Name.view() == all_linear.view() || is_named_by(Name.view(), name);
         }
     };
     using list = meta::list<target<Names>...>;
@@ -204,15 +204,15 @@ struct low_rank_adapter {
     using trained = trained_kinds<typename options::template get<also_train_option, also_train<>>>;
 
     using target_list = typename targeted::list;
-    static constexpr bool selects(std::string_view module) { return targeted::any(module); }
+    static constexpr bool selects(std::string_view name) { return targeted::any(name); }
 
-    template <text Name, class Linear>
-    static constexpr bool adapts = []<index In, index Out, bool Bias, class Initial, class... Parts>(
-        linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
-        // A layer whose parts have names is known by those.
+    /// A layer whose parts have names is known by those.
+    template <text Name, index In, index Out, bool Bias, class Initial, class... Parts>
+    static constexpr bool adapts_linear(linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
         return sizeof...(Parts) == 0 ? selects(Name.view()) : (selects(Parts::name.view()) || ... || false);
     }
-    (static_cast<Linear const*>(nullptr));
+    template <text Name, class Linear>
+    static constexpr bool adapts = adapts_linear<Name>(static_cast<Linear const*>(nullptr));
     template <text, class L>
     static constexpr bool trains = trained::template match<L>;
     template <class Linear, class Scheme>

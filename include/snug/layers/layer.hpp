@@ -230,6 +230,13 @@ struct input_element_of<L, Setting> {
 template <class L, class Setting>
 using input_element = typename input_element_of<L, Setting>::type;
 
+/// The parameter comes with an adapter, which lists it in `adapter_parameters`, and not with the model.
+template <class L, class Parameter>
+inline constexpr bool is_of_adapter = false;
+template <class L, class Parameter>
+    requires requires { typename L::adapter_parameters; }
+inline constexpr bool is_of_adapter<L, Parameter> = meta::contains<typename L::adapter_parameters, Parameter>;
+
 /// All parameters of a layer and of what is inside it, in the order of their declarations.
 template <class L>
 struct all_parameters_of {
@@ -482,8 +489,7 @@ constexpr void declare_parameters(parameter_table<N>& table, declaration_context
             if constexpr (is_quantized<P>) entry.stored_bytes = P::stored_bytes;
             entry.trains = trains<L, P>;
             entry.derived = is_derived<P>;
-            if constexpr (requires { typename L::adapter_parameters; })
-                entry.of_adapter = meta::contains<typename L::adapter_parameters, P>;
+            entry.of_adapter = is_of_adapter<L, P>;
             table.add(entry);
         });
     }
