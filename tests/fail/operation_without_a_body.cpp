@@ -13,8 +13,8 @@ struct machine {
 };
 
 #ifndef REFUSED
-template <class A, class B, class Store>
-void matmul_on(machine, A, B, std::byte*, Store const&) {}
+template <class Store, class... Products>
+void matmul_on(machine, std::byte*, Store const&, Products...) {}
 #endif
 
 }  // namespace user

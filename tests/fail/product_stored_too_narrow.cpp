@@ -12,8 +12,8 @@ struct machine {
     }
 };
 
-template <class A, class B, class Store>
-void matmul_on(machine, A, B, std::byte*, Store const&) {}
+template <class Store, class... Products>
+void matmul_on(machine, std::byte*, Store const&, Products...) {}
 
 }  // namespace user
 

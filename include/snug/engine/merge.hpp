@@ -172,7 +172,8 @@ void run<C>::save_model(std::string const& folder) const {
                 places.emplace(name, place_here{p, copy, std::move(piece)});
             }
     }
-    for (auto const& [name, declared_type, dimensions, size] : file.tensors()) {
+    for (auto const& tensor : file.tensors()) {
+        auto const& name = tensor.name;
         auto const& [p, copy, piece] = places.at(name);
         auto const width = detail::width_of(C::parameter_table.entries[static_cast<std::size_t>(p)]);
         // Row by row; a transposed matrix as a whole.
