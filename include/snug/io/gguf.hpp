@@ -245,7 +245,8 @@ class gguf {
     static std::pair<std::uint64_t, std::uint64_t> read_header(reader& from) {
         constexpr std::string_view magic = "GGUF";
         auto const size = from.file.size();
-        if (size < magic.size() || std::memcmp(from.take(magic.size()).data(), magic.data(), magic.size()))
+        if (size < magic.size() ||
+            std::memcmp(from.take(magic.size()).data(), magic.data(), magic.size()) != 0)
             throw error({from.file.path(), 0}, "a file without the magic of GGUF", "\"GGUF\"");
         auto const at = from.here();
         auto const version = from.take<std::uint32_t>();
