@@ -276,8 +276,7 @@ void run<C>::load_adapter(std::string const& folder) {
         if (found.dimensions != tensor.dimensions)
             throw error({found.file, found.offset, found.name}, io::shape_text(found.type, found.dimensions),
                         io::shape_text(found.type, tensor.dimensions) + ", as this trainer was compiled for");
-        io::decode(found, 0,
-                   {static_cast<float*>(nullptr), std::size_t{0}});  // refuses a type without values
+        io::decode(found, 0, {});  // refuses a type without values
         wanted.insert(tensor.name);
     }
     for (auto const& found : file.tensors())

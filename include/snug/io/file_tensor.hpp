@@ -457,13 +457,12 @@ void decode_blocks(std::byte const* from, index first, std::span<float> to) noex
 /// Elements [first, first + to.size()) of `tensor`, in C order, as float: exact, except that F64 is rounded to
 /// the nearest. No memory is allocated. Throws for a range outside of the tensor, and for a type that is not one of F64,
 /// F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K: integers are codes of a
-/// scheme that the file does not describe, not weights.
+/// scheme that the file does not describe, not weights. With an empty `to` it only says whether the type can be decoded.
 inline void decode(file_tensor const& tensor, index first, std::span<float> to) {
     auto const size = tensor.size();
     if (first < 0 || first > size || to.size() > static_cast<std::size_t>(size - first))
         throw error(tensor.where(), std::to_string(size) + " elements",
                     std::to_string(to.size()) + " from element " + std::to_string(first));
-    if (to.empty()) return;
     auto const* const from = tensor.bytes.data();
     switch (tensor.type) {
     case tensor_type::f64: return detail::decode_elements<double>(from, first, to);

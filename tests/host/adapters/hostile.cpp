@@ -130,7 +130,10 @@ TEST_CASE("an adapter's configuration of any other content is refused") {
 TEST_CASE("an adapter's weights that are not exactly this adapter's are refused") {
     target t;
     std::string const name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
+    // Other values every time, so that whatever is loaded shows.
+    auto value = std::byte{0x30};
     auto const made = [&](auto&& change) {
+        value = static_cast<std::byte>(static_cast<int>(value) + 1);
         std::filesystem::remove(t.weights);
         io::safetensors const good = [&] {
             write(t.weights, t.good_weights);
@@ -142,7 +145,7 @@ TEST_CASE("an adapter's weights that are not exactly this adapter's are refused"
         io::safetensors_writer file(t.weights);
         for (auto const& [tensor, shape] : shapes) file.declare(tensor, shape.second, shape.first);
         for (auto const& tensor : file.tensors())
-            file.write(tensor.name, std::vector<std::byte>(static_cast<std::size_t>(tensor.bytes)));
+            file.write(tensor.name, std::vector<std::byte>(static_cast<std::size_t>(tensor.bytes), value));
         file.commit();
         return t.load();
     };
@@ -156,6 +159,12 @@ TEST_CASE("an adapter's weights that are not exactly this adapter's are refused"
     CHECK_THAT(made([&](auto& all) { all[name].first = {2, 16, 1}; }), Catch::Contains("F32 [2, 16]"));
     CHECK_THAT(made([&](auto& all) { all[name].first = {}; }), Catch::Contains("F32 [2, 16]"));
     CHECK_THAT(made([&](auto& all) { all[name].second = io::tensor_type::u8; }), Catch::Contains("U8"));
+    // Also when it is the last that is looked at: those before it are not half-loaded.
+    CHECK_THAT(made([](auto& all) {
+                   all["base_model.model.model.layers.0.mlp.down_proj.lora_B.weight"].second =
+                       io::tensor_type::i32;
+               }),
+               Catch::Contains("I32"));
     // The values of another type of number are taken.
     CHECK(made([&](auto& all) { all[name].second = io::tensor_type::bf16; }).empty());
 }

@@ -177,6 +177,25 @@ TEST_CASE("weights of another model are refused, and nothing changes") {
             "k_proj.weight: found F32 [32, 64], expected F32 [64, 64]");
 }
 
+TEST_CASE("weights of a type without values are refused before anything is loaded") {
+    folder const out;
+    plain<llama>(7).save_model(out.file("model"));
+    {
+        io::safetensors const good(out.file("model"));
+        io::safetensors_writer file(out.file("codes.safetensors"));
+        for (auto const& tensor : good.tensors())
+            file.declare(tensor.name, tensor.name == "model.norm.weight" ? io::tensor_type::i32 : tensor.type,
+                         tensor.dimensions);
+        for (auto const& tensor : file.tensors()) file.write(tensor.name, good.tensor(tensor.name).bytes);
+        file.commit();
+    }
+    plain<llama> run(9);
+    auto const before = loss(run);
+    CHECK_THROWS_WITH(run.load(io::safetensors(out.file("codes.safetensors"))),
+                      Catch::Contains("model.norm.weight") && Catch::Contains("elements of type I32"));
+    CHECK(loss(run) == before);
+}
+
 TEST_CASE("a snapshot of an adapter holds no base weights, and asks for the same ones") {
     using tuning = adapted<llama, adapters::dora<rank<4>>, quantization::nf4<64>>;
     folder const out;
