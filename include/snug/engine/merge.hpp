@@ -65,17 +65,18 @@ void run<C>::for_each_base_row(int p, index copy, index first, index count, F co
     }
 }
 
+/// The rows of every parameter of the base that `is_wanted(entry)`, into a trainer of the plain model.
 template <class C>
-template <class Plain>
-void run<C>::merge_into(Plain& plain) const {
+template <bool Merged, class Plain, class Wanted>
+void run<C>::write_base(Plain& plain, Wanted const& is_wanted) const {
     static_assert(sizeof(refusal::weights_merge_into_the_plain_model<typename C::chosen::model, Plain>) > 0);
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-        if (!entry.is_of_base()) continue;
+        if (!entry.is_of_base() || !is_wanted(entry)) continue;
         auto const to = plain.weights(entry.name.view());
         auto const width = detail::width_of(entry);
         for (index copy = 0; copy < entry.copies; ++copy)
-            for_each_base_row<true>(p, copy, 0, detail::rows_of(entry), [&](index row, auto values) {
+            for_each_base_row<Merged>(p, copy, 0, detail::rows_of(entry), [&](index row, auto values) {
                 for (index i = 0; i < width; ++i)
                     to[static_cast<std::size_t>(copy * entry.count + row * width + i)] =
                         static_cast<typename Plain::weight_type>(values[static_cast<std::size_t>(i)]);
@@ -86,21 +87,15 @@ void run<C>::merge_into(Plain& plain) const {
 
 template <class C>
 template <class Plain>
+void run<C>::merge_into(Plain& plain) const {
+    write_base<true>(plain, [](parameter_entry const&) { return true; });
+}
+
+/// What trains beside the adapter is no longer what it was: it stays.
+template <class C>
+template <class Plain>
 void run<C>::unmerge_from(Plain& plain) const {
-    static_assert(sizeof(refusal::weights_merge_into_the_plain_model<typename C::chosen::model, Plain>) > 0);
-    for (int p = 0; p < C::parameters; ++p) {
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-        if (!entry.is_of_base() || entry.is_trained()) continue;
-        auto const to = plain.weights(entry.name.view());
-        auto const width = detail::width_of(entry);
-        for (index copy = 0; copy < entry.copies; ++copy)
-            for_each_base_row<false>(p, copy, 0, detail::rows_of(entry), [&](index row, auto values) {
-                for (index i = 0; i < width; ++i)
-                    to[static_cast<std::size_t>(copy * entry.count + row * width + i)] =
-                        static_cast<typename Plain::weight_type>(values[static_cast<std::size_t>(i)]);
-            });
-    }
-    plain.weights_changed();
+    write_base<false>(plain, [](parameter_entry const& entry) { return !entry.is_trained(); });
 }
 
 namespace detail {

@@ -181,6 +181,8 @@ class run {
     std::int64_t checksum_of_base() const;
     template <bool Merged, class F>
     void for_each_base_row(int parameter, index copy, index first, index count, F const& f) const;
+    template <bool Merged, class Plain, class Wanted>
+    void write_base(Plain& plain, Wanted const& is_wanted) const;
     void start_adapters();
     double gradient_norm() const;
     template <std::size_t... S>
