@@ -76,7 +76,7 @@ inline void check_model(io::safetensors const& file, model_numbers const& compil
     auto const config = slash == std::string::npos
                             ? "config.json"
                             : io::in_folder(file.path().substr(0, slash), "config.json");
-    if (io::is_file(config)) io::require(compiled, io::read_model_config(config), {config});
+    if (io::is_there(config)) io::require(compiled, io::read_model_config(config), {config});
 }
 
 /// The pieces of every parameter that comes from a base model's file.

@@ -149,11 +149,12 @@ inline bool is_folder(std::string const& path) {
            S_ISDIR(status.st_mode);
 }
 
-/// There is a regular file at `path`.
-inline bool is_file(std::string const& path) {
+/// There is something at `path`. Throws when the system does not say.
+inline bool is_there(std::string const& path) {
     struct ::stat status {};
-    return detail::uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0 &&
-           S_ISREG(status.st_mode);
+    if (detail::uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0) return true;
+    if (errno != ENOENT) detail::refuse_call({path}, "stat");
+    return false;
 }
 
 /// Makes a folder, unless it is there. Throws when that fails.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22,13 +21,6 @@ namespace detail {
 
 /// The largest known, of 256,000 tokens, is a tenth of it.
 inline constexpr std::int64_t longest_json = 256 << 20;
-
-inline bool is_there(std::string const& path) {
-    struct ::stat status {};
-    if (uninterrupted([&] { return calls().stat(path.c_str(), &status); }) == 0) return true;
-    if (errno != ENOENT) refuse_call({path}, "stat");
-    return false;
-}
 
 inline bool flag_or(json const& object, char const* key, bool missing) {
     return object.has(key) ? object.at(key).flag() : missing;
