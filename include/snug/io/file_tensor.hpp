@@ -335,8 +335,22 @@ struct scales_and_minima {
     }
 };
 
-/// x = code (d scale) - dmin minimum, 8 sub-blocks of 32. Codes of an even sub-block are in the low nibbles of 32
-/// bytes, those of the next one in the high nibbles.
+/// x = code (d scale) - dmin minimum, 8 sub-blocks of 32. Low nibbles of the codes of an even sub-block are in the low
+/// nibbles of 32 bytes, those of the next one in the high nibbles; `code(nibble, part, j)` is the whole code.
+template <class Block, class Code>
+void decode_sub_blocks(Block const& block, Code const& code, float* to) noexcept {
+    auto const factor = scale(block.d);
+    auto const least = scale(block.dmin);
+    for (std::size_t part = 0; part < 8; ++part) {
+        auto const* const from = block.codes.data() + part / 2 * 32;
+        auto const shift = part % 2 * 4;
+        auto const step = factor * block.scales.scale(part);
+        auto const below = least * block.scales.minimum(part);
+        for (std::size_t j = 0; j < 32; ++j)
+            to[part * 32 + j] = static_cast<float>(code(from[j] >> shift & 15, part, j)) * step - below;
+    }
+}
+
 struct q4_k {
     static constexpr index length = 256;
     byte_pair d;
@@ -345,16 +359,8 @@ struct q4_k {
     std::array<std::uint8_t, 128> codes;
 
     void decode(float* to) const noexcept {
-        auto const factor = scale(d);
-        auto const least = scale(dmin);
-        for (std::size_t part = 0; part < 8; ++part) {
-            auto const* const from = codes.data() + part / 2 * 32;
-            auto const shift = part % 2 * 4;
-            auto const step = factor * scales.scale(part);
-            auto const below = least * scales.minimum(part);
-            for (std::size_t j = 0; j < 32; ++j)
-                to[part * 32 + j] = static_cast<float>(from[j] >> shift & 15) * step - below;
-        }
+        decode_sub_blocks(
+            *this, [](int nibble, std::size_t, std::size_t) { return nibble; }, to);
     }
 };
 static_assert(sizeof(q4_k) == 144);
@@ -369,18 +375,10 @@ struct q5_k {
     std::array<std::uint8_t, 128> codes;
 
     void decode(float* to) const noexcept {
-        auto const factor = scale(d);
-        auto const least = scale(dmin);
-        for (std::size_t part = 0; part < 8; ++part) {
-            auto const* const from = codes.data() + part / 2 * 32;
-            auto const shift = part % 2 * 4;
-            auto const step = factor * scales.scale(part);
-            auto const below = least * scales.minimum(part);
-            for (std::size_t j = 0; j < 32; ++j) {
-                auto const code = (from[j] >> shift & 15) | (high[j] >> part & 1) << 4;
-                to[part * 32 + j] = static_cast<float>(code) * step - below;
-            }
-        }
+        auto const with_fifth_bit = [this](int nibble, std::size_t part, std::size_t j) {
+            return nibble | (high[j] >> part & 1) << 4;
+        };
+        decode_sub_blocks(*this, with_fifth_bit, to);
     }
 };
 static_assert(sizeof(q5_k) == 176);
