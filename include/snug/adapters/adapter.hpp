@@ -74,7 +74,7 @@ struct adapt {
     using of = typename decltype(rewritten<L, Name>())::type;
 };
 
-/// Linear layers of L that a predicate accepts: `is_target(Name, parts of the layer)`.
+/// Linear layers of L, or named parts of them, that a target names.
 template <class Target, class L>
 constexpr int matches_in() {
     if constexpr (layer::composite<L>) {
@@ -109,18 +109,14 @@ struct targets_exist<Adapter, Model> {
     static constexpr bool holds = meta::mp::mp_apply<checked, typename Adapter::target_list>::value;
 };
 
-/// The model as it is trained.
-template <class Model, class Scheme, class Policy>
-struct adapted_model {
-    using type = rewritten<Model, adapt<Policy, Scheme>>;
-};
-template <class Model, class Scheme>
-struct adapted_model<Model, Scheme, adapters::none> : quantized_model<Model, Scheme> {};
-
 }  // namespace detail
 
 /// The model that a trainer is built from: linear layers quantized, adapted or both, the rest frozen under an adapter.
 template <class Model, class Scheme, class Policy>
-using adapted_model = detail::adapted_model<Model, Scheme, Policy>;
+struct adapted_model {
+    using type = detail::rewritten<Model, detail::adapt<Policy, Scheme>>;
+};
+template <class Model, class Scheme>
+struct adapted_model<Model, Scheme, adapters::none> : quantized_model<Model, Scheme> {};
 
 }  // namespace snug

@@ -160,16 +160,13 @@ template <class Targets>
 struct target_names;
 template <text... Names>
 struct target_names<targets<Names...>> {
-    static constexpr bool all = ((Names.view() == all_linear.view()) || ...);
-    static constexpr bool any(std::string_view name) {
-        return all || (is_named_by(Names.view(), name) || ...);
-    }
     template <text Name>
     struct target {
         static constexpr bool matches(std::string_view name) {
             return Name.view() == all_linear.view() || is_named_by(Name.view(), name);
         }
     };
+    static constexpr bool any(std::string_view name) { return (target<Names>::matches(name) || ...); }
     using list = meta::list<target<Names>...>;
 };
 

@@ -54,8 +54,7 @@ namespace optimizers {
 /// How a state called `Name` is kept in elements of type T; `snug::int8`: in blocks by the codes of `Map`.
 template <text Name, class T, class Map = quantization::codebooks::dynamic_signed>
 using state_of =
-    std::conditional_t<std::same_as<T, int8>, blockwise_optimizer_state<Name, Map>,
-                       optimizer_state<Name, std::conditional_t<std::same_as<T, int8>, float, T>>>;
+    std::conditional_t<std::same_as<T, int8>, blockwise_optimizer_state<Name, Map>, optimizer_state<Name, T>>;
 
 /// The states of an optimizer in host memory. A step streams them page by page through a planned buffer, so they take no
 /// device memory; the bill says what they take of the host's. The same bits as without paging.
