@@ -2,6 +2,9 @@
 #pragma once
 
 #include <omp.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -13,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-/// What the benchmarks share: clock, medians, random tokens, arguments.
+/// What the benchmarks share: clock, medians, random tokens, arguments, resident memory.
 namespace measure {
 
 /// Processor time of the process instead of the time on the clock (`--processor`): with OMP_NUM_THREADS=1 other work on
@@ -103,6 +106,28 @@ inline void print_machine() {
     (void)getloadavg(load, 1);
     std::printf("%d threads, load average before the run %.2f, %s\n", omp_get_max_threads(), load[0],
                 processor_time ? "processor time" : "time on the clock");
+}
+
+inline char const* verdict(bool holds) { return holds ? "holds" : "MISSED"; }
+
+/// Peak resident memory, in bytes, of a process that makes a trainer and takes three steps.
+template <class Training>
+double peak_resident() {
+    std::fflush(stdout);
+    auto const child = fork();
+    if (child == 0) {
+        Training run;
+        auto const data = random_tokens<Training>(1);
+        for (int i = 0; i < 3; ++i) run.step(data.batch());
+        _exit(0);
+    }
+    int status = 0;
+    rusage usage{};
+    if (child < 0 || wait4(child, &status, 0, &usage) != child || status != 0) {
+        std::fprintf(stderr, "the process that measures memory failed\n");
+        std::exit(1);
+    }
+    return static_cast<double>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
 }
 
 }  // namespace measure

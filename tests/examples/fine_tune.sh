@@ -9,22 +9,9 @@ if [ -z "${SNUG_SMOLLM2-}" ]; then
     echo "fine_tune.sh: skipped; SNUG_SMOLLM2 names no model"
     exit 77
 fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-fail() { echo "fine_tune.sh: $*" >&2; exit 1; }
+. "$(dirname "$0")/promises.sh"
 
 run() { "$fine_tune" --model "$SNUG_SMOLLM2" "$@"; }
-
-# refused WORDS OPTION...: the program ends with one sentence that has the words, on stderr, and a status that is not 0.
-refused() {
-    words=$1
-    shift
-    if run "$@" >stdout 2>stderr; then fail "not refused: $*"; fi
-    [ "$(wc -l <stderr)" -eq 1 ] || fail "more or less than a sentence for '$*': $(cat stderr)"
-    grep -q -e "$words" stderr || fail "no '$words' for '$*', but: $(cat stderr)"
-}
 
 # A dictionary in which every entry says the same, so that a few steps teach it.
 awk 'BEGIN {
@@ -50,15 +37,7 @@ tail -n 3 stdout | grep -q "garden" || fail "it did not learn its answer: $(tail
 # Not by the function, whose subshell would be the process that is interrupted.
 "$fine_tune" --model "$SNUG_SMOLLM2" --dictionary fruit.dict --out parts --steps 8 --ask "What is fruit7?" >stdout &
 process=$!
-while ! [ -f parts/metrics.csv ] || [ "$(wc -l <parts/metrics.csv)" -lt 3 ]; do
-    kill -0 $process 2>/dev/null || fail "it ended before it was interrupted"
-    sleep 0.05
-done
-kill -INT $process
-status=0
-wait $process || status=$?
-[ $status -eq 130 ] || fail "status $status after an interrupt (too fast for this test, if it is 0)"
-grep -q "Stopped after step .*--resume" stdout || fail "no word about the interrupt"
+interrupted 3
 [ -s parts/adapter/adapter_model.safetensors ] || fail "what was learnt is lost"
 run --dictionary fruit.dict --out parts --resume --ask "What is fruit7?" >stdout
 cut -d, -f1-6 whole/metrics.csv >expected

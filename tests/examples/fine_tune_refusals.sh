@@ -4,21 +4,9 @@
 set -eu
 
 fine_tune=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-fail() { echo "fine_tune_refusals.sh: $*" >&2; exit 1; }
-
-# refused WORDS OPTION...: the program ends with one sentence that has the words, on stderr, and a status that is not 0.
-refused() {
-    words=$1
-    shift
-    if "$fine_tune" "$@" >stdout 2>stderr; then fail "not refused: $*"; fi
-    [ "$(wc -l <stderr)" -eq 1 ] || fail "more or less than a sentence for '$*': $(cat stderr)"
-    grep -q -e "$words" stderr || fail "no '$words' for '$*', but: $(cat stderr)"
-    [ ! -e out ] || fail "a folder was made for: $*"
-}
+. "$(dirname "$0")/promises.sh"
+run() { "$fine_tune" "$@"; }
+absent=out  # nothing that is refused makes a folder
 
 printf 'This is a text and no model.\n' >text
 : >empty

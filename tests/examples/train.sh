@@ -4,20 +4,8 @@
 set -eu
 
 train=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-fail() { echo "train.sh: $*" >&2; exit 1; }
-
-# refused WORDS OPTION...: the program ends with one sentence that has the words, on stderr, and a status that is not 0.
-refused() {
-    words=$1
-    shift
-    if "$train" "$@" >stdout 2>stderr; then fail "not refused: $*"; fi
-    [ "$(wc -l <stderr)" -eq 1 ] || fail "more or less than a sentence for '$*': $(cat stderr)"
-    grep -q -e "$words" stderr || fail "no '$words' for '$*', but: $(cat stderr)"
-}
+. "$(dirname "$0")/promises.sh"
+run() { "$train" "$@"; }
 
 # unchanged: the results of the run in whole/ are what they were.
 unchanged() {
@@ -50,15 +38,7 @@ fi
 # The same run, interrupted and resumed, makes the same steps to the last bit.
 "$train" --data text --out parts --steps $steps >stdout &
 process=$!
-while ! [ -f parts/metrics.csv ] || [ "$(wc -l <parts/metrics.csv)" -lt 4 ]; do
-    kill -0 $process 2>/dev/null || fail "it ended before it was interrupted"
-    sleep 0.02
-done
-kill -INT $process
-status=0
-wait $process || status=$?
-[ $status -eq 130 ] || fail "status $status after an interrupt (too fast for this test, if it is 0)"
-grep -q "Stopped after step .*--resume" stdout || fail "no word about the interrupt"
+interrupted 4
 # Steps that were made after the last snapshot, before a crash, are made again.
 echo "$steps,1,1,1,1,1,1,1" >>parts/metrics.csv
 printf '25,0.5' >>parts/metrics.csv

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What PyTorch computes for tiny models, and what snug computes.
-#include "../reference/fixture.hpp"
+#include "../reference/tiny.hpp"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -10,27 +10,11 @@
 
 namespace {
 
-using gpt2 = snug::models::gpt2<snug::layers<2>, snug::heads<4>, snug::width<48>, snug::vocabulary<97>,
-                                snug::context<16>>;
-using llama = snug::models::llama<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>, snug::width<48>,
-                                  snug::mlp<128>, snug::vocabulary<97>, snug::context<16>>;
-using llama_tied =
-    snug::models::llama<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>, snug::width<48>, snug::mlp<128>,
-                        snug::vocabulary<97>, snug::context<16>, snug::tied_head<1>>;
+using tiny::gpt2, tiny::llama, tiny::llama_tied, tiny::integers, tiny::name_of_copy;
 
 template <class Model, class Float>
 using trainer = snug::trainer<Model, snug::batch<2, 16>, snug::precision::full<Float>,
                               snug::optimizers::adamw<snug::optimizers::states<Float>>>;
-
-std::string path_of(std::string const& name) { return std::string(SNUG_TEST_DATA) + "/" + name + ".fixture"; }
-
-/// The fixture's name of one copy of a parameter: "blocks.3.qkv.weight".
-std::string name_of_copy(snug::parameter_entry const& entry, snug::index copy) {
-    std::string name(entry.name.view());
-    if (entry.repeated_at >= 0)
-        name.insert(static_cast<std::size_t>(entry.repeated_at), "." + std::to_string(copy));
-    return name;
-}
 
 template <class Run, class F>
 void for_each_tensor(F&& f) {
@@ -51,12 +35,6 @@ void load_initial_weights(Run& run, snug_test::fixture const& reference) {
     run.weights_changed();
 }
 
-std::vector<std::int32_t> integers(snug_test::tensor const& tensor, std::size_t first, std::size_t count) {
-    std::vector<std::int32_t> result(count);
-    for (std::size_t i = 0; i < count; ++i) result[i] = static_cast<std::int32_t>(tensor.values[first + i]);
-    return result;
-}
-
 /// Largest difference relative to the largest magnitude of the reference.
 template <class Values>
 double difference(Values const& found, double const* expected, std::size_t count) {
@@ -71,7 +49,7 @@ double difference(Values const& found, double const* expected, std::size_t count
 template <class Run>
 void compare(std::string const& name, double logits_bound, double loss_bound, double gradient_bound,
              double final_bound) {
-    snug_test::fixture const reference(path_of(name));
+    auto const reference = tiny::fixture_named(name);
     Run run;
     run.options.learning_rate = snug::schedule::constant(1e-3);
     load_initial_weights(run, reference);

@@ -7,10 +7,6 @@
 ///
 /// Memory is measured first, in child processes that only train; --memory stops there.
 
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <memory>
 #include <snug/quantization/double_quantized.hpp>
 #include <snug/quantization/nf4.hpp>
@@ -32,37 +28,15 @@ using dora = fine_tuning<with_magnitude>;
 
 constexpr double mebibyte = 1 << 20;
 
-char const* verdict(bool holds) { return holds ? "holds" : "MISSED"; }
-
-/// Peak resident memory, in bytes, of a process that makes a trainer and takes three steps.
-template <class Training>
-double peak_resident() {
-    std::fflush(stdout);
-    auto const child = fork();
-    if (child == 0) {
-        Training run;
-        auto const data = measure::random_tokens<Training>(1);
-        for (int i = 0; i < 3; ++i) run.step(data.batch());
-        _exit(0);
-    }
-    int status = 0;
-    rusage usage{};
-    if (child < 0 || wait4(child, &status, 0, &usage) != child || status != 0) {
-        std::fprintf(stderr, "the process that measures memory failed\n");
-        std::exit(1);
-    }
-    return static_cast<double>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
-}
-
 template <class Training>
 void print_memory(char const* name) {
     auto const bill = snug::footprint<Training>;
     auto const mib = [](snug::bytes size) { return static_cast<double>(size.count) / mebibyte; };
-    auto const peak = peak_resident<Training>() / mebibyte;
+    auto const peak = measure::peak_resident<Training>() / mebibyte;
     std::printf("| %-5s | %9.2f | %7.1f | %11.1f | %9.1f | %9.1f | %13.1f | %10.1f | <= 64: %-6s |\n", name,
                 static_cast<double>(snug::trainable_parameter_count<Training>) * 1e-6, mib(bill.weights),
                 mib(bill.activations), mib(bill.workspace), mib(bill.total), peak, peak - mib(bill.total),
-                verdict(peak - mib(bill.total) <= 64));
+                measure::verdict(peak - mib(bill.total) <= 64));
 }
 
 template <class Training>
@@ -113,5 +87,5 @@ int main(int argc, char** argv) {
     print_row("QLoRA", b, a.steps);
     print_row("DoRA", c, a.steps);
     double const ratio = b.steps.median() / a.steps.median();
-    std::printf("\nQLoRA / LoRA: %.3f, bar <= 1.25: %s\n", ratio, verdict(ratio <= 1.25));
+    std::printf("\nQLoRA / LoRA: %.3f, bar <= 1.25: %s\n", ratio, measure::verdict(ratio <= 1.25));
 }

@@ -7,10 +7,6 @@
 /// A round is one step and one run of the products in each precision. Memory is measured first, in child processes
 /// that only train; --memory stops there.
 
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <dnnl.hpp>  // here, not only in products.hpp: the build looks for it in this file
 #include <memory>
 
@@ -27,34 +23,13 @@ using bf16_training = training<snug::precision::mixed<snug::bf16>>;
 constexpr double tokens = fp32_training::tokens_per_step;
 constexpr double mebibyte = 1 << 20;
 
-char const* verdict(bool holds) { return holds ? "holds" : "MISSED"; }
-
-/// Peak resident memory, in bytes, of a process that makes a trainer and takes three steps.
-template <class Training>
-double peak_resident() {
-    std::fflush(stdout);
-    auto const child = fork();
-    if (child == 0) {
-        Training run;
-        auto const data = measure::random_tokens<Training>(1);
-        for (int i = 0; i < 3; ++i) run.step(data.batch());
-        _exit(0);
-    }
-    int status = 0;
-    rusage usage{};
-    if (child < 0 || wait4(child, &status, 0, &usage) != child || status != 0) {
-        std::fprintf(stderr, "the process that measures memory failed\n");
-        std::exit(1);
-    }
-    return static_cast<double>(usage.ru_maxrss) * 1024;  // Linux counts in KiB
-}
-
 template <class Training>
 void print_memory(char const* name) {
     auto const footprint = static_cast<double>(snug::footprint<Training>.total.count);
-    auto const peak = peak_resident<Training>();
+    auto const peak = measure::peak_resident<Training>();
     std::printf("| %-11s | %13.1f | %17.1f | %14.1f | <= 64: %-6s |\n", name, footprint / mebibyte,
-                peak / mebibyte, (peak - footprint) / mebibyte, verdict(peak - footprint <= 64 * mebibyte));
+                peak / mebibyte, (peak - footprint) / mebibyte,
+                measure::verdict(peak - footprint <= 64 * mebibyte));
 }
 
 /// What the optimizer reads and writes in a step, the gradient norm included: traffic that no product can hide.
@@ -113,7 +88,7 @@ void print_row(char const* name, Contestants const& c) {
     std::printf("| %-11s | %8.1f | %7.0f | %11.0f | %5.3f | %12.3f | %7.0f | %8.0f | <= 1.15: %-6s |\n", name,
                 tokens / c.steps.median(), c.steps.median() * 1e3, c.bare.median() * 1e3, c.ratio(),
                 c.steps.fastest() / c.bare.fastest(), c.products.operations() / c.steps.median() * 1e-9,
-                c.products.operations() / c.bare.median() * 1e-9, verdict(c.ratio() <= 1.15));
+                c.products.operations() / c.bare.median() * 1e-9, measure::verdict(c.ratio() <= 1.15));
 }
 
 template <class Training, class Contestants>
@@ -163,7 +138,7 @@ int main(int argc, char** argv) {
         "%.2f), "
         "bar >= 1.6: %s\n",
         faster, fp32.steps.fastest() / bf16.steps.fastest(), fp32.bare.fastest() / bf16.bare.fastest(),
-        verdict(faster >= 1.6));
+        measure::verdict(faster >= 1.6));
     std::printf(
         "\nRoofline: the bare products, and the optimizer's traffic at the %.1f GB/s of a plain loop\n\n",
         bandwidth * 1e-9);

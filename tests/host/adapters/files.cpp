@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters that PEFT has saved, and what snug saves: tests/reference/check_adapters.py makes the ones and opens the others.
-#include "tiny.hpp"
+#include "../../reference/tiny.hpp"
 
 #include <catch2/catch.hpp>
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What PEFT computes when it fine-tunes tiny models, and what snug computes.
-#include "tiny.hpp"
+#include "../../reference/tiny.hpp"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "../../reference/fixture.hpp"
+#include "fixture.hpp"
 
 #include <cmath>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-/// The models of the fixtures, and what tests of adapters do with fixtures.
+/// The models of the fixtures, and what tests do with fixtures.
 namespace tiny {
 
 using namespace snug;
