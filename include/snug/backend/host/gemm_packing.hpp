@@ -42,18 +42,19 @@ struct quantized_operand {
 template <class T, class Blocks, std::int64_t Rank>
 struct block_diagonal_operand {
     using element = T;
+    static constexpr auto blocks = static_cast<std::size_t>(Blocks::blocks);
     T const* data;
 
     /// Rows in which any of these columns is not zero.
     static constexpr std::int64_t first_row(std::int64_t column) {
-        std::int64_t b = 0;
-        while (b < Blocks::blocks && Blocks::first[b] + Blocks::count[b] <= column) ++b;
-        return b * Rank;
+        std::size_t b = 0;
+        while (b < blocks && Blocks::first[b] + Blocks::count[b] <= column) ++b;
+        return static_cast<std::int64_t>(b) * Rank;
     }
     static constexpr std::int64_t end_row(std::int64_t end_column) {
-        std::int64_t b = 0;
-        while (b < Blocks::blocks && Blocks::first[b] < end_column) ++b;
-        return b * Rank;
+        std::size_t b = 0;
+        while (b < blocks && Blocks::first[b] < end_column) ++b;
+        return static_cast<std::int64_t>(b) * Rank;
     }
 };
 
@@ -229,7 +230,7 @@ template <class Arithmetic, class T, class Blocks, std::int64_t Rank>
     constexpr auto width = panel_columns<Arithmetic>;
     std::fill_n(target, units_for<Arithmetic>(k_count) * width, typename Arithmetic::unit{});
     T const* stored = b.data;
-    for (std::size_t block = 0; block < static_cast<std::size_t>(Blocks::blocks); ++block) {
+    for (std::size_t block = 0; block < b.blocks; ++block) {
         std::int64_t const block_k = static_cast<std::int64_t>(block) * Rank;
         std::int64_t const k_begin = std::max(first_k, block_k);
         std::int64_t const k_end = std::min(first_k + k_count, block_k + Rank);
