@@ -104,8 +104,8 @@ struct composition {
                     if (is_in_blocks<State>(entry.count)) {
                         using block = typename State::block;
                         at(id) = snug::declare<block>(entry.name / State::name.view(),
-                                                      (entry.count + block::elements - 1) / block::elements,
-                                                      entry.copies, line);
+                                                      optimizers::units_for<block>(entry.count), entry.copies,
+                                                      line);
                         return;
                     }
                 add(id, std::type_identity<typename State::element>{}, line, State::name.view());

@@ -16,18 +16,6 @@ namespace snug {
 
 namespace detail {
 
-/// Elements of a state that one unit of its storage holds.
-template <class Unit>
-inline constexpr index elements_of_unit = 1;
-template <class Map>
-inline constexpr index elements_of_unit<optimizers::state_block<Map>> =
-    optimizers::state_block<Map>::elements;
-
-template <class Unit>
-constexpr index units_for(index elements) {
-    return (elements + elements_of_unit<Unit> - 1) / elements_of_unit<Unit>;
-}
-
 /// The blocks of a state that can be in blocks; a state that cannot is an element as it is.
 template <class State>
 struct block_of {
@@ -38,18 +26,6 @@ template <class State>
 struct block_of<State> {
     using type = typename State::block;
 };
-
-/// A block of a state as the rule sees it.
-template <class Block>
-struct decoded_block {
-    mutable float values[Block::elements];
-};
-template <class Block>
-decoded_block<Block> decoded(Block const& block) {
-    decoded_block<Block> result;
-    block.decode(result.values);
-    return result;
-}
 
 }  // namespace detail
 
@@ -93,18 +69,20 @@ void run<C>::refresh() {
 template <class C>
 void run<C>::start_adapters() {
     refresh();
-    for_each_leaf<C>(memory_.data(), [this]<class Node>(auto const& call, index block) {
-        auto const put = [&]<class Parameter>(Parameter, index i, auto value) {
-            using parameters = layer::parameters<typename Node::type>;
-            auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
-            auto const at_i = block * Parameter::shape::count + i;
-            at<weight_type>(C::weight(p))[at_i] = static_cast<weight_type>(value);
-            if constexpr (C::has_master)
-                at<typename C::updated>(C::master(p))[at_i] = static_cast<typename C::updated>(value);
-        };
-        if constexpr (requires { Node::type::start(call, put); }) Node::type::start(call, put);
-    });
-    refresh();
+    if constexpr (!std::is_same_v<typename C::adapters, adapters::none>) {
+        for_each_leaf<C>(memory_.data(), [this]<class Node>(auto const& call, index block) {
+            auto const put = [&]<class Parameter>(Parameter, index i, auto value) {
+                using parameters = layer::parameters<typename Node::type>;
+                auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
+                auto const at_i = block * Parameter::shape::count + i;
+                at<weight_type>(C::weight(p))[at_i] = static_cast<weight_type>(value);
+                if constexpr (C::has_master)
+                    at<typename C::updated>(C::master(p))[at_i] = static_cast<typename C::updated>(value);
+            };
+            if constexpr (requires { Node::type::start(call, put); }) Node::type::start(call, put);
+        });
+        refresh();
+    }
 }
 
 template <class C>
@@ -284,14 +262,14 @@ template <class C>
 template <class... Units, class Rule, std::size_t... S>
 void run<C>::update_with(int p, Rule const& rule, std::index_sequence<S...>) {
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-    constexpr bool in_blocks = (detail::elements_of_unit<Units> * ... * 1) > 1;
+    constexpr bool in_blocks = (optimizers::elements_of_unit<Units> * ... * 1) > 1;
     if constexpr (!in_blocks && !C::has_pages) {
         update_elements(p, rule, 0, entry.total(), at<Units>(C::state(static_cast<int>(S), p))...);
     } else {
         // Blocks do not run on from one copy to the next.
         for (index copy = 0; copy < entry.copies; ++copy) {
             auto const units = std::tuple{at<Units>(C::state(static_cast<int>(S), p)) +
-                                          copy * detail::units_for<Units>(entry.count)...};
+                                          copy * optimizers::units_for<Units>(entry.count)...};
             if constexpr (!C::has_pages) {
                 update_elements(p, rule, copy * entry.count, entry.count, std::get<S>(units)...);
             } else {
@@ -303,15 +281,16 @@ void run<C>::update_with(int p, Rule const& rule, std::index_sequence<S...>) {
                         return reinterpret_cast<Unit*>(at<std::byte>(C::pages) + which * pages.stride());
                     };
                     auto const copy_page = [&]<class Unit>(Unit* to, Unit const* from) {
-                        std::memcpy(to, from,
-                                    static_cast<std::size_t>(detail::units_for<Unit>(count)) * sizeof(Unit));
+                        std::memcpy(
+                            to, from,
+                            static_cast<std::size_t>(optimizers::units_for<Unit>(count)) * sizeof(Unit));
                     };
                     (copy_page(page(S, std::get<S>(units)),
-                               std::get<S>(units) + first / detail::elements_of_unit<Units>),
+                               std::get<S>(units) + first / optimizers::elements_of_unit<Units>),
                      ...);
                     update_elements(p, rule, copy * entry.count + first, count,
                                     page(S, std::get<S>(units))...);
-                    (copy_page(std::get<S>(units) + first / detail::elements_of_unit<Units>,
+                    (copy_page(std::get<S>(units) + first / optimizers::elements_of_unit<Units>,
                                page(S, std::get<S>(units))),
                      ...);
                 }
@@ -343,20 +322,20 @@ void run<C>::update_elements(int p, Rule const& rule, index first, index count, 
         }
         gradient[i] = static_cast<gradient_type>(sum(0));
     };
-    constexpr index unit = std::max({detail::elements_of_unit<Units>..., index{1}});
+    constexpr index unit = std::max({optimizers::elements_of_unit<Units>..., index{1}});
     if constexpr (unit == 1) {
         ops::for_each_element<typename C::backend>(count, [=](index i) { update(i, states[i]...); });
     } else {
         ops::for_each_row<typename C::backend>((count + unit - 1) / unit, [=](auto team, index b) {
-            auto const here = std::min(unit, count - b * unit);
-            auto const values = std::tuple{detail::decoded(states[b])...};
+            auto const begin = b * unit;
+            auto const here = std::min(unit, count - begin);
+            auto windows = std::tuple{optimizers::state_window<Units>(states, begin)...};
             std::apply(
-                [&](auto&... decoded) {
-                    team.for_each(here,
-                                  [=, &decoded...](index i) { update(b * unit + i, decoded.values[i]...); });
-                    (states[b].encode(decoded.values, here), ...);
+                [&](auto&... window) {
+                    team.for_each(here, [=, &window...](index i) { update(begin + i, window.values[i]...); });
+                    (window.store(here), ...);
                 },
-                values);
+                windows);
         });
     }
 }

@@ -36,4 +36,36 @@ struct state_block {
 
 static_assert(sizeof(state_block<quantization::codebooks::dynamic_signed>) == 260);
 
+/// Elements of a state that one unit of its storage holds: a number, or a block.
+template <class Unit>
+inline constexpr index elements_of_unit = 1;
+template <class Map>
+inline constexpr index elements_of_unit<state_block<Map>> = state_block<Map>::elements;
+
+/// Units that hold so many elements.
+template <class Unit>
+constexpr index units_for(index elements) {
+    return (elements + elements_of_unit<Unit> - 1) / elements_of_unit<Unit>;
+}
+
+/// The elements of a state from `first` on, where a unit begins, as the rule sees them: numbers where they lie, ...
+template <class Unit>
+struct state_window {
+    Unit* values;
+
+    state_window(Unit* units, index first) : values(units + first) {}
+    void store(index) {}
+};
+/// ... or a block decoded, and encoded again by `store`.
+template <class Map>
+struct state_window<state_block<Map>> {
+    state_block<Map>* block;
+    float values[state_block<Map>::elements];
+
+    state_window(state_block<Map>* units, index first) : block(units + first / state_block<Map>::elements) {
+        block->decode(values);
+    }
+    void store(index count) { block->encode(values, count); }
+};
+
 }  // namespace snug::optimizers

@@ -49,7 +49,30 @@ std::vector<double> losses_of(int steps) {
     return losses(run, steps);
 }
 
+/// An optimizer from outside with a state of each kind: momentum in 8 bits, and the sum of magnitudes in fp32.
+struct scaled_momentum {
+    using axis = snug::axis::optimizer;
+    using states = meta::list<blockwise_optimizer_state<"momentum", quantization::codebooks::dynamic_signed>,
+                              optimizer_state<"sum", float>>;
+    struct options {};
+    static auto rule(options, update_numbers const& n) {
+        return [n](auto weight, auto gradient, float& momentum, float& sum) {
+            auto const g = static_cast<float>(static_cast<double>(gradient) * n.gradient_scale);
+            momentum = 0.9f * momentum + g;
+            sum += std::abs(g);
+            return weight - static_cast<decltype(weight)>(static_cast<float>(n.learning_rate) * momentum /
+                                                          (sum + 1e-3f));
+        };
+    }
+};
+
 }  // namespace
+
+TEST_CASE("a state in blocks and one that is not go together") {
+    auto const losses = losses_of<trainer_with<scaled_momentum>>(20);
+    CHECK(losses.back() < 0.9 * losses.front());
+    CHECK(losses_of<trainer_with<paged<scaled_momentum>>>(20) == losses);
+}
 
 TEST_CASE("paged states give the same bits as states in the one allocation") {
     CHECK(losses_of<trainer_with<paged<adamw<>>>>(12) == losses_of<trainer_with<>>(12));
