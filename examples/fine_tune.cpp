@@ -156,18 +156,12 @@ std::vector<std::vector<std::int32_t>> prompts_of(example::fine_tune_options con
 
 /// The likeliest answer.
 template <class Run>
-std::string answer(Run& run, io::tokenizer const& tokens, std::vector<std::int32_t> sequence) {
-    snug::index const begin = std::ssize(sequence);
-    auto const lower = [](auto a, auto b) { return static_cast<float>(a) < static_cast<float>(b); };
-    for (snug::index known = 0; std::ssize(sequence) < begin + longest_answer;) {
-        auto const logits = run.next_token_logits(sequence, known);
-        known = std::ssize(sequence);
-        auto const best =
-            static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end(), lower) - logits.begin());
-        if (best == tokens.end_of_text() || tokens.token(best) == "<|im_end|>") break;
-        sequence.push_back(best);
-    }
-    return tokens.decode(std::span(sequence).subspan(static_cast<std::size_t>(begin)));
+std::string answer(Run& run, io::tokenizer const& tokens, std::vector<std::int32_t> const& prompt) {
+    generation_options options{.tokens = longest_answer, .temperature = 0};
+    for (std::int32_t token = 0; token < tokens.vocabulary(); ++token)
+        if (token == tokens.end_of_text() || tokens.token(token) == "<|im_end|>")
+            options.ends.push_back(token);
+    return tokens.decode(run.generate(prompt, options));
 }
 
 /// Of a chat what the user says, of anything else all of it.

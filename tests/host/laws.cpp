@@ -186,6 +186,11 @@ TEST_CASE("generation with keys and values kept equals generation that computes 
         CHECK(text.size() == 13);
         CHECK(selective.generate(prompt, options) == text);
         CHECK(again.generate(prompt, options) == text);
+        // Ended by one of its tokens, a text is what came before that.
+        options.ends = {text[9], text[6]};
+        auto const before =
+            std::find_first_of(text.begin(), text.end(), options.ends.begin(), options.ends.end());
+        CHECK(kept.generate(prompt, options) == std::vector<std::int32_t>(text.begin(), before));
     }
 }
 

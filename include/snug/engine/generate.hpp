@@ -74,7 +74,9 @@ std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt,
     for (index i = 0; i < options.tokens && static_cast<index>(sequence.size()) <= C::batch::tokens; ++i) {
         auto const logits = next_token_logits(sequence, known);
         known = static_cast<index>(sequence.size());
-        sequence.push_back(detail::sample(logits, options, static_cast<std::uint64_t>(i), room));
+        auto const token = detail::sample(logits, options, static_cast<std::uint64_t>(i), room);
+        if (std::find(options.ends.begin(), options.ends.end(), token) != options.ends.end()) break;
+        sequence.push_back(token);
     }
     return {sequence.begin() + static_cast<std::ptrdiff_t>(prompt.size()), sequence.end()};
 }

@@ -40,6 +40,7 @@ struct generation_options {
     double temperature = 1.0;  ///< 0 takes the likeliest token
     index top_k = 0;           ///< only the k likeliest; 0: all
     std::uint64_t seed = 0;
+    std::vector<std::int32_t> ends{};  ///< tokens that end the text, and are not part of it
 };
 
 /// The run-time numbers of training. Everything that changes memory is a policy instead.
