@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <memory>
+
+#include "fibers.hpp"
+#include "warp_matrices.hpp"
+
+/// A stand-in for NVIDIA's header of this name, for tests: the part of the runtime API and of the device language that
+/// include/snug/backend/cuda uses, on the host. Device memory is memory that the host may touch only in a kernel or a copy.
+#define SNUG_CUDA_EMULATION 1
+
+// The language. Static shared arrays keep what the previous block left; dynamic_shared() is poisoned for each block.
+#define __host__
+#define __device__
+#define __global__
+#define __constant__
+#define __grid_constant__
+#define __shared__ static
+#define __forceinline__ __inline__ __attribute__((always_inline))
+#define __launch_bounds__(...)
+
+struct alignas(8) int2 {
+    int x, y;
+};
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(16) double2 {
+    double x, y;
+};
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+using std::max;
+using std::min;
+inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+inline float __expf(float x) { return std::exp(x); }
+inline float __logf(float x) { return std::log(x); }
+inline float __fdividef(float x, float y) { return x / y; }
+inline float __frcp_rn(float x) { return 1.0f / x; }
+inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
+inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
+inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
+inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
+inline int __popc(unsigned x) { return std::popcount(x); }
+inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+template <class T>
+T __ldg(T const* p) {
+    return *p;
+}
+template <class T>
+T __ldcs(T const* p) {
+    return *p;
+}
+template <class T>
+void __stcs(T* p, T value) {
+    *p = value;
+}
+template <class T>
+T atomicAdd(T* p, T value) {
+    return std::exchange(*p, static_cast<T>(*p + value));
+}
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+[[noreturn]] inline void __trap() { emulation::multiprocessor::instance().fail("trapped"); }
+
+inline void __syncthreads() { emulation::multiprocessor::instance().block_barrier(); }
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) { (void)emulation::ballot("__syncwarp", mask, true); }
+inline unsigned __ballot_sync(unsigned mask, int vote) {
+    return emulation::ballot("__ballot_sync", mask, vote);
+}
+inline int __any_sync(unsigned mask, int vote) { return emulation::ballot("__any_sync", mask, vote) != 0; }
+inline int __all_sync(unsigned mask, int vote) { return emulation::ballot("__all_sync", mask, vote) == ~0u; }
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
+    auto const w = static_cast<unsigned>(width), s = static_cast<unsigned>(source);
+    return emulation::exchange("__shfl_sync", mask, value,
+                               [=](unsigned lane) { return lane / w * w + s % w; });
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
+    auto const w = static_cast<unsigned>(width), b = static_cast<unsigned>(bits);
+    return emulation::exchange("__shfl_xor_sync", mask, value, [=](unsigned lane) {
+        return (lane ^ b) < lane / w * w + w ? lane ^ b : lane;
+    });
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
+    auto const w = static_cast<unsigned>(width);
+    return emulation::exchange("__shfl_down_sync", mask, value,
+                               [=](unsigned lane) { return lane % w + delta < w ? lane + delta : lane; });
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
+    auto const w = static_cast<unsigned>(width);
+    return emulation::exchange("__shfl_up_sync", mask, value,
+                               [=](unsigned lane) { return lane % w >= delta ? lane - delta : lane; });
+}
+
+// The runtime.
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorNotReady = 600,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901
+};
+using cudaError = cudaError_t;
+enum cudaMemcpyKind {
+    cudaMemcpyHostToHost,
+    cudaMemcpyHostToDevice,
+    cudaMemcpyDeviceToHost,
+    cudaMemcpyDeviceToDevice,
+    cudaMemcpyDefault
+};
+enum cudaDeviceAttr {
+    cudaDevAttrMaxThreadsPerBlock = 1,
+    cudaDevAttrMultiProcessorCount = 16,
+    cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrComputeCapabilityMinor = 76,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
+enum cudaFuncAttribute {
+    cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+    cudaFuncAttributePreferredSharedMemoryCarveout = 9
+};
+enum cudaStreamCaptureMode {
+    cudaStreamCaptureModeGlobal,
+    cudaStreamCaptureModeThreadLocal,
+    cudaStreamCaptureModeRelaxed
+};
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+inline constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
+
+struct cudaDeviceProp {
+    char name[256] = "emulated device";
+    std::size_t totalGlobalMem = std::size_t{1} << 30;
+    std::size_t sharedMemPerBlock = 48 * 1024;
+    std::size_t sharedMemPerBlockOptin = emulation::multiprocessor::most_shared;
+    int major = 9, minor = 0, multiProcessorCount = 4, warpSize = 32, maxThreadsPerBlock = 1024,
+        l2CacheSize = 1 << 20;
+};
+
+namespace emulation {
+
+using work = std::vector<std::function<void()>>;
+
+struct stream {
+    work waiting;
+    work* captured = nullptr;
+};
+
+/// What the tests may change: how many devices there are and what they say of themselves; whether work waits until the
+/// host synchronises, which shows where the host does not.
+struct device_state {
+    int count = 1;
+    cudaDeviceProp properties;
+    bool deferred = false;
+
+    cudaError_t last_error = cudaSuccess;
+    stream default_stream;
+    std::vector<stream*> streams{&default_stream};
+    std::map<void*, std::pair<void*, std::size_t>> memory;  // pointer -> the pages it lies in
+    std::map<void const*, std::size_t> raised_shared;
+    std::size_t used = 0;
+
+    bool capturing() const {
+        return std::any_of(streams.begin(), streams.end(), [](auto* s) { return s->captured != nullptr; });
+    }
+    stream& of(stream* s) { return s ? *s : default_stream; }
+    void protect(int how) {
+        for (auto const& [pointer, pages] : memory) mprotect(pages.first, pages.second, how);
+    }
+};
+inline device_state& device() {
+    static auto* const only = new device_state;
+    return *only;
+}
+
+inline cudaError_t answer(cudaError_t code) {
+    if (code != cudaSuccess) device().last_error = code;
+    return code;
+}
+
+/// Runs the work of a device: only now device memory can be touched.
+inline void run(std::function<void()> const& f) {
+    static int depth = 0;
+    struct access {
+        access() {
+            if (depth++ == 0) device().protect(PROT_READ | PROT_WRITE);
+        }
+        ~access() {
+            if (--depth == 0) device().protect(PROT_NONE);
+        }
+    } const here;
+    f();
+}
+
+/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once.
+inline void enqueue(stream* s, std::function<void()> f) {
+    auto& target = device().of(s);
+    if (target.captured) target.captured->push_back(std::move(f));
+    else if (device().deferred) target.waiting.push_back(std::move(f));
+    else run(f);
+}
+
+inline cudaError_t synchronize(stream& s) {
+    if (s.captured) return answer(cudaErrorStreamCaptureUnsupported);
+    for (auto const& f : std::exchange(s.waiting, {})) run(f);
+    return cudaSuccess;
+}
+inline cudaError_t synchronize_all() {
+    if (device().capturing()) return answer(cudaErrorStreamCaptureUnsupported);
+    for (auto* s : device().streams) (void)synchronize(*s);
+    return cudaSuccess;
+}
+
+struct event {};
+struct graph {
+    work nodes;
+};
+
+}  // namespace emulation
+
+using cudaStream_t = emulation::stream*;
+using cudaEvent_t = emulation::event*;
+using cudaGraph_t = emulation::graph*;
+using cudaGraphExec_t = emulation::graph*;
+
+inline char const* cudaGetErrorName(cudaError_t e) {
+    switch (e) {
+    case cudaSuccess: return "cudaSuccess";
+    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
+    case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
+    case cudaErrorNoDevice: return "cudaErrorNoDevice";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    default: return "an error of the emulated device";
+    }
+}
+inline char const* cudaGetErrorString(cudaError_t e) {
+    switch (e) {
+    case cudaSuccess: return "no error";
+    case cudaErrorInvalidValue: return "invalid argument";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    default: return "see the name";
+    }
+}
+inline cudaError_t cudaGetLastError() { return std::exchange(emulation::device().last_error, cudaSuccess); }
+inline cudaError_t cudaPeekAtLastError() { return emulation::device().last_error; }
+
+inline cudaError_t cudaGetDeviceCount(int* count) {
+    *count = emulation::device().count;
+    return emulation::answer(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
+}
+inline cudaError_t cudaGetDevice(int* which) {
+    *which = 0;
+    return emulation::answer(emulation::device().count > 0 ? cudaSuccess : cudaErrorNoDevice);
+}
+inline cudaError_t cudaSetDevice(int which) {
+    return emulation::answer(which >= 0 && which < emulation::device().count ? cudaSuccess
+                                                                             : cudaErrorInvalidDevice);
+}
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+    *properties = emulation::device().properties;
+    return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
+    auto const& p = emulation::device().properties;
+    switch (which) {
+    case cudaDevAttrMaxThreadsPerBlock: *value = p.maxThreadsPerBlock; break;
+    case cudaDevAttrMultiProcessorCount: *value = p.multiProcessorCount; break;
+    case cudaDevAttrComputeCapabilityMajor: *value = p.major; break;
+    case cudaDevAttrComputeCapabilityMinor: *value = p.minor; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(p.sharedMemPerBlockOptin); break;
+    }
+    return cudaSuccess;
+}
+inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+    *total = emulation::device().properties.totalGlobalMem;
+    *free = *total - emulation::device().used;
+    return cudaSuccess;
+}
+
+/// The block ends where a page ends, up to 255 bytes; the page behind it can never be touched.
+inline cudaError_t cudaMalloc(void** result, std::size_t size) {
+    auto& d = emulation::device();
+    *result = nullptr;
+    if (d.capturing()) return emulation::answer(cudaErrorStreamCaptureUnsupported);
+    if (size == 0) return cudaSuccess;
+    if (size > d.properties.totalGlobalMem - d.used) return emulation::answer(cudaErrorMemoryAllocation);
+    constexpr std::size_t page = 4096;
+    auto const used = (size + 255) / 256 * 256, pages = (used + page - 1) / page * page;
+    void* const start =
+        mmap(nullptr, pages + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) return emulation::answer(cudaErrorMemoryAllocation);
+    *result = static_cast<std::byte*>(start) + (pages - used);
+    d.memory[*result] = {start, pages};
+    d.used += pages;
+    ++emulation::counted().device_allocations;
+    emulation::counted().device_bytes += static_cast<std::int64_t>(size);
+    emulation::run([&] { std::memset(start, emulation::poison, pages); });
+    return cudaSuccess;
+}
+template <class T>
+cudaError_t cudaMalloc(T** result, std::size_t size) {
+    return cudaMalloc(reinterpret_cast<void**>(result), size);
+}
+inline cudaError_t cudaFree(void* pointer) {
+    auto& d = emulation::device();
+    if (!pointer) return cudaSuccess;
+    (void)emulation::synchronize_all();
+    auto const found = d.memory.find(pointer);
+    if (found == d.memory.end()) return emulation::answer(cudaErrorInvalidValue);
+    munmap(found->second.first, found->second.second + 4096);
+    d.used -= found->second.second;
+    d.memory.erase(found);
+    return cudaSuccess;
+}
+inline cudaError_t cudaMallocHost(void** result, std::size_t size) {
+    *result = std::aligned_alloc(256, (size + 255) / 256 * 256);
+    std::memset(*result, emulation::poison, size);
+    ++emulation::counted().pinned_allocations;
+    return cudaSuccess;
+}
+template <class T>
+cudaError_t cudaMallocHost(T** result, std::size_t size) {
+    return cudaMallocHost(reinterpret_cast<void**>(result), size);
+}
+inline cudaError_t cudaFreeHost(void* pointer) {
+    std::free(pointer);
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t size, cudaMemcpyKind,
+                                   cudaStream_t s = nullptr) {
+    emulation::enqueue(s, [=] { std::memmove(to, from, size); });
+    return cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t size, cudaStream_t s = nullptr) {
+    emulation::enqueue(s, [=] { std::memset(to, value, size); });
+    return cudaSuccess;
+}
+inline cudaError_t cudaMemcpy(void* to, void const* from, std::size_t size, cudaMemcpyKind) {
+    if (auto const e = emulation::synchronize_all(); e != cudaSuccess) return e;
+    emulation::run([=] { std::memmove(to, from, size); });
+    return cudaSuccess;
+}
+inline cudaError_t cudaMemset(void* to, int value, std::size_t size) {
+    if (auto const e = emulation::synchronize_all(); e != cudaSuccess) return e;
+    emulation::run([=] { std::memset(to, value, size); });
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
+    emulation::device().streams.push_back(*s = new emulation::stream);
+    return cudaSuccess;
+}
+inline cudaError_t cudaStreamCreate(cudaStream_t* s) {
+    return cudaStreamCreateWithFlags(s, cudaStreamDefault);
+}
+inline cudaError_t cudaStreamDestroy(cudaStream_t s) {
+    std::erase(emulation::device().streams, s);
+    delete s;
+    return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+    return emulation::synchronize(emulation::device().of(s));
+}
+inline cudaError_t cudaDeviceSynchronize() { return emulation::synchronize_all(); }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned = 0) { return cudaSuccess; }
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
+    *e = new emulation::event;
+    return cudaSuccess;
+}
+inline cudaError_t cudaEventCreate(cudaEvent_t* e) { return cudaEventCreateWithFlags(e, 0); }
+inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
+    delete e;
+    return cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t = nullptr) { return cudaSuccess; }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return emulation::synchronize_all(); }
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
+    *milliseconds = 0;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
+    // As on a device, the default stream cannot be captured.
+    if (!s || s->captured) return emulation::answer(cudaErrorStreamCaptureUnsupported);
+    (void)emulation::synchronize(*s);
+    s->captured = new emulation::work;
+    return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
+    if (!s || !s->captured) return emulation::answer(cudaErrorInvalidValue);
+    std::unique_ptr<emulation::work> const nodes(std::exchange(s->captured, nullptr));
+    *graph = new emulation::graph{std::move(*nodes)};
+    return cudaSuccess;
+}
+inline cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus* status) {
+    *status = s && s->captured ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                        unsigned long long = 0) {
+    *executable = new emulation::graph(*graph);
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t s) {
+    for (auto const& f : graph->nodes) emulation::enqueue(s, f);
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+struct cudaLaunchAttribute {};
+struct cudaLaunchConfig_t {
+    dim3 gridDim, blockDim;
+    std::size_t dynamicSmemBytes = 0;
+    cudaStream_t stream = nullptr;
+    cudaLaunchAttribute* attrs = nullptr;
+    unsigned numAttrs = 0;
+};
+
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute which, int value) {
+    auto& d = emulation::device();
+    if (which != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
+    if (value < 0 || static_cast<std::size_t>(value) > d.properties.sharedMemPerBlockOptin)
+        return emulation::answer(cudaErrorInvalidValue);
+    d.raised_shared[reinterpret_cast<void const*>(kernel)] = static_cast<std::size_t>(value);
+    return cudaSuccess;
+}
+
+template <class... P, class... A>
+cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* config, void (*kernel)(P...), A&&... arguments) {
+    auto& d = emulation::device();
+    auto const [grid, block, shared] =
+        std::tuple(config->gridDim, config->blockDim, config->dynamicSmemBytes);
+    auto const threads = std::size_t{block.x} * block.y * block.z;
+    if (threads == 0 || threads > emulation::multiprocessor::most_threads || grid.x == 0 || grid.y == 0 ||
+        grid.z == 0 || grid.x > 0x7FFFFFFFu || grid.y > 65535 || grid.z > 65535)
+        return emulation::answer(cudaErrorInvalidConfiguration);
+    if (shared >
+        std::max(d.properties.sharedMemPerBlock, d.raised_shared[reinterpret_cast<void const*>(kernel)]))
+        return emulation::answer(cudaErrorInvalidValue);
+    emulation::enqueue(config->stream, [=, values = std::tuple<std::decay_t<P>...>(arguments...)] {
+        emulation::multiprocessor::instance().run(grid, block, shared, [&] { std::apply(kernel, values); });
+    });
+    return cudaSuccess;
+}
