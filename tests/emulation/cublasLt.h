@@ -134,17 +134,21 @@ inline void write(void* base, cudaDataType_t type, std::int64_t i, double value)
     switch (type) {
     case CUDA_R_64F: static_cast<double*>(base)[i] = value; return;
     case CUDA_R_32F: static_cast<float*>(base)[i] = static_cast<float>(value); return;
-    case CUDA_R_16F: half = std::bit_cast<std::uint16_t>(static_cast<_Float16>(static_cast<float>(value))); return;
+    case CUDA_R_16F:
+        half = std::bit_cast<std::uint16_t>(static_cast<_Float16>(static_cast<float>(value)));
+        return;
     case CUDA_R_16BF: {
         auto const bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
         bool const is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
-        half = static_cast<std::uint16_t>(is_nan ? bits >> 16 | 0x40 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+        half =
+            static_cast<std::uint16_t>(is_nan ? bits >> 16 | 0x40 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
     }
     }
 }
 
 /// The documented table of types, without bias.
-inline bool supported(description const& d, layout const& a, layout const& b, layout const& c, layout const& r) {
+inline bool supported(description const& d, layout const& a, layout const& b, layout const& c,
+                      layout const& r) {
     if (a.type != b.type || c.type != r.type) return false;
     if (d.compute == CUBLAS_COMPUTE_64F)
         return d.scale == CUDA_R_64F && a.type == CUDA_R_64F && c.type == CUDA_R_64F;
@@ -243,7 +247,8 @@ inline cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cu
 }
 inline cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t d, cublasComputeType_t compute,
                                              cudaDataType_t scale) {
-    *d = {emulation::lt::alive, compute, scale, CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, nullptr, -1};
+    *d = {emulation::lt::alive,      compute, scale, CUBLAS_OP_N, CUBLAS_OP_N,
+          CUBLASLT_EPILOGUE_DEFAULT, nullptr, -1};
     return CUBLAS_STATUS_SUCCESS;
 }
 inline cublasStatus_t cublasLtMatmulPreferenceInit(cublasLtMatmulPreference_t p) {
@@ -260,8 +265,9 @@ cublasStatus_t assign(T& to, void const* from, std::size_t size) {
 }
 }  // namespace emulation::lt
 
-inline cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t which,
-                                                     void const* value, std::size_t size) {
+inline cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d,
+                                                     cublasLtMatmulDescAttributes_t which, void const* value,
+                                                     std::size_t size) {
     using namespace emulation::lt;
     if (!d || d->state != alive || !value) return invalid("attribute of no descriptor");
     switch (which) {
@@ -295,7 +301,8 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cu
                                                      cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                                      cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t r,
                                                      cublasLtMatmulPreference_t p, int requested,
-                                                     cublasLtMatmulHeuristicResult_t results[], int* returned) {
+                                                     cublasLtMatmulHeuristicResult_t results[],
+                                                     int* returned) {
     using namespace emulation::lt;
     if (!handle || handle->state != alive) return refuse(CUBLAS_STATUS_NOT_INITIALIZED, "no handle");
     if (!p || p->state != alive || requested <= 0) return invalid("no preference, or no result requested");
@@ -306,8 +313,17 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cu
     auto const workspace = p->reductions & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
                                ? std::min<std::uint64_t>(p->workspace, 16384)
                                : 0;
-    results[0] = {{alive, *a, *b, *c, *r, workspace, {}, alignment_of(d->bias), d->epilogue == CUBLASLT_EPILOGUE_BIAS,
-                   d->transpose_a, d->transpose_b},
+    results[0] = {{alive,
+                   *a,
+                   *b,
+                   *c,
+                   *r,
+                   workspace,
+                   {},
+                   alignment_of(d->bias),
+                   d->epilogue == CUBLASLT_EPILOGUE_BIAS,
+                   d->transpose_a,
+                   d->transpose_b},
                   workspace,
                   CUBLAS_STATUS_SUCCESS,
                   1.0f,
@@ -317,14 +333,15 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cu
     return CUBLAS_STATUS_SUCCESS;
 }
 
-inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, void const* alpha,
-                                     void const* a, cublasLtMatrixLayout_t a_layout, void const* b,
-                                     cublasLtMatrixLayout_t b_layout, void const* beta, void const* c,
-                                     cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
-                                     cublasLtMatmulAlgo_t const* algo, void* workspace, std::size_t workspace_size,
-                                     cudaStream_t stream) {
+inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation,
+                                     void const* alpha, void const* a, cublasLtMatrixLayout_t a_layout,
+                                     void const* b, cublasLtMatrixLayout_t b_layout, void const* beta,
+                                     void const* c, cublasLtMatrixLayout_t c_layout, void* d,
+                                     cublasLtMatrixLayout_t d_layout, cublasLtMatmulAlgo_t const* algo,
+                                     void* workspace, std::size_t workspace_size, cudaStream_t stream) {
     using namespace emulation::lt;
-    if (auto const status = std::exchange(counted().fail_next, CUBLAS_STATUS_SUCCESS); status != CUBLAS_STATUS_SUCCESS)
+    if (auto const status = std::exchange(counted().fail_next, CUBLAS_STATUS_SUCCESS);
+        status != CUBLAS_STATUS_SUCCESS)
         return status;
     if (!handle || handle->state != alive) return refuse(CUBLAS_STATUS_NOT_INITIALIZED, "no handle");
     if (!alpha || !beta || !a || !b || !c || !d) return invalid("a null pointer");
@@ -346,9 +363,11 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc
                                                            " is not aligned to the declared " +
                                                            std::to_string(algo->alignment[i]) + " bytes");
     if (algo->biased && alignment_of(operation->bias) < std::min(algo->bias_alignment, 16u))
-        return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "bias less aligned than the one the algorithm was chosen with");
+        return refuse(CUBLAS_STATUS_NOT_SUPPORTED,
+                      "bias less aligned than the one the algorithm was chosen with");
     bool const wide = operation->scale == CUDA_R_64F;
-    double const factor = wide ? *static_cast<double const*>(alpha) : double{*static_cast<float const*>(alpha)};
+    double const factor =
+        wide ? *static_cast<double const*>(alpha) : double{*static_cast<float const*>(alpha)};
     double const kept = wide ? *static_cast<double const*>(beta) : double{*static_cast<float const*>(beta)};
     ++counted().products;
     enqueue(stream, [=, op = *operation, la = *a_layout, lb = *b_layout, lc = *c_layout, ld = *d_layout,
