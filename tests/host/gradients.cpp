@@ -76,6 +76,7 @@ struct lone_layer {
     static constexpr int parameters = layer::parameter_declarations<Layer>();
     static constexpr int weight(int parameter) { return parameter; }
     static constexpr int gradient(int parameter) { return parameters + parameter; }
+    static constexpr int numbers = 0;  // no layer here drops anything
     static constexpr int first_buffer = 2 * parameters;
     static constexpr int x = layer::buffer_declarations<Layer>(), y = x + 1, dy = x + 2, dx = x + 3;
 

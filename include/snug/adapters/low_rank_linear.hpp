@@ -120,19 +120,13 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         auto const update =
             product{low_rank_of(call, x.rows),
                     block_diagonal<typename Call::weight_type, columns, rank>{call.value(lora_b{})}};
-        auto const store = [&](auto const& to) { ops::matmul<backend>(scratch, to, base, update); };
-        if constexpr (has_magnitude) {
-            auto const* const scales = call.derived(direction_scale{});
-            auto* const z = call.saved(direction{});
-            with_bias(call, y, [&](auto const& to) {
-                store([=](index row, index column, auto value) {
-                    put(z[row * Out + column], value);
-                    to(row, column, value * static_cast<decltype(value)>(scales[column]));
-                });
-            });
-        } else {
-            with_bias(call, y, store);
-        }
+        auto const to = biased(call, y);
+        if constexpr (has_magnitude)
+            ops::matmul<backend>(
+                scratch,
+                ops::bound<store_scaled>(call.saved(direction{}), call.derived(direction_scale{}), to), base,
+                update);
+        else ops::matmul<backend>(scratch, to, base, update);
     }
 
     /// What backward reads of forward, when a block runs again and nobody needs its output.
@@ -156,37 +150,22 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             ops::matmul<backend>(
                 d_block,
                 matrix<typename Call::weight_type const, rank>{call.value(lora_b{}) + Stacked * rank, Count},
-                scratch, [=](index row, index column, auto value) {
-                    put(d_ax[row * ranks + K + column], value * static_cast<decltype(value)>(scale));
-                });
-            auto* const d_b = call.gradient(lora_b{}) + Stacked * rank;
-            ops::matmul<backend>(
-                transposed{d_block}, low_rank_of(call, x.rows).template columns<K, rank>(), scratch,
-                [=](index row, index column, auto value) { add_to(d_b[row * rank + column], value); });
+                scratch, ops::bound<store_times_scale>(d_ax + K));
+            ops::matmul<backend>(transposed{d_block}, low_rank_of(call, x.rows).template columns<K, rank>(),
+                                 scratch,
+                                 accumulated<typename Call::gradient_type, rank>{
+                                     {call.gradient(lora_b{}) + Stacked * rank, Count}});
         });
         auto const d_low = matrix<typename setting::activation const, ranks>{d_ax, x.rows};
-        auto* const d_a = call.gradient(lora_a{});
-        ops::matmul<backend>(
-            transposed{d_low}, dropped(call, x, memory), scratch,
-            [=](index row, index column, auto value) { add_to(d_a[row * In + column], value); });
+        ops::matmul<backend>(transposed{d_low}, dropped(call, x, memory), scratch,
+                             accumulated<typename Call::gradient_type, In>{{call.gradient(lora_a{}), ranks}});
         auto const base = product{dz, call.operand(weight{})};
         auto const update = product{d_low, a_of(call)};
         if constexpr (drops) {
-            if (call.random_key != 0) {
+            if (call.draws) {
                 auto* const through = reinterpret_cast<typename setting::activation*>(memory);
-                auto const key = call.random_key;
-                ops::matmul<backend>(
-                    scratch,
-                    [=](index row, index column, auto value) {
-                        put(through[row * In + column], kept(key, row, column, value));
-                    },
-                    update);
-                ops::matmul<backend>(
-                    scratch,
-                    [=](index row, index column, auto value) {
-                        dx(row, column, value + static_cast<decltype(value)>(through[row * In + column]));
-                    },
-                    base);
+                ops::matmul<backend>(scratch, ops::bound<store_kept>(call.draws, through), update);
+                ops::matmul<backend>(scratch, ops::bound<store_with>(through, dx), base);
                 return;
             }
         }
@@ -201,7 +180,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             using S = typename Call::setting::statistic;
             auto* const inverse = call.derived(inverse_length{});
             auto* const scales = call.derived(direction_scale{});
-            ops::for_each_row<backend>(Out, [=](auto, index j) { inverse[j] = scales[j] = S(1); });
+            ops::for_each_element<backend>(Out, ops::bound<set_to_one>(inverse, scales));
             auto* const aw =
                 reinterpret_cast<S*>(call.workspace);  // (rank, Out) of one block after the other
             auto* const scratch = call.workspace + lengths_bytes<typename Call::setting>();
@@ -211,29 +190,12 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                 auto const* const m = call.value(magnitude{}) + Stacked;
                 ops::matmul<backend>(matrix<typename Call::weight_type const, In>{a, rank},
                                      transposed{call.operand(weight{})}, scratch,
-                                     [=](index row, index column, auto value) {
-                                         aw[row * Out + column] = static_cast<S>(value);
-                                     });
+                                     written<S, Out>{{aw, rank}});
                 auto* const squares = aw + rank * Out;  // A Aᵀ
-                ops::for_each_row<backend>(rank, [=](auto team, index i) {
-                    for (index k = 0; k < rank; ++k)
-                        squares[i * rank + k] = team.template sum<S>(In, [=](index c) {
-                            return static_cast<S>(a[i * In + c]) * static_cast<S>(a[k * In + c]);
-                        });
-                });
-                ops::for_each_row<backend>(Count, [=](auto team, index j) {
-                    auto const* const row = b + j * rank;
-                    S const s = static_cast<S>(scale);
-                    S square = row_square<S>(call, team, First + j);
-                    for (index i = 0; i < rank; ++i) {
-                        square += 2 * s * static_cast<S>(row[i]) * aw[i * Out + First + j];
-                        for (index k = 0; k < rank; ++k)
-                            square += s * s * static_cast<S>(row[i]) * squares[i * rank + k] *
-                                      static_cast<S>(row[k]);
-                    }
-                    inverse[First + j] = 1 / std::sqrt(square);
-                    scales[First + j] = static_cast<S>(m[j]) * inverse[First + j];
-                });
+                ops::for_each_row<backend, In>(rank, ops::bound<products_of_rows<S>>(a, squares));
+                ops::for_each_row<backend, In>(
+                    Count, ops::bound<length_of_row<S>>(call.operand(weight{}), First, b, m, aw, squares,
+                                                        inverse, scales));
             });
         }
     }
@@ -252,7 +214,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     /// Row j of the frozen weight, as fp32.
     template <class Call>
     static void base_row(Call const& call, index j, std::span<float> to) {
-        base_row(call, j, 0, In, to.data());
+        base_row(call.operand(weight{}), j, 0, In, to.data());
     }
 
     /// Row j of the weight with the update in it, as fp32.
@@ -276,17 +238,91 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
   private:
     template <class Call, class X>
     static void save_low_rank(Call const& call, X x) {
-        auto* const ax = call.saved(low_rank{});
         ops::matmul<typename Call::backend>(dropped(call, x, call.workspace), transposed{a_of(call)},
                                             call.workspace + dropped_bytes<typename Call::setting>(),
-                                            [=](index row, index column, auto value) {
-                                                put(ax[row * ranks + column],
-                                                    value * static_cast<decltype(value)>(scale));
-                                            });
+                                            ops::bound<store_times_scale>(call.saved(low_rank{})));
     }
 
+    // What products store, and bodies of rows.
+    struct store_times_scale {
+        template <class Value>
+        constexpr void operator()(index row, index column, Value value, auto* to) const {
+            put(to[row * ranks + column], value * static_cast<Value>(scale));
+        }
+    };
+    struct store_scaled {
+        template <class Value>
+        constexpr void operator()(index row, index column, Value value, auto* z, auto const* scales,
+                                  auto to) const {
+            put(z[row * Out + column], value);
+            to(row, column, value * static_cast<Value>(scales[column]));
+        }
+    };
+    struct store_kept {
+        template <class Value>
+        constexpr void operator()(index row, index column, Value value, auto draws, auto* to) const {
+            put(to[row * In + column], kept(draws.key(), row, column, value));
+        }
+    };
+    struct store_with {
+        template <class Value>
+        constexpr void operator()(index row, index column, Value value, auto* further, auto to) const {
+            to(row, column, value + static_cast<Value>(further[row * In + column]));
+        }
+    };
+    struct set_to_one {
+        constexpr void operator()(index j, auto* a, auto* b) const { a[j] = b[j] = 1; }
+    };
+    template <class S>
+    struct products_of_rows {
+        constexpr void operator()(auto team, index i, auto const* a, S* squares) const {
+            for (index k = 0; k < rank; ++k)
+                squares[i * rank + k] = team.template sum<S>(In, [=](index c) {
+                    return static_cast<S>(a[i * In + c]) * static_cast<S>(a[k * In + c]);
+                });
+        }
+    };
+    template <class S>
+    struct length_of_row {
+        constexpr void operator()(auto team, index j, auto w, index first, auto const* b, auto const* m,
+                                  S const* aw, S const* squares, S* inverse, S* scales) const {
+            auto const* const row = b + j * rank;
+            S const s = static_cast<S>(scale);
+            S square = row_square<S>(w, team, first + j);
+            for (index i = 0; i < rank; ++i) {
+                square += 2 * s * static_cast<S>(row[i]) * aw[i * Out + first + j];
+                for (index k = 0; k < rank; ++k)
+                    square += s * s * static_cast<S>(row[i]) * squares[i * rank + k] * static_cast<S>(row[k]);
+            }
+            inverse[first + j] = 1 / std::sqrt(square);
+            scales[first + j] = static_cast<S>(m[j]) * inverse[first + j];
+        }
+    };
+    struct drop_row {
+        constexpr void operator()(auto team, index row, auto draws, auto x, auto* to, auto zero) const {
+            auto const key = draws.key();
+            team.for_each(In, [=](index i) {
+                put(to[row * In + i], kept(key, row, i, static_cast<decltype(zero)>(x.row(row)[i])));
+            });
+        }
+    };
+    struct magnitude_gradient {
+        template <class S>
+        constexpr S operator()(index row, index column, auto dy, auto const* z, S const* inverse) const {
+            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(z[row * Out + column]) *
+                   inverse[column];
+        }
+    };
+    struct scale_row {
+        template <class S>
+        constexpr void operator()(auto team, index row, auto dy, S const* scales, auto* to) const {
+            team.for_each(
+                Out, [=](index i) { put(to[row * Out + i], static_cast<S>(dy.row(row)[i]) * scales[i]); });
+        }
+    };
+
     template <class T, class Value>
-    static void put(T& to, Value value) {
+    static constexpr void put(T& to, Value value) {
         to = static_cast<T>(value);
     }
 
@@ -315,22 +351,16 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         return matrix<typename Call::setting::activation const, ranks>{call.saved(low_rank{}), rows};
     }
 
-    /// body(y), or body(y + bias).
-    template <class Call, class Y, class Body>
-    static void with_bias(Call const& call, Y y, Body const& body) {
-        if constexpr (Bias) {
-            auto const* const b = call.value(bias{});
-            body([=](index row, index column, auto value) {
-                y(row, column, value + static_cast<decltype(value)>(b[column]));
-            });
-        } else {
-            body(y);
-        }
+    /// y, or y with the bias added.
+    template <class Call, class Y>
+    static auto biased(Call const& call, Y y) {
+        if constexpr (Bias) return with_bias{y, call.value(bias{})};
+        else return y;
     }
 
     /// Inverted dropout of one value. The mask is a function of the key, so backward and recomputation see the same.
     template <class Value>
-    static Value kept(std::uint64_t key, index row, index column, Value value) {
+    static constexpr Value kept(std::uint64_t key, index row, index column, Value value) {
         constexpr auto limit = static_cast<std::uint32_t>(dropout * 0x1p32);
         auto const word =
             random::bits(key, static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(column));
@@ -343,15 +373,10 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         using element = typename Call::setting::activation;
         matrix<element const, In> result{x.data, x.rows};
         if constexpr (drops) {
-            if (call.random_key != 0) {
+            if (call.draws) {
                 auto* const to = reinterpret_cast<element*>(memory);
-                auto const key = call.random_key;
-                ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-                    team.for_each(In, [=](index i) {
-                        put(to[row * In + i],
-                            kept(key, row, i, static_cast<typename Call::setting::statistic>(x.row(row)[i])));
-                    });
-                });
+                ops::for_each_row<typename Call::backend, In>(
+                    x.rows, ops::bound<drop_row>(call.draws, x, to, typename Call::setting::statistic(0)));
                 result.data = to;
             }
         }
@@ -371,37 +396,32 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             auto const* const z = call.saved(direction{});
             for_each_block([&]<index First, index Count, index, index Stacked>() {
                 ops::add_column_sums<typename Call::backend>(
-                    dy.rows, Count, call.gradient(magnitude{}) + Stacked, [=](index row, index column) {
-                        return static_cast<S>(dy.row(row)[First + column]) *
-                               static_cast<S>(z[row * Out + First + column]) * inverse[First + column];
-                    });
+                    dy.rows, Count, call.gradient(magnitude{}) + Stacked,
+                    ops::bound<magnitude_gradient>(dy.template columns<First, Count>(), z + First,
+                                                   static_cast<S const*>(inverse + First)));
             });
             auto* const to = reinterpret_cast<element*>(memory);
-            ops::for_each_row<typename Call::backend>(dy.rows, [=](auto team, index row) {
-                team.for_each(Out, [=](index i) {
-                    put(to[row * Out + i], static_cast<S>(dy.row(row)[i]) * scales[i]);
-                });
-            });
+            ops::for_each_row<typename Call::backend, Out>(
+                dy.rows, ops::bound<scale_row>(dy, static_cast<S const*>(scales), to));
             result.data = to;
         }
         return result;
     }
 
-    template <class Call>
-    static void base_row(Call const& call, index row, index first, index count, float* to) {
-        auto const w = call.operand(weight{});
+    template <class W>
+    static constexpr void base_row(W w, index row, index first, index count, float* to) {
         if constexpr (is_quantized<weight>) Scheme::decode(w.stored, row * In + first, count, to);
         else
             for (index i = 0; i < count; ++i) to[i] = static_cast<float>(w.row(row)[first + i]);
     }
-    template <class S, class Call, class Team>
-    static S row_square(Call const& call, Team team, index row) {
+    template <class S, class W, class Team>
+    static constexpr S row_square(W w, Team team, index row) {
         constexpr index piece = 256;
         S total = 0;
         for (index first = 0; first < In; first += piece) {
-            float values[piece];
+            float values[piece] = {};
             auto const count = std::min(piece, In - first);
-            base_row(call, row, first, count, values);
+            base_row(w, row, first, count, values);
             total += team.template sum<S>(
                 count, [&](index i) { return static_cast<S>(values[i]) * static_cast<S>(values[i]); });
         }

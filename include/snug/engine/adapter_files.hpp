@@ -245,7 +245,8 @@ void run<C>::save_adapter(std::string const& folder, std::string const& base_mod
     io::make_folder(folder);
     std::map<std::string, detail::adapter_tensor> tensors;
     io::safetensors_writer file(io::in_folder(folder, "adapter_model.safetensors"));
-    for (auto& tensor : detail::adapter_tensors<C>(memory_.data())) {
+    host_view const here(*this);
+    for (auto& tensor : detail::adapter_tensors<C>(base_of_memory())) {
         file.declare(tensor.name, detail::type_in_files<element>, tensor.dimensions);
         auto const name = tensor.name;
         tensors.emplace(name, std::move(tensor));
@@ -258,7 +259,7 @@ void run<C>::save_adapter(std::string const& folder, std::string const& base_mod
         file.write(name, std::as_bytes(std::span(values, static_cast<std::size_t>(tensor.count))));
     }
     io::output_file config(io::in_folder(folder, "adapter_config.json"));
-    config.write(detail::adapter_config<C>(memory_.data(), base_model));
+    config.write(detail::adapter_config<C>(base_of_memory(), base_model));
     file.commit();
     config.commit();
 }
@@ -283,21 +284,25 @@ void run<C>::load_adapter(std::string const& folder) {
         if (!wanted.contains(found.name))
             throw error({found.file, found.offset, found.name}, "a tensor that this adapter has no place for",
                         "only the " + std::to_string(wanted.size()) + " tensors that it has");
-    // From here on nothing can fail.
-    for (auto const& tensor : tensors) {
-        auto const& found = file.tensor(tensor.name);
-        float values[1024];
-        for (index i = 0; i < tensor.count; i += 1024) {
-            auto const count = std::min<index>(1024, tensor.count - i);
-            io::decode(found, i, {values, static_cast<std::size_t>(count)});
-            for (index k = 0; k < count; ++k) {
-                auto const to = tensor.first + i + k;
-                at<weight_type>(C::weight(tensor.parameter))[to] = static_cast<weight_type>(values[k]);
-                if constexpr (C::has_master)
-                    at<typename C::updated>(C::master(tensor.parameter))[to] =
-                        static_cast<typename C::updated>(values[k]);
+    {
+        host_view here(*this);
+        // From here on nothing can fail.
+        for (auto const& tensor : tensors) {
+            auto const& found = file.tensor(tensor.name);
+            float values[1024];
+            for (index i = 0; i < tensor.count; i += 1024) {
+                auto const count = std::min<index>(1024, tensor.count - i);
+                io::decode(found, i, {values, static_cast<std::size_t>(count)});
+                for (index k = 0; k < count; ++k) {
+                    auto const to = tensor.first + i + k;
+                    at<weight_type>(C::weight(tensor.parameter))[to] = static_cast<weight_type>(values[k]);
+                    if constexpr (C::has_master)
+                        at<typename C::updated>(C::master(tensor.parameter))[to] =
+                            static_cast<typename C::updated>(values[k]);
+                }
             }
         }
+        here.write_back();
     }
     clear_states();
     steps_ = 0;

@@ -24,6 +24,16 @@ struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
 
 }  // namespace refusal
 
+/// The numbers of a step that lie where it runs: what is known when it begins, and what it finds.
+struct step_numbers {
+    double loss = 0;              ///< sum over the counted tokens
+    double loss_scale = 0;        ///< of the gradients: 1 / counted tokens, times the precision's
+    double gradient_squares = 0;  ///< sum over all gradients, still under the precision's scale
+    double gradient_scale =
+        0;  ///< what an update multiplies gradients with; NaN when one of them is not finite
+    std::uint64_t dropout_key = 0;  ///< of step and micro-batch
+};
+
 /// One policy for every axis, applied in order: adapters and quantization rewrite the model, the model declares parameters and buffers, precision and batch give
 /// them types and sizes, checkpointing decides what is kept and when each buffer lives, the optimizer adds its states;
 /// then everything is laid out. Constants only.
@@ -59,7 +69,8 @@ struct composition {
     }
     static constexpr int first_buffer = (has_master ? 3 : 2) * parameters + state_count * parameters;
     static constexpr int partial_sums = first_buffer + model::buffer_count;
-    static constexpr int quantization_source = partial_sums + 1;
+    static constexpr int numbers = partial_sums + 1;
+    static constexpr int quantization_source = numbers + 1;
     static constexpr int pages = quantization_source + 1;
     static constexpr int declaration_count = pages + 1;
     static constexpr bool has_pages = pages_states<optimizer>;
@@ -143,6 +154,8 @@ struct composition {
                                                  role::staging, update);
         }
         at(partial_sums) = snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace);
+        at(numbers) =
+            snug::declare<std::byte>(path{"step_numbers"}, sizeof(step_numbers), 1, role::workspace);
         return all;
     }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <snug/engine/composition.hpp>
-#include <snug/kernels/random.hpp>
 
 namespace snug {
 
@@ -15,14 +14,13 @@ class executor {
     using setting = typename Composition::setting;
     using checkpointing = typename Composition::checkpointing;
 
-    executor(std::byte* base, span_of_tokens span, double loss_scale = 0)
-        : base_(base), span_(span), loss_scale_(loss_scale) {}
+    executor(std::byte* base, span_of_tokens span) : base_(base), span_(span) {}
 
     /// Rows hold several examples, which begin where the staged `starts` say.
     void separate_examples() { starts_ = reinterpret_cast<std::int32_t const*>(address({model::starts})); }
 
-    /// What dropout is a function of in the walk that follows, beside layer and block; 0: no dropout.
-    void draw_from(std::uint64_t key) { random_key_ = key; }
+    /// The walk that follows is training: layers with dropout draw from the key in the numbers of the step.
+    void draw() { draws_ = true; }
 
     template <class Node, bool Added>
     void forward(buffer_reference x, buffer_reference y, buffer_reference base) const {
@@ -48,19 +46,14 @@ class executor {
     }
 
     template <class Node, class TiedNode>
-    void loss(buffer_reference x, buffer_reference targets) {
-        using L = typename Node::type;
-        loss_ += L::template loss<true>(head_call<Node, TiedNode>(), activations<L::input_width>(x),
-                                        reinterpret_cast<std::int32_t const*>(address(targets)), loss_scale_);
+    void loss(buffer_reference x, buffer_reference targets) const {
+        run_head<true, Node, TiedNode>(x, targets);
     }
 
     /// The loss without gradients.
-    void evaluate() {
-        using L = typename model::head;
-        loss_ +=
-            L::template loss<false>(head_call<typename model::head_node, typename model::embedding_node>(),
-                                    activations<L::input_width>({model::output}),
-                                    reinterpret_cast<std::int32_t const*>(address({model::targets})), 0.0);
+    void evaluate() const {
+        run_head<false, typename model::head_node, typename model::embedding_node>({model::output},
+                                                                                   {model::targets});
     }
 
     /// Logits of the last row of the span, vocabulary wide.
@@ -71,9 +64,6 @@ class executor {
                          rows.rows_from(rows.rows - 1, 1))
             .row(0);
     }
-
-    /// Sum of the losses of all counted tokens so far.
-    double total_loss() const { return loss_; }
 
     template <class Body>
     void loop(index count, Body const& body) const {
@@ -144,17 +134,29 @@ class executor {
         result.workspace = declared(Composition::first_buffer + workspace, 0);
         result.span = span_;
         result.starts = starts_;
-        if (random_key_ != 0)
-            result.random_key = random::bits(random_key_, static_cast<std::uint64_t>(Node::first_parameter),
-                                             static_cast<std::uint64_t>(block_)) |
-                                1;
+        if (draws_)
+            result.draws = {&numbers()->dropout_key, static_cast<std::uint64_t>(Node::first_parameter),
+                            static_cast<std::uint64_t>(block_)};
         return result;
     }
 
+    step_numbers* numbers() const {
+        return reinterpret_cast<step_numbers*>(declared(Composition::numbers, 0));
+    }
+
   private:
+    template <bool Training, class Node, class TiedNode>
+    void run_head(buffer_reference x, buffer_reference targets) const {
+        using L = typename Node::type;
+        L::template loss<Training>(head_call<Node, TiedNode>(), activations<L::input_width>(x),
+                                   reinterpret_cast<std::int32_t const*>(address(targets)),
+                                   &numbers()->loss_scale, &numbers()->loss);
+    }
+
     template <class Node, class TiedNode>
     auto head_call() const {
         auto result = call<Node>(forward_workspace<Node>());
+        result.partials = reinterpret_cast<double*>(declared(Composition::partial_sums, 0));
         if constexpr (Node::type::tied) {
             result.tied_value = declared(Composition::weight(TiedNode::first_parameter), 0);
             result.tied_gradient = declared(Composition::gradient(TiedNode::first_parameter), 0);
@@ -164,10 +166,8 @@ class executor {
 
     std::byte* base_;
     span_of_tokens span_;
-    double loss_scale_;
-    double loss_ = 0;
     index block_ = 0;
-    std::uint64_t random_key_ = 0;
+    bool draws_ = false;
     std::int32_t const* starts_ = nullptr;
 };
 

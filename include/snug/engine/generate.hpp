@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <snug/engine/executor.hpp>
+#include <snug/engine/host_view.hpp>
 #include <snug/engine/run.hpp>
 #include <snug/kernels/random.hpp>
 #include <string>
@@ -23,11 +24,18 @@ std::span<typename C::precision::activation const> run<C>::next_token_logits(
                         "a token of the vocabulary of " + std::to_string(model::vocabulary));
     // Where all blocks' activations are kept, keys and values of earlier tokens still lie where attention left them.
     if (!C::keeps_all_activations || known < 0 || known >= length) known = 0;
-    auto* const tokens = at<std::int32_t>(C::first_buffer + model::tokens);
-    std::copy(sequence.begin(), sequence.end(), tokens);
+    ops::copy_in<typename C::backend>(at<std::int32_t>(C::first_buffer + model::tokens), sequence.data(),
+                                      sequence.size_bytes());
     executor<C> walker(memory_.data(), {1, length - known, known});
     model::walk_forward(walker);
-    return {walker.last_logits(), static_cast<std::size_t>(model::vocabulary)};
+    auto const* logits = walker.last_logits();
+    if constexpr (!in_program_memory<typename C::backend>) {
+        logits_.resize(static_cast<std::size_t>(model::vocabulary));
+        ops::copy_out<typename C::backend>(logits_.data(), logits,
+                                           logits_.size() * sizeof(typename C::precision::activation));
+        logits = logits_.data();
+    }
+    return {logits, static_cast<std::size_t>(model::vocabulary)};
 }
 
 namespace detail {

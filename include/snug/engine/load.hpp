@@ -159,36 +159,40 @@ void run<C>::load(File const& file) {
 
     index head_width = 1;
     if constexpr (requires { C::chosen::model::numbers; }) head_width = C::chosen::model::numbers.head_width;
-    // From here on nothing can fail. The pieces of one parameter and block follow each other.
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-        auto const p = pieces[i].parameter;
-        auto const copy = pieces[i].block;
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-        auto const width = detail::width_of(entry);
-        using backend = typename C::backend;
-        if (entry.is_quantized()) {
-            auto* const staged = at<float>(C::quantization_source);
-            detail::decode_piece<backend>(
-                pieces[i], width, head_width,
-                [=](index row, index column, float value) { staged[row * width + column] = value; });
-            bool const is_last =
-                i + 1 == pieces.size() || pieces[i + 1].parameter != p || pieces[i + 1].block != copy;
-            if (is_last) store_quantized_at(p, copy);
-        } else {
-            auto* const values = at<weight_type>(C::weight(p)) + copy * entry.count;
-            auto* const master =
-                C::has_master && entry.is_trained()
-                    ? at<typename C::updated>(C::has_master ? C::master(p) : 0) + copy * entry.count
-                    : nullptr;
-            detail::decode_piece<backend>(
-                pieces[i], width, head_width, [=](index row, index column, float value) {
-                    values[row * width + column] = static_cast<weight_type>(value);
-                    if constexpr (C::has_master)
-                        if (master != nullptr)
-                            master[row * width + column] = static_cast<typename C::updated>(value);
-                });
+    {
+        host_view here(*this);
+        // From here on nothing can fail. The pieces of one parameter and block follow each other.
+        for (std::size_t i = 0; i < pieces.size(); ++i) {
+            auto const p = pieces[i].parameter;
+            auto const copy = pieces[i].block;
+            auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+            auto const width = detail::width_of(entry);
+            using backend = on_host<typename C::backend>;
+            if (entry.is_quantized()) {
+                auto* const staged = at<float>(C::quantization_source);
+                detail::decode_piece<backend>(
+                    pieces[i], width, head_width,
+                    [=](index row, index column, float value) { staged[row * width + column] = value; });
+                bool const is_last =
+                    i + 1 == pieces.size() || pieces[i + 1].parameter != p || pieces[i + 1].block != copy;
+                if (is_last) store_quantized_at(p, copy);
+            } else {
+                auto* const values = at<weight_type>(C::weight(p)) + copy * entry.count;
+                auto* const master =
+                    C::has_master && entry.is_trained()
+                        ? at<typename C::updated>(C::has_master ? C::master(p) : 0) + copy * entry.count
+                        : nullptr;
+                detail::decode_piece<backend>(
+                    pieces[i], width, head_width, [=](index row, index column, float value) {
+                        values[row * width + column] = static_cast<weight_type>(value);
+                        if constexpr (C::has_master)
+                            if (master != nullptr)
+                                master[row * width + column] = static_cast<typename C::updated>(value);
+                    });
+            }
+            file.forget();
         }
-        file.forget();
+        here.write_back();
     }
     start_adapters();
 }

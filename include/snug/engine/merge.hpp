@@ -30,7 +30,7 @@ void run<C>::for_each_base_row(int p, index copy, index first, index count, F co
     auto const width = detail::width_of(entry);
     std::vector<float> values(static_cast<std::size_t>(width));
     bool is_adapted = false;
-    for_each_leaf<C>(memory_.data(), [&]<class Node>(auto const& call, index block) {
+    for_each_leaf<C>(base_of_memory(), [&]<class Node>(auto const& call, index block) {
         using L = typename Node::type;
         if constexpr (requires { typename L::lora_a; }) {
             // The weight is the first parameter of such a layer.
@@ -70,10 +70,11 @@ template <class C>
 template <bool Merged, class Plain, class Wanted>
 void run<C>::write_base(Plain& plain, Wanted const& is_wanted) const {
     static_assert(sizeof(refusal::weights_merge_into_the_plain_model<typename C::chosen::model, Plain>) > 0);
+    host_view const here(*this);
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
         if (!entry.is_of_base() || !is_wanted(entry)) continue;
-        auto const to = plain.weights(entry.name.view());
+        auto to = plain.copy_of_weights(entry.name.view());
         auto const width = detail::width_of(entry);
         for (index copy = 0; copy < entry.copies; ++copy)
             for_each_base_row<Merged>(p, copy, 0, detail::rows_of(entry), [&](index row, auto values) {
@@ -81,8 +82,8 @@ void run<C>::write_base(Plain& plain, Wanted const& is_wanted) const {
                     to[static_cast<std::size_t>(copy * entry.count + row * width + i)] =
                         static_cast<typename Plain::weight_type>(values[static_cast<std::size_t>(i)]);
             });
+        plain.set_weights(entry.name.view(), to);
     }
-    plain.weights_changed();
 }
 
 template <class C>
@@ -151,6 +152,7 @@ void run<C>::save_model(std::string const& folder) const {
         io::weight_piece piece;
     };
     constexpr auto type = detail::type_in_files<weight_type>;
+    host_view const here(*this);
     io::make_folder(folder);
     io::safetensors_writer file(io::in_folder(folder, "model.safetensors"));
     std::map<std::string, place_here> places;

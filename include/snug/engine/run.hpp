@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <snug/engine/composition.hpp>
 #include <snug/io/token_batch.hpp>
@@ -145,21 +146,36 @@ class run {
 
     /// A parameter of the model by its name in `composition::parameter_table` ("blocks.qkv.weight"), all copies of a
     /// repeated block one after the other, as the products read it.
-    std::span<weight_type> weights(std::string_view name);
+    /// In the trainer's memory: a device's is read and written by `copy_of_weights` and `set_weights` instead.
+    std::span<weight_type> weights(std::string_view name) requires(
+        !runs_ahead<typename Composition::backend>);
     /// The bytes of a quantized parameter, copy after copy, as its scheme lays them out.
-    std::span<std::byte> stored(std::string_view name);
+    std::span<std::byte> stored(std::string_view name) requires(!runs_ahead<typename Composition::backend>);
     /// The gradient of a parameter, between `accumulate` and `update`.
-    std::span<gradient_type const> gradients(std::string_view name) const;
+    std::span<gradient_type const> gradients(std::string_view name) const
+        requires(!runs_ahead<typename Composition::backend>);
     /// After weights were changed from outside: the master copy follows.
     void weights_changed();
+
+    /// The same on any backend, as copies.
+    std::vector<weight_type> copy_of_weights(std::string_view name) const;
+    std::vector<gradient_type> copy_of_gradients(std::string_view name) const;
+    std::vector<std::byte> copy_of_stored(std::string_view name) const;
+    /// Replaces a parameter's weights; the master copy follows. Throws `snug::error` when the number of values is another.
+    void set_weights(std::string_view name, std::span<weight_type const> values);
+    /// The same for a quantized parameter, in its scheme's layout.
+    void set_stored(std::string_view name, std::span<std::byte const> bytes);
 
     training_options<typename Composition::optimizer> options{};
 
   private:
+    class host_view;
+    /// The trainer's memory, or the program's copy of it (see `host_view`).
+    std::byte* base_of_memory() const { return mirror_ != nullptr ? mirror_ : memory_.data(); }
     template <class T>
     T* at(int declaration) const {
         auto const id = static_cast<std::size_t>(declaration);
-        auto* base = memory_.data();
+        auto* base = base_of_memory();
         if constexpr (Composition::has_pages)
             if (Composition::plan.declarations[id].line == role::paged) base = paged_memory_.data();
         return reinterpret_cast<T*>(base + Composition::plan.offsets[id]);
@@ -170,6 +186,13 @@ class run {
         return {at<T>(declaration), static_cast<std::size_t>(d.count * d.copies)};
     }
     static int parameter_named(std::string_view name);
+    static int plain_parameter_named(std::string_view name);
+    static int quantized_parameter_named(std::string_view name);
+    template <class T>
+    std::vector<T> copy_of(int declaration) const;
+    template <class T>
+    void replace(std::string_view name, int parameter, std::span<T const> values);
+    void follow(int parameter);
     template <class Parameter>
     void initialise(int parameter, Parameter, std::uint64_t seed);
     template <class Parameter>
@@ -185,7 +208,10 @@ class run {
     template <bool Merged, class Plain, class Wanted>
     void write_base(Plain& plain, Wanted const& is_wanted) const;
     void start_adapters();
-    double gradient_norm() const;
+    index begin_step(token_batch const& batch);
+    void begin_update();
+    step_numbers found() const;
+    step_result finish_step(step_result so_far, step_numbers const& numbers);
     template <std::size_t... S>
     void update_parameter(int parameter, update_numbers const& numbers, std::index_sequence<S...>);
     template <class Rule, class... Units>
@@ -198,7 +224,11 @@ class run {
     static index check(token_batch const& batch);
 
     arena memory_;
+    mutable std::byte* mirror_ = nullptr;
     arena paged_memory_;
+    /// The passes of a micro-batch, as a device replays them: without and with several examples in a row.
+    std::array<ops::recording<typename Composition::backend>, 2> recordings_{};
+    std::vector<typename Composition::precision::activation> logits_{};  ///< copied from a device
     std::int64_t steps_ = 0;
     loss_scale loss_scale_{};
 };

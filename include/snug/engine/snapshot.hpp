@@ -3,8 +3,9 @@
 
 #include <cmath>
 #include <cstring>
-#include <snug/engine/run.hpp>
+#include <snug/engine/host_view.hpp>
 #include <snug/io/snapshot.hpp>
+#include <snug/kernels/elements.hpp>
 #include <snug/ops/backend.hpp>
 #include <string>
 
@@ -68,6 +69,7 @@ inline constexpr std::string_view note_prefix = "note.";
 
 template <class C>
 std::int64_t run<C>::checksum_of_base() const {
+    host_view const here(*this);
     io::checksum sum;
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
@@ -85,6 +87,7 @@ std::int64_t run<C>::checksum_of_base() const {
 template <class C>
 void run<C>::save(std::string const& path,
                   std::vector<std::pair<std::string, std::string>> const& notes) const {
+    host_view const here(*this);
     io::snapshot_writer file(path);
     file.number("steps", steps_);
     if constexpr (detail::stands_on_a_base<C>) file.number("base", checksum_of_base());
@@ -127,18 +130,22 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
         scale.value = std::ldexp(1.0, static_cast<int>(file.number("loss_scale.exponent")));
         scale.good_steps = file.number("loss_scale.good_steps");
     }
-    // From here on nothing can fail: every byte has been checked.
-    detail::for_each_snapshot_tensor<C>([&](int id, io::tensor_shape const& shape) {
-        auto const bytes = file.tensor(shape.name).bytes;
-        std::memcpy(at<std::byte>(id), bytes.data(), bytes.size());
-    });
+    {
+        host_view here(*this);
+        // From here on nothing can fail: every byte has been checked.
+        detail::for_each_snapshot_tensor<C>([&](int id, io::tensor_shape const& shape) {
+            auto const bytes = file.tensor(shape.name).bytes;
+            std::memcpy(at<std::byte>(id), bytes.data(), bytes.size());
+        });
+        here.write_back();
+    }
     if constexpr (C::has_master)
         for (int p = 0; p < C::parameters; ++p) {
             auto const* const from = at<typename C::updated>(C::master(p));
             auto* const to = at<weight_type>(C::weight(p));
             ops::for_each_element<typename C::backend>(
                 C::parameter_table.entries[static_cast<std::size_t>(p)].trained(),
-                [=](index i) { to[i] = static_cast<weight_type>(from[i]); });
+                ops::bound<kernels::convert>(from, to));
         }
     for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
     refresh();

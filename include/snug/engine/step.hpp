@@ -3,12 +3,13 @@
 
 #include <cmath>
 #include <cstring>
-#include <snug/backend/host/prepare.hpp>
 #include <snug/engine/executor.hpp>
+#include <snug/engine/host_view.hpp>
 #include <snug/engine/run.hpp>
+#include <snug/kernels/elements.hpp>
 #include <snug/kernels/random.hpp>
 #include <snug/optimizers/optimizer.hpp>
-#include <snug/precision/rounding.hpp>
+#include <snug/optimizers/update.hpp>
 #include <string>
 #include <tuple>
 
@@ -30,17 +31,26 @@ struct block_of<State> {
 }  // namespace detail
 
 template <class C>
-run<C>::run(std::uint64_t seed) : memory_(C::plan.total), paged_memory_(C::plan.paged) {
-    using backend = typename C::backend;
-    prepare_on(backend{});
-    int p = 0;
-    auto const fill = [&]<class Parameter>(Parameter parameter) {
-        if constexpr (is_quantized<Parameter>) initialise_quantized(p, parameter, seed);
-        else if constexpr (!is_derived<Parameter>) initialise(p, parameter, seed);
-        ++p;
+run<C>::run(std::uint64_t seed)
+    : memory_((prepare_on(typename C::backend{}, C::bill), C::plan.total),
+              ops::memory<typename C::backend>()),
+      paged_memory_(C::plan.paged, ops::paged_memory<typename C::backend>()) {
+    auto const for_each_parameter = [](auto const& f) {
+        int p = 0;
+        auto const visit = [&]<class Parameter>(Parameter parameter) { f(p++, parameter); };
+        meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(visit);
+        meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(visit);
     };
-    meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(fill);
-    meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(fill);
+    if constexpr (!std::is_same_v<typename C::quantization, quantization::none>) {
+        host_view here(*this);
+        for_each_parameter([&]<class Parameter>(int p, Parameter parameter) {
+            if constexpr (is_quantized<Parameter>) initialise_quantized(p, parameter, seed);
+        });
+        here.write_back();
+    }
+    for_each_parameter([&]<class Parameter>(int p, Parameter parameter) {
+        if constexpr (!is_quantized<Parameter> && !is_derived<Parameter>) initialise(p, parameter, seed);
+    });
     for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
     clear_states();
     start_adapters();
@@ -70,7 +80,8 @@ template <class C>
 void run<C>::start_adapters() {
     refresh();
     if constexpr (!std::is_same_v<typename C::adapters, adapters::none>) {
-        for_each_leaf<C>(memory_.data(), [this]<class Node>(auto const& call, index block) {
+        host_view here(*this);
+        for_each_leaf<C>(base_of_memory(), [this]<class Node>(auto const& call, index block) {
             auto const put = [&]<class Parameter>(Parameter, index i, auto value) {
                 using parameters = layer::parameters<typename Node::type>;
                 auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
@@ -81,6 +92,9 @@ void run<C>::start_adapters() {
             };
             if constexpr (requires { Node::type::start(call, put); }) Node::type::start(call, put);
         });
+        here.write_back();
+    }
+    if constexpr (C::has_derived) {
         refresh();
     }
 }
@@ -88,17 +102,13 @@ void run<C>::start_adapters() {
 template <class C>
 template <class Parameter>
 void run<C>::initialise(int p, Parameter, std::uint64_t seed) {
+    using kernel = kernels::initialise<typename Parameter::initial, typename C::precision::statistic>;
     auto const values = elements<weight_type>(C::weight(p));
     bool const is_trained = C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained();
     auto* const master = C::has_master && is_trained ? at<typename C::updated>(C::master(p)) : nullptr;
-    auto const stream = static_cast<std::uint64_t>(p);
-    ops::for_each_element<typename C::backend>(static_cast<index>(values.size()), [=](index i) {
-        auto const value = static_cast<typename C::precision::statistic>(
-            Parameter::initial::value(seed, stream, static_cast<std::uint64_t>(i)));
-        if constexpr (C::has_master)
-            if (master != nullptr) master[i] = static_cast<typename C::updated>(value);
-        values[static_cast<std::size_t>(i)] = static_cast<weight_type>(value);
-    });
+    ops::for_each_element<typename C::backend>(
+        static_cast<index>(values.size()),
+        ops::bound<kernel>(seed, static_cast<std::uint64_t>(p), index{0}, values.data(), master));
 }
 
 template <class C>
@@ -108,10 +118,10 @@ void run<C>::initialise_quantized(int p, Parameter, std::uint64_t seed) {
     auto* const source = at<float>(C::quantization_source);
     auto const stream = static_cast<std::uint64_t>(p);
     for (index copy = 0; copy < entry.copies; ++copy) {
-        ops::for_each_element<typename C::backend>(entry.count, [=](index i) {
-            source[i] = static_cast<float>(Parameter::initial::value(
-                seed, stream, static_cast<std::uint64_t>(copy * Parameter::shape::count + i)));
-        });
+        ops::for_each_element<on_host<typename C::backend>>(
+            entry.count,
+            ops::bound<kernels::initialise<typename Parameter::initial, double>>(
+                seed, stream, copy * Parameter::shape::count, source, static_cast<float*>(nullptr)));
         store_quantized(p, copy, Parameter{});
     }
 }
@@ -124,7 +134,7 @@ void run<C>::store_quantized(int p, index copy, Parameter) {
     auto const values = std::span<float const>(at<float>(C::quantization_source),
                                                static_cast<std::size_t>(Parameter::shape::count));
     Parameter::scheme::encode(values, Parameter::extent, region, [](index count, auto const& body) {
-        ops::for_each_row<typename C::backend>(count, [&body](auto, index i) { body(i); });
+        ops::for_each_row<on_host<typename C::backend>>(count, [&body](auto, index i) { body(i); });
     });
 }
 
@@ -169,7 +179,8 @@ void run<C>::stage(token_batch const& batch, index micro_batch, executor<C>& wal
     constexpr auto rows = static_cast<std::size_t>(C::setting::rows);
     auto const copy = [&](int buffer, std::span<std::int32_t const> from) {
         auto const part = from.subspan(static_cast<std::size_t>(micro_batch) * rows, rows);
-        std::memcpy(at<std::int32_t>(C::first_buffer + buffer), part.data(), part.size_bytes());
+        ops::copy_in<typename C::backend>(at<std::int32_t>(C::first_buffer + buffer), part.data(),
+                                          part.size_bytes());
     };
     copy(model::tokens, batch.inputs);
     copy(model::targets, batch.targets);
@@ -178,41 +189,93 @@ void run<C>::stage(token_batch const& batch, index micro_batch, executor<C>& wal
     walker.separate_examples();
 }
 
+/// Puts the passes of all micro-batches under way; returns the number of counted tokens.
 template <class C>
-step_result run<C>::accumulate(token_batch const& batch) {
+index run<C>::begin_step(token_batch const& batch) {
+    using backend = typename C::backend;
     auto const counted = check(batch);
+    step_numbers numbers;
+    numbers.loss_scale = current_loss_scale() / static_cast<double>(counted);
+    ops::copy_in<backend>(at<step_numbers>(C::numbers), &numbers, sizeof numbers);
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
-    executor<C> walker(memory_.data(), span, current_loss_scale() / static_cast<double>(counted));
+    executor<C> walker(memory_.data(), span);
+    walker.draw();
     for (index m = 0; m < C::micro_batches; ++m) {
         stage(batch, m, walker);
-        walker.draw_from(random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_),
-                                      static_cast<std::uint64_t>(m)) |
-                         1);
-        model::walk_training(walker);
+        auto const key = random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_),
+                                      static_cast<std::uint64_t>(m));
+        ops::copy_in<backend>(&at<step_numbers>(C::numbers)->dropout_key, &key, sizeof key);
+        ops::run_recorded<backend>(recordings_[batch.starts.empty() ? 0 : 1],
+                                   [&] { model::walk_training(walker); });
     }
-    return {walker.total_loss() / static_cast<double>(counted), 0, 0, counted};
+    return counted;
+}
+
+/// What the step has found so far; waits for it.
+template <class C>
+step_numbers run<C>::found() const {
+    step_numbers result;
+    ops::copy_out<typename C::backend>(&result, at<step_numbers>(C::numbers), sizeof result);
+    return result;
 }
 
 template <class C>
-double run<C>::gradient_norm() const {
-    double squares = 0;
-    for (int p = 0; p < C::parameters; ++p) {
-        auto const gradient = elements<gradient_type>(C::gradient(p));
-        squares += ops::sum<typename C::backend>(
-            static_cast<index>(gradient.size()), at<double>(C::partial_sums), [=](index i) {
-                auto const g = static_cast<double>(gradient[static_cast<std::size_t>(i)]);
-                return g * g;
-            });
-    }
-    return std::sqrt(squares) / current_loss_scale();
+step_result run<C>::accumulate(token_batch const& batch) {
+    auto const counted = begin_step(batch);
+    return {found().loss / static_cast<double>(counted), 0, 0, counted};
 }
 
 template <class C>
 step_result run<C>::update(step_result result) {
-    result.gradient_norm = gradient_norm();
+    begin_update();
+    return finish_step(result, found());
+}
+
+template <class C>
+step_result run<C>::step(token_batch const& batch) {
+    auto const counted = begin_step(batch);
+    begin_update();
+    auto const numbers = found();
+    return finish_step({numbers.loss / static_cast<double>(counted), 0, 0, counted}, numbers);
+}
+
+/// Puts the update under way. Gradients that are not finite are cleared and change nothing.
+template <class C>
+void run<C>::begin_update() {
+    using backend = typename C::backend;
+    auto* const numbers = at<step_numbers>(C::numbers);
+    ops::for_each_element<backend>(1, ops::bound<kernels::set_to_zero>(&numbers->gradient_squares));
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const gradient = elements<gradient_type>(C::gradient(p));
+        if (gradient.empty()) continue;
+        ops::add_sum<backend>(
+            static_cast<index>(gradient.size()), at<double>(C::partial_sums), &numbers->gradient_squares,
+            ops::bound<kernels::square_of>(static_cast<gradient_type const*>(gradient.data())));
+    }
+    ops::for_each_element<backend>(
+        1, ops::bound<optimizers::clip>(numbers, current_loss_scale(), options.largest_gradient_norm));
+    if constexpr (!runs_ahead<backend>) {
+        if (!std::isfinite(numbers->gradient_scale)) {
+            for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
+            return;
+        }
+    }
+    update_numbers shared;
+    shared.step = steps_ + 1;
+    shared.learning_rate = options.learning_rate(shared.step);
+    for (int p = 0; p < C::parameters; ++p) {
+        shared.weight_decay =
+            C::parameter_table.entries[static_cast<std::size_t>(p)].is_matrix() ? options.weight_decay : 0;
+        update_parameter(p, shared, std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
+    }
+    refresh();
+}
+
+template <class C>
+step_result run<C>::finish_step(step_result result, step_numbers const& numbers) {
+    result.gradient_norm = std::sqrt(numbers.gradient_squares) / current_loss_scale();
     result.learning_rate = options.learning_rate(steps_ + 1);
-    if (!std::isfinite(result.gradient_norm)) {
-        for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
+    if (!std::isfinite(numbers.gradient_scale)) {
         if constexpr (!scales_loss<typename C::precision>)
             throw error({},
                         "a gradient norm of " + std::to_string(result.gradient_norm) + " in step " +
@@ -223,20 +286,7 @@ step_result run<C>::update(step_result result) {
         return result;
     }
     ++steps_;
-    update_numbers numbers;
-    numbers.learning_rate = result.learning_rate;
-    numbers.step = steps_;
-    numbers.gradient_scale = 1 / current_loss_scale();
-    if (options.largest_gradient_norm > 0)
-        numbers.gradient_scale *=
-            std::min(1.0, options.largest_gradient_norm / (result.gradient_norm + 1e-6));
-    for (int p = 0; p < C::parameters; ++p) {
-        numbers.weight_decay =
-            C::parameter_table.entries[static_cast<std::size_t>(p)].is_matrix() ? options.weight_decay : 0;
-        update_parameter(p, numbers, std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
-    }
     if constexpr (scales_loss<typename C::precision>) loss_scale_.step_was_good();
-    refresh();
     return result;
 }
 
@@ -281,7 +331,7 @@ void run<C>::update_with(int p, Rule const& rule, std::index_sequence<S...>) {
                         return reinterpret_cast<Unit*>(at<std::byte>(C::pages) + which * pages.stride());
                     };
                     auto const copy_page = [&]<class Unit>(Unit* to, Unit const* from) {
-                        std::memcpy(
+                        ops::copy_page<typename C::backend>(
                             to, from,
                             static_cast<std::size_t>(optimizers::units_for<Unit>(count)) * sizeof(Unit));
                     };
@@ -305,51 +355,32 @@ template <class Rule, class... Units>
 void run<C>::update_elements(int p, Rule const& rule, index first, index count, Units*... states) {
     using updated = typename C::updated;
     using sum = typename C::precision::statistic;
-    auto* const master = at<updated>(C::has_master ? C::master(p) : C::weight(p)) + first;
-    auto* const weight = at<weight_type>(C::weight(p)) + first;
-    auto* const gradient = at<gradient_type>(C::gradient(p)) + first;
-    auto const stream = static_cast<std::uint64_t>(p);
-    auto const step = static_cast<std::uint64_t>(steps_);
-    auto const update = [=](index i, auto&... state) {
-        sum const value = rule(static_cast<sum>(master[i]), static_cast<sum>(gradient[i]), state...);
-        if constexpr (rounds_stochastically<typename C::precision>) {
-            // Keyed by step, tensor and element: the same bits at any thread count, and after a resume.
-            auto const bits = random::bits(step, stream, static_cast<std::uint64_t>(first + i));
-            weight[i] = round_stochastic<weight_type>(value, static_cast<std::uint32_t>(bits));
-        } else {
-            master[i] = static_cast<updated>(value);
-            if constexpr (C::has_master) weight[i] = static_cast<weight_type>(value);
-        }
-        gradient[i] = static_cast<gradient_type>(sum(0));
-    };
+    optimizers::updated_tensor<updated, weight_type, gradient_type> const tensor{
+        at<updated>(C::has_master ? C::master(p) : C::weight(p)) + first,
+        at<weight_type>(C::weight(p)) + first,
+        at<gradient_type>(C::gradient(p)) + first,
+        &at<step_numbers>(C::numbers)->gradient_scale,
+        static_cast<std::uint64_t>(steps_ + 1),
+        static_cast<std::uint64_t>(p),
+        first};
+    using update = optimizers::update_element<sum, rounds_stochastically<typename C::precision>,
+                                              C::has_master, runs_ahead<typename C::backend>>;
     constexpr index unit = std::max({optimizers::elements_of_unit<Units>..., index{1}});
     if constexpr (unit == 1) {
-        ops::for_each_element<typename C::backend>(count, [=](index i) { update(i, states[i]...); });
+        ops::for_each_element<typename C::backend>(
+            count, ops::bound<optimizers::update_elements<update>>(rule, tensor, states...));
     } else {
-        ops::for_each_row<typename C::backend>((count + unit - 1) / unit, [=](auto team, index b) {
-            auto const begin = b * unit;
-            auto const here = std::min(unit, count - begin);
-            auto windows = std::tuple{optimizers::state_window<Units>(states, begin)...};
-            std::apply(
-                [&](auto&... window) {
-                    team.for_each(here, [=, &window...](index i) { update(begin + i, window.values[i]...); });
-                    (window.store(here), ...);
-                },
-                windows);
-        });
+        ops::for_each_row<typename C::backend, unit>(
+            (count + unit - 1) / unit,
+            ops::bound<optimizers::update_blocks<update, unit, Units...>>(rule, tensor, count, states...));
     }
 }
 
 template <class C>
 template <class T>
 void run<C>::clear(std::span<T> values) const {
-    ops::for_each_element<typename C::backend>(
-        static_cast<index>(values.size()), [=](index i) { values[static_cast<std::size_t>(i)] = T(0.0f); });
-}
-
-template <class C>
-step_result run<C>::step(token_batch const& batch) {
-    return update(accumulate(batch));
+    ops::for_each_element<typename C::backend>(static_cast<index>(values.size()),
+                                               ops::bound<kernels::set_to_zero>(values.data()));
 }
 
 template <class C>
@@ -357,12 +388,14 @@ evaluation run<C>::evaluate(token_batch const& batch) {
     auto const counted = check(batch);
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
     executor<C> walker(memory_.data(), span);
+    step_numbers const numbers;
+    ops::copy_in<typename C::backend>(at<step_numbers>(C::numbers), &numbers, sizeof numbers);
     for (index m = 0; m < C::micro_batches; ++m) {
         stage(batch, m, walker);
         model::walk_forward(walker);
         walker.evaluate();
     }
-    auto const loss = walker.total_loss() / static_cast<double>(counted);
+    auto const loss = found().loss / static_cast<double>(counted);
     return {loss, std::exp(loss), counted};
 }
 
@@ -390,7 +423,7 @@ int run<C>::parameter_named(std::string_view name) {
 }
 
 template <class C>
-std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) {
+int run<C>::plain_parameter_named(std::string_view name) {
     auto const p = parameter_named(name);
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
     if (entry.is_quantized())
@@ -398,37 +431,100 @@ std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) {
     if (entry.is_derived())
         throw error({{}, -1, std::string(name)}, "a derived parameter",
                     "one that is not computed from others");
-    return elements<weight_type>(C::weight(p));
+    return p;
 }
 
 template <class C>
-std::span<std::byte> run<C>::stored(std::string_view name) {
+int run<C>::quantized_parameter_named(std::string_view name) {
     auto const p = parameter_named(name);
     if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_quantized())
         throw error({{}, -1, std::string(name)}, "a parameter that is not quantized",
                     "a quantized one; see weights()");
-    return elements<std::byte>(C::weight(p));
+    return p;
 }
 
 template <class C>
-std::span<typename run<C>::gradient_type const> run<C>::gradients(std::string_view name) const {
+std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) requires(
+    !runs_ahead<typename C::backend>) {
+    return elements<weight_type>(C::weight(plain_parameter_named(name)));
+}
+
+template <class C>
+std::span<std::byte> run<C>::stored(std::string_view name) requires(!runs_ahead<typename C::backend>) {
+    return elements<std::byte>(C::weight(quantized_parameter_named(name)));
+}
+
+template <class C>
+std::span<typename run<C>::gradient_type const> run<C>::gradients(std::string_view name) const
+    requires(!runs_ahead<typename C::backend>) {
     return elements<gradient_type>(C::gradient(parameter_named(name)));
 }
 
 template <class C>
-void run<C>::weights_changed() {
-    if constexpr (C::has_master)
-        for (int p = 0; p < C::parameters; ++p) {
-            if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained()) continue;
-            auto const from = elements<weight_type>(C::weight(p));
-            auto* const to = at<typename C::updated>(C::master(p));
-            // Not a plain loop: g++ 12 takes one that copies between elements of two sizes in one allocation for a function
-            // without effects, and drops the call.
-            ops::for_each_element<typename C::backend>(static_cast<index>(from.size()), [=](index i) {
-                to[i] = static_cast<typename C::updated>(from[static_cast<std::size_t>(i)]);
-            });
-        }
+template <class T>
+std::vector<T> run<C>::copy_of(int declaration) const {
+    auto const from = elements<T>(declaration);
+    std::vector<T> result(from.size());
+    ops::copy_out<typename C::backend>(result.data(), from.data(), from.size_bytes());
+    return result;
+}
+
+template <class C>
+std::vector<typename run<C>::weight_type> run<C>::copy_of_weights(std::string_view name) const {
+    return copy_of<weight_type>(C::weight(plain_parameter_named(name)));
+}
+
+template <class C>
+std::vector<typename run<C>::gradient_type> run<C>::copy_of_gradients(std::string_view name) const {
+    return copy_of<gradient_type>(C::gradient(parameter_named(name)));
+}
+
+template <class C>
+std::vector<std::byte> run<C>::copy_of_stored(std::string_view name) const {
+    return copy_of<std::byte>(C::weight(quantized_parameter_named(name)));
+}
+
+template <class C>
+template <class T>
+void run<C>::replace(std::string_view name, int p, std::span<T const> values) {
+    auto const to = elements<T>(C::weight(p));
+    if (to.size() != values.size())
+        throw error({{}, -1, std::string(name)}, std::to_string(values.size()) + " values",
+                    std::to_string(to.size()) + ", as this trainer was compiled for");
+    ops::copy_in<typename C::backend>(to.data(), values.data(), values.size_bytes());
+    follow(p);
     refresh();
+}
+
+template <class C>
+void run<C>::set_weights(std::string_view name, std::span<weight_type const> values) {
+    replace(name, plain_parameter_named(name), values);
+}
+
+template <class C>
+void run<C>::set_stored(std::string_view name, std::span<std::byte const> bytes) {
+    replace(name, quantized_parameter_named(name), bytes);
+}
+
+template <class C>
+void run<C>::weights_changed() {
+    for (int p = 0; p < C::parameters; ++p) follow(p);
+    refresh();
+}
+
+/// The master copy of a parameter follows its weights.
+template <class C>
+void run<C>::follow(int p) {
+    if constexpr (C::has_master) {
+        if (!C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained()) return;
+        auto const from = elements<weight_type>(C::weight(p));
+        // Not a plain loop: g++ 12 takes one that copies between elements of two sizes in one allocation for a function
+        // without effects, and drops the call.
+        ops::for_each_element<typename C::backend>(
+            static_cast<index>(from.size()),
+            ops::bound<kernels::convert>(static_cast<weight_type const*>(from.data()),
+                                         at<typename C::updated>(C::master(p))));
+    }
 }
 
 }  // namespace snug

@@ -8,13 +8,13 @@ namespace snug::kernels {
 /// GELU in the tanh form that GPT-2 was trained with (Hendrycks and Gimpel, arXiv 1606.08415):
 /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).
 template <std::floating_point T>
-inline T gelu(T x) {
+constexpr T gelu(T x) {
     T const inner = T(0.7978845608028654) * (x + T(0.044715) * x * x * x);
     return T(0.5) * x * (T(1) + hyperbolic_tangent(inner));
 }
 
 template <std::floating_point T>
-inline T gelu_derivative(T x) {
+constexpr T gelu_derivative(T x) {
     T const inner = T(0.7978845608028654) * (x + T(0.044715) * x * x * x);
     T const tangent = hyperbolic_tangent(inner);
     T const inner_derivative = T(0.7978845608028654) * (T(1) + T(3 * 0.044715) * x * x);
@@ -23,12 +23,12 @@ inline T gelu_derivative(T x) {
 
 /// SiLU, x · logistic(x).
 template <std::floating_point T>
-inline T silu(T x) {
+constexpr T silu(T x) {
     return x * logistic(x);
 }
 
 template <std::floating_point T>
-inline T silu_derivative(T x) {
+constexpr T silu_derivative(T x) {
     T const gate = logistic(x);
     return gate * (T(1) + x * (T(1) - gate));
 }

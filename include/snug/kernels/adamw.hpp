@@ -12,18 +12,17 @@ struct adamw_step {
     double beta1;
     double beta2;
     double epsilon;
-    double decay;           ///< 1 - learning_rate · weight_decay
-    double correction1;     ///< 1 / (1 - beta1^t)
-    double correction2;     ///< 1 / √(1 - beta2^t)
-    double gradient_scale;  ///< clipping
+    double decay;        ///< 1 - learning_rate · weight_decay
+    double correction1;  ///< 1 / (1 - beta1^t)
+    double correction2;  ///< 1 / √(1 - beta2^t)
 
     /// Returns the new weight and updates both moments.
     template <class S, class State>
-    S operator()(S weight, S gradient, State& first_moment, State& second_moment) const {
-        S const g = gradient * static_cast<S>(gradient_scale);
-        S const m =
-            static_cast<S>(first_moment) + (g - static_cast<S>(first_moment)) * static_cast<S>(1 - beta1);
-        S const v = static_cast<S>(second_moment) * static_cast<S>(beta2) + g * g * static_cast<S>(1 - beta2);
+    constexpr S operator()(S weight, S gradient, State& first_moment, State& second_moment) const {
+        S const m = static_cast<S>(first_moment) +
+                    (gradient - static_cast<S>(first_moment)) * static_cast<S>(1 - beta1);
+        S const v = static_cast<S>(second_moment) * static_cast<S>(beta2) +
+                    gradient * gradient * static_cast<S>(1 - beta2);
         first_moment = stored_as<State>(m);
         second_moment = stored_as<State>(v);
         S const denominator = std::sqrt(v) * static_cast<S>(correction2) + static_cast<S>(epsilon);

@@ -11,8 +11,8 @@ namespace snug::kernels {
 /// null, replaces the logits by their gradient, (softmax - onehot(target)) · scale.
 /// A negative target is not counted: loss 0, gradient 0.
 template <class Statistic, class Team, class T>
-inline Statistic cross_entropy(Team team, index vocabulary, T* logits, std::int32_t target,
-                               Statistic const* scale) {
+constexpr Statistic cross_entropy(Team team, index vocabulary, T* logits, std::int32_t target,
+                                  Statistic const* scale) {
     using S = Statistic;
     if (target < 0) {
         if (scale) team.for_each(vocabulary, [=](index i) { logits[i] = T(S(0)); });
@@ -24,11 +24,22 @@ inline Statistic cross_entropy(Team team, index vocabulary, T* logits, std::int3
     S const total = team.template sum<S>(
         vocabulary, [=](index i) { return exponential(static_cast<S>(logits[i]) - largest); });
     if (scale) {
-        S const factor = *scale / total;
-        team.for_each(vocabulary, [=](index i) {
-            logits[i] = T(exponential(static_cast<S>(logits[i]) - largest) * factor);
-        });
-        logits[target] = T((exponential(at_target - largest) / total - S(1)) * *scale);
+        S const one = *scale;
+        S const factor = one / total;
+        if constexpr (Team::lanes == 1) {
+            team.for_each(vocabulary, [=](index i) {
+                logits[i] = T(exponential(static_cast<S>(logits[i]) - largest) * factor);
+            });
+            logits[target] = T((exponential(at_target - largest) / total - S(1)) * one);
+        } else {
+            team.map(
+                vocabulary,
+                [=](index i) {
+                    auto const p = exponential(static_cast<S>(logits[i]) - largest);
+                    return T(i == target ? (p / total - S(1)) * one : p * factor);
+                },
+                [=](index i, T value) { logits[i] = value; });
+        }
     }
     return std::log(total) + largest - at_target;
 }

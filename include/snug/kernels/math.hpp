@@ -12,7 +12,7 @@ namespace snug::kernels {
 
 /// eˣ. For float within 2 units in the last place on [-87, 88]; below it gives the smallest normal number,
 /// above it a number near the largest: no infinities arise. NaN stays NaN.
-inline float exponential(float x) {
+constexpr float exponential(float x) {
     float const clamped = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
     // x = n ln 2 + r with |r| <= ln 2 / 2; adding 1.5 * 2^23 rounds to an integer without a branch.
     constexpr float rounder = 12582912.0f;
@@ -31,24 +31,27 @@ inline float exponential(float x) {
     return power * std::bit_cast<float>((exponent + 127) << 23);
 }
 
-inline double exponential(double x) { return std::exp(x); }
+template <std::same_as<double> T>
+constexpr T exponential(T x) {
+    return std::exp(x);
+}
 
 /// A computed value in the type it is stored in; formats narrower than fp32 convert from float.
 template <class T, std::floating_point S>
-inline T stored_as(S value) {
+constexpr T stored_as(S value) {
     if constexpr (std::floating_point<T>) return static_cast<T>(value);
     else return static_cast<T>(static_cast<float>(value));
 }
 
 /// tanh x, from one exponential; exact at both ends.
 template <std::floating_point T>
-inline T hyperbolic_tangent(T x) {
+constexpr T hyperbolic_tangent(T x) {
     return T(1) - T(2) / (exponential(T(2) * x) + T(1));
 }
 
 /// 1 / (1 + e⁻ˣ).
 template <std::floating_point T>
-inline T logistic(T x) {
+constexpr T logistic(T x) {
     return T(1) / (T(1) + exponential(-x));
 }
 

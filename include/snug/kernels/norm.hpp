@@ -2,16 +2,17 @@
 #pragma once
 
 #include <cmath>
-#include <snug/meta.hpp>
+#include <snug/kernels/store.hpp>
 
 /// Kernels of one row, written over a team (a vectorised serial team on the host, a warp or block on a GPU):
 /// `team.for_each(n, f)` and `team.template sum<S>(n, f)`. No launch, no memory.
 namespace snug::kernels {
 
-/// LayerNorm of one row (Ba et al., arXiv 1607.06450): store(i, (x[i] - mean) · rstd · weight[i] + bias[i]).
-template <class Statistic, class Team, class X, class W, class Store>
-inline void layer_norm_forward(Team team, index width, X const* x, W const* weight, W const* bias,
-                               double epsilon, Statistic& mean_out, Statistic& rstd_out, Store&& store) {
+/// LayerNorm of one row (Ba et al., arXiv 1607.06450): y(row, i, (x[i] - mean) · rstd · weight[i] + bias[i]).
+template <class Statistic, class Team, class X, class W, class Sink>
+constexpr void layer_norm_forward(Team team, index width, X const* x, W const* weight, W const* bias,
+                                  double epsilon, Statistic& mean_out, Statistic& rstd_out, Sink y,
+                                  index row) {
     using S = Statistic;
     S const mean =
         team.template sum<S>(width, [=](index i) { return static_cast<S>(x[i]); }) / static_cast<S>(width);
@@ -22,14 +23,14 @@ inline void layer_norm_forward(Team team, index width, X const* x, W const* weig
     S const rstd = S(1) / std::sqrt(variance + static_cast<S>(epsilon));
     mean_out = mean;
     rstd_out = rstd;
-    team.for_each(width, [&](index i) {
-        store(i, (static_cast<S>(x[i]) - mean) * rstd * static_cast<S>(weight[i]) + static_cast<S>(bias[i]));
+    store_row(team, y, row, width, [=](index i) {
+        return (static_cast<S>(x[i]) - mean) * rstd * static_cast<S>(weight[i]) + static_cast<S>(bias[i]);
     });
 }
 
-template <class Statistic, class Team, class X, class W, class Store>
-inline void layer_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight,
-                                Statistic mean, Statistic rstd, Store&& store) {
+template <class Statistic, class Team, class X, class W, class Sink>
+constexpr void layer_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight,
+                                   Statistic mean, Statistic rstd, Sink y, index row) {
     using S = Statistic;
     S const mean_d = team.template sum<S>(width, [=](index i) {
         return static_cast<S>(dy[i]) * static_cast<S>(weight[i]);
@@ -37,35 +38,36 @@ inline void layer_norm_backward(Team team, index width, X const* x, X const* dy,
     S const mean_dx = team.template sum<S>(width, [=](index i) {
         return static_cast<S>(dy[i]) * static_cast<S>(weight[i]) * (static_cast<S>(x[i]) - mean) * rstd;
     }) / static_cast<S>(width);
-    team.for_each(width, [&](index i) {
+    store_row(team, y, row, width, [=](index i) {
         S const normalised = (static_cast<S>(x[i]) - mean) * rstd;
-        store(i, rstd * (static_cast<S>(dy[i]) * static_cast<S>(weight[i]) - mean_d - normalised * mean_dx));
+        return rstd * (static_cast<S>(dy[i]) * static_cast<S>(weight[i]) - mean_d - normalised * mean_dx);
     });
 }
 
-/// RMSNorm of one row (Zhang and Sennrich, arXiv 1910.07467): store(i, x[i] · rstd · weight[i]).
-template <class Statistic, class Team, class X, class W, class Store>
-inline void rms_norm_forward(Team team, index width, X const* x, W const* weight, double epsilon,
-                             Statistic& rstd_out, Store&& store) {
+/// RMSNorm of one row (Zhang and Sennrich, arXiv 1910.07467): y(row, i, x[i] · rstd · weight[i]).
+template <class Statistic, class Team, class X, class W, class Sink>
+constexpr void rms_norm_forward(Team team, index width, X const* x, W const* weight, double epsilon,
+                                Statistic& rstd_out, Sink y, index row) {
     using S = Statistic;
     S const square = team.template sum<S>(width, [=](index i) {
         return static_cast<S>(x[i]) * static_cast<S>(x[i]);
     }) / static_cast<S>(width);
     S const rstd = S(1) / std::sqrt(square + static_cast<S>(epsilon));
     rstd_out = rstd;
-    team.for_each(width, [&](index i) { store(i, static_cast<S>(x[i]) * rstd * static_cast<S>(weight[i])); });
+    store_row(team, y, row, width,
+              [=](index i) { return static_cast<S>(x[i]) * rstd * static_cast<S>(weight[i]); });
 }
 
-template <class Statistic, class Team, class X, class W, class Store>
-inline void rms_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight,
-                              Statistic rstd, Store&& store) {
+template <class Statistic, class Team, class X, class W, class Sink>
+constexpr void rms_norm_backward(Team team, index width, X const* x, X const* dy, W const* weight,
+                                 Statistic rstd, Sink y, index row) {
     using S = Statistic;
     S const mean_dx = team.template sum<S>(width, [=](index i) {
         return static_cast<S>(dy[i]) * static_cast<S>(weight[i]) * static_cast<S>(x[i]) * rstd;
     }) / static_cast<S>(width);
-    team.for_each(width, [&](index i) {
-        store(i, rstd * (static_cast<S>(dy[i]) * static_cast<S>(weight[i]) -
-                         static_cast<S>(x[i]) * rstd * mean_dx));
+    store_row(team, y, row, width, [=](index i) {
+        return rstd *
+               (static_cast<S>(dy[i]) * static_cast<S>(weight[i]) - static_cast<S>(x[i]) * rstd * mean_dx);
     });
 }
 

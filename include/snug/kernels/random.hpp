@@ -39,7 +39,7 @@ constexpr T uniform(std::uint64_t seed, std::uint64_t stream, std::uint64_t inde
 
 /// Normal with mean 0 and deviation 1 (Box and Muller, 1958). The tail ends at 6.6 for float, 8.5 for double.
 template <std::floating_point T = float>
-T normal(std::uint64_t seed, std::uint64_t stream, std::uint64_t index) noexcept {
+constexpr T normal(std::uint64_t seed, std::uint64_t stream, std::uint64_t index) noexcept {
     auto const word = bits(seed, stream, index);
     T radius = 0, turn = 0;  // radius on (0, 1], turn on [0, 1)
     if constexpr (sizeof(T) == 4) {

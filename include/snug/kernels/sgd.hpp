@@ -9,14 +9,12 @@ namespace snug::kernels {
 struct sgd_step {
     double learning_rate;
     double momentum;
-    double decay;           ///< 1 - learning_rate · weight_decay
-    double gradient_scale;  ///< clipping
+    double decay;  ///< 1 - learning_rate · weight_decay
 
     /// Returns the new weight and updates the momentum.
     template <class S, class State>
-    S operator()(S weight, S gradient, State& velocity) const {
-        S const v =
-            static_cast<S>(velocity) * static_cast<S>(momentum) + gradient * static_cast<S>(gradient_scale);
+    constexpr S operator()(S weight, S gradient, State& velocity) const {
+        S const v = static_cast<S>(velocity) * static_cast<S>(momentum) + gradient;
         velocity = stored_as<State>(v);
         return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * v;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/kernels/activations.hpp>
+#include <snug/kernels/store.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/ops/backend.hpp>
 
@@ -19,23 +20,34 @@ struct gelu {
     template <class Call, class X, class Y>
     static void forward(Call const&, X x, Y y) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            auto const* const in = x.row(row);
-            team.for_each(Width, [=](index i) { y(row, i, kernels::gelu(static_cast<S>(in[i]))); });
-        });
+        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<forward_row<S>>(x, y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const&, X x, Y, DY dy, DX dx) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            auto const* const in = x.row(row);
-            auto const* const d_out = dy.row(row);
-            team.for_each(Width, [=](index i) {
-                dx(row, i, static_cast<S>(d_out[i]) * kernels::gelu_derivative(static_cast<S>(in[i])));
-            });
-        });
+        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<backward_row<S>>(x, dy, dx));
     }
+
+  private:
+    template <class S>
+    struct forward_row {
+        constexpr void operator()(auto team, index row, auto x, auto y) const {
+            auto const* const in = aligned<Width>(x.row(row));
+            kernels::store_row(team, y, row, Width,
+                               [=](index i) { return kernels::gelu(static_cast<S>(in[i])); });
+        }
+    };
+    template <class S>
+    struct backward_row {
+        constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
+            auto const* const in = aligned<Width>(x.row(row));
+            auto const* const d_out = aligned<Width>(dy.row(row));
+            kernels::store_row(team, dx, row, Width, [=](index i) {
+                return static_cast<S>(d_out[i]) * kernels::gelu_derivative(static_cast<S>(in[i]));
+            });
+        }
+    };
 };
 
 /// SwiGLU (Shazeer, arXiv 2002.05202): y = SiLU(gate) · up, where a row of x holds `Width` gates, then `Width` ups.
@@ -49,30 +61,42 @@ struct swiglu {
     template <class Call, class X, class Y>
     static void forward(Call const&, X x, Y y) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            auto const* const gate = x.row(row);
-            auto const* const up = gate + Width;
-            team.for_each(Width, [=](index i) {
-                y(row, i, kernels::silu(static_cast<S>(gate[i])) * static_cast<S>(up[i]));
-            });
-        });
+        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<forward_row<S>>(x, y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const&, X x, Y, DY dy, DX dx) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            auto const* const in = x.row(row);
-            auto const* const d_out = dy.row(row);
-            team.for_each(Width, [=](index i) {
-                auto const gate = static_cast<S>(in[i]);
-                auto const up = static_cast<S>(in[i + Width]);
-                auto const d = static_cast<S>(d_out[i]);
-                dx(row, i, d * up * kernels::silu_derivative(gate));
-                dx(row, i + Width, d * kernels::silu(gate));
-            });
-        });
+        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<backward_row<S>>(x, dy, dx));
     }
+
+  private:
+    template <class S>
+    struct forward_row {
+        constexpr void operator()(auto team, index row, auto x, auto y) const {
+            auto const* const gate = aligned<Width>(x.row(row));
+            auto const* const up = aligned<Width>(gate + Width);
+            kernels::store_row(team, y, row, Width, [=](index i) {
+                return kernels::silu(static_cast<S>(gate[i])) * static_cast<S>(up[i]);
+            });
+        }
+    };
+    template <class S>
+    struct backward_row {
+        constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
+            auto const* const gate = aligned<Width>(x.row(row));
+            auto const* const up = aligned<Width>(gate + Width);
+            auto const* const d_out = aligned<Width>(dy.row(row));
+            // Two results of one element: dx may be stored where x is, so both are computed before either is stored.
+            team.for_each(Width, [=](index i) {
+                auto const g = static_cast<S>(gate[i]);
+                auto const u = static_cast<S>(up[i]);
+                auto const d = static_cast<S>(d_out[i]);
+                dx(row, i, d * u * kernels::silu_derivative(g));
+                dx(row, i + Width, d * kernels::silu(g));
+            });
+        }
+    };
 };
 
 }  // namespace snug

@@ -49,12 +49,14 @@ struct causal_attention {
     template <class Setting>
     static constexpr index forward_workspace() {
         return ops::attention_forward_workspace<typename Setting::backend, numbers,
-                                                typename Setting::activation>(Setting::tokens);
+                                                typename Setting::activation>(Setting::sequences,
+                                                                              Setting::tokens);
     }
     template <class Setting>
     static constexpr index backward_workspace() {
         return ops::attention_backward_workspace<typename Setting::backend, numbers,
-                                                 typename Setting::activation>(Setting::tokens);
+                                                 typename Setting::activation>(Setting::sequences,
+                                                                               Setting::tokens);
     }
 
     template <class Call, class X, class Y>
@@ -74,16 +76,21 @@ struct causal_attention {
     }
 
   private:
+    template <class S>
+    struct rotate_row {
+        constexpr void operator()(auto team, index row, auto positions, auto x, int direction) const {
+            // Keys follow the queries in a row: one call turns both.
+            kernels::rotate<HeadWidth>(team, x.row(row), Heads + KvHeads, positions(row), Rotation::theta,
+                                       static_cast<S>(direction));
+        }
+    };
+
     template <class Call, class Rows>
     static void rotate(Call const& call, Rows x, int direction) {
-        if constexpr (Rotation::rotates) {
-            using S = typename Call::setting::statistic;
-            ops::for_each_row<typename Call::backend>(x.rows, [=](auto, index row) {
-                // Keys follow the queries in a row: one call turns both.
-                kernels::rotate<HeadWidth>(x.row(row), Heads + KvHeads, call.position(row), Rotation::theta,
-                                           static_cast<S>(direction));
-            });
-        }
+        if constexpr (Rotation::rotates)
+            ops::for_each_row<typename Call::backend, HeadWidth>(
+                x.rows,
+                ops::bound<rotate_row<typename Call::setting::statistic>>(call.positions(), x, direction));
     }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <snug/kernels/store.hpp>
 #include <snug/layers/initial.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/ops/backend.hpp>
@@ -25,50 +26,45 @@ struct embedding {
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
-        auto const* const rows_of_table = call.value(table{});
-        ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            auto const* const word = rows_of_table + static_cast<index>(x.data[row]) * Width;
-            if constexpr (Positions > 0) {
-                auto const* const position = call.value(positions{}) + call.position(row) * Width;
-                team.for_each(Width, [=](index i) {
-                    y(row, i, static_cast<S>(word[i]) + static_cast<S>(position[i]));
-                });
-            } else {
-                team.for_each(Width, [=](index i) { y(row, i, static_cast<S>(word[i])); });
-            }
-        });
+        using backend = typename Call::backend;
+        if constexpr (Positions > 0)
+            ops::for_each_row<backend, Width>(
+                x.rows, ops::bound<forward_row<S>>(x.data, call.value(table{}), y, call.value(positions{}),
+                                                   call.positions()));
+        else
+            ops::for_each_row<backend, Width>(x.rows,
+                                              ops::bound<forward_row<S>>(x.data, call.value(table{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, [[maybe_unused]] X x, Y, DY dy, DX) {
         using S = typename Call::setting::statistic;
-        if constexpr (Call::trains(table{})) {
-            auto* const d_table = call.gradient(table{});
-            add_rows<S>(call, dy,
-                        [=](index row) { return d_table + static_cast<index>(x.data[row]) * Width; });
-        }
-        if constexpr (Positions > 0 && Call::trains(positions{})) {
-            auto* const d_positions = call.gradient(positions{});
-            add_rows<S>(call, dy, [=](index row) { return d_positions + call.position(row) * Width; });
-        }
+        using backend = typename Call::backend;
+        if constexpr (Call::trains(table{}))
+            ops::add_rows<backend, S>(dy, call.gradient(table{}), ops::bound<token_of>(x.data));
+        if constexpr (Positions > 0 && Call::trains(positions{}))
+            ops::add_rows<backend, S>(dy, call.gradient(positions{}), call.positions());
     }
 
   private:
-    /// Adds every row of dy to the row of a gradient that `to` gives.
-    template <class S, class Call, class DY, class To>
-    static void add_rows(Call const&, DY dy, To to) {
-        // Tokens repeat, so rows of the table are not the unit of parallel work: slices of columns are.
-        constexpr index slice = 64;
-        ops::for_each_row<typename Call::backend>((Width + slice - 1) / slice, [=](auto team, index s) {
-            auto const first = s * slice;
-            auto const count = std::min(slice, Width - first);
-            for (index row = 0; row < dy.rows; ++row) {
-                auto* const sums = to(row) + first;
-                auto const* const from = dy.row(row) + first;
-                team.for_each(count, [=](index i) { add_to(sums[i], static_cast<S>(from[i])); });
-            }
-        });
-    }
+    struct token_of {
+        constexpr index operator()(index row, auto tokens) const { return static_cast<index>(tokens[row]); }
+    };
+    template <class S>
+    struct forward_row {
+        constexpr void operator()(auto team, index row, auto tokens, auto table, auto y) const {
+            auto const* const word = aligned<Width>(table + static_cast<index>(tokens[row]) * Width);
+            kernels::store_row(team, y, row, Width, [=](index i) { return static_cast<S>(word[i]); });
+        }
+        constexpr void operator()(auto team, index row, auto tokens, auto table, auto y, auto positions,
+                                  auto position_of) const {
+            auto const* const word = aligned<Width>(table + static_cast<index>(tokens[row]) * Width);
+            auto const* const position = aligned<Width>(positions + position_of(row) * Width);
+            kernels::store_row(team, y, row, Width, [=](index i) {
+                return static_cast<S>(word[i]) + static_cast<S>(position[i]);
+            });
+        }
+    };
 };
 
 }  // namespace snug

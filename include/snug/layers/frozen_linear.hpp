@@ -34,10 +34,7 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
         using backend = typename Call::backend;
         auto const w = call.operand(weight{});
         if constexpr (Bias) {
-            auto const* const b = call.value(bias{});
-            ops::matmul<backend>(x, transposed{w}, call.workspace, [=](index row, index column, auto value) {
-                y(row, column, value + static_cast<decltype(value)>(b[column]));
-            });
+            ops::matmul<backend>(x, transposed{w}, call.workspace, with_bias{y, call.value(bias{})});
         } else {
             ops::matmul<backend>(x, transposed{w}, call.workspace, y);
         }
@@ -48,8 +45,7 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
         using backend = typename Call::backend;
         if constexpr (Bias)
             if constexpr (Call::trains(bias{}))
-                ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}),
-                                              [=](index row, index column) { return dy.row(row)[column]; });
+                ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}), elements_of{dy});
         ops::matmul<backend>(dy, call.operand(weight{}), call.workspace, dx);
     }
 };

@@ -20,13 +20,16 @@ struct head_with_loss {
     using weight = parameter<"weight", shape<Vocabulary, Width>, initial::normal<std::ratio<2, 100>>>;
     using parameters = std::conditional_t<Tied, meta::list<>, meta::list<weight>>;
 
+    /// Elements from one row of logits to the next: rows begin on cache lines, whatever the vocabulary.
+    static constexpr index logits_stride = round_up(Vocabulary, index{64});
+
     /// Logits of one chunk take at most this, unless a single row takes more.
     static constexpr index largest_chunk_bytes = index{64} << 20;
 
     /// The largest divisor of the rows whose logits fit: all chunks are alike.
     template <class Setting>
     static constexpr index chunk_rows() {
-        constexpr auto row = Vocabulary * static_cast<index>(sizeof(typename Setting::activation));
+        constexpr auto row = logits_stride * static_cast<index>(sizeof(typename Setting::activation));
         index chunk = 1;
         for (index rows = 1; rows <= Setting::rows; ++rows)
             if (Setting::rows % rows == 0 && rows * row <= largest_chunk_bytes) chunk = rows;
@@ -38,10 +41,10 @@ struct head_with_loss {
         return products_at<Setting>() + products_workspace<Setting>();
     }
 
-    /// Sum of the losses of all counted tokens, -log p(target). With `Training`, also adds scale · gradient to the
-    /// weight's gradient and replaces x by its gradient; `scale` is 1 / the number of counted tokens of the step.
+    /// Adds the losses of all counted tokens, -log p(target), to `*total`. With `Training`, also adds *scale · gradient to
+    /// the weight's gradient and replaces x by its gradient; `*scale` is 1 / the number of counted tokens of the step.
     template <bool Training, class Call, class X>
-    static double loss(Call const& call, X x, std::int32_t const* targets, double scale) {
+    static void loss(Call const& call, X x, std::int32_t const* targets, double const* scale, double* total) {
         using setting = typename Call::setting;
         using backend = typename Call::backend;
         using S = typename setting::statistic;
@@ -53,42 +56,49 @@ struct head_with_loss {
             auto const count = std::min(chunk, x.rows - first);
             auto const rows = x.rows_from(first, count);
             auto const chunk_logits = logits(call, rows);
-            auto const s = static_cast<S>(scale);
-            ops::for_each_row<backend>(count, [=](auto team, index row) {
-                row_losses[first + row] = static_cast<double>(kernels::cross_entropy<S>(
-                    team, Vocabulary, chunk_logits.row(row), targets[first + row], Training ? &s : nullptr));
-            });
+            ops::for_each_row<backend, Vocabulary>(
+                count,
+                ops::bound<loss_row<S, Training>>(chunk_logits, targets + first, scale, row_losses + first));
             if constexpr (Training) {
-                if constexpr (Call::trains(weight{})) {
-                    auto* const d_weight = weight_gradient_of(call);
+                if constexpr (Call::trains(weight{}))
                     ops::matmul<backend>(transposed{chunk_logits}, rows, products,
-                                         [=](index row, index column, auto value) {
-                                             add_to(d_weight[row * Width + column], value);
-                                         });
-                }
+                                         accumulated<typename Call::gradient_type, Width>{
+                                             {weight_gradient_of(call), Vocabulary}});
                 ops::matmul<backend>(chunk_logits, w, products,
                                      written<typename setting::activation, Width>{rows});
             }
         }
-        double total = 0;
-        for (index row = 0; row < x.rows; ++row) total += row_losses[row];
-        return total;
+        ops::add_sum<backend>(x.rows, call.partials, total, ops::bound<loss_of>(row_losses));
     }
 
     /// Logits of at most `chunk_rows` rows, in the head's workspace.
     template <class Call, class X>
     static auto logits(Call const& call, X rows) {
         using setting = typename Call::setting;
-        auto const result = matrix<typename setting::activation, Vocabulary>{
+        auto const result = matrix<typename setting::activation, Vocabulary, logits_stride>{
             reinterpret_cast<typename setting::activation*>(call.workspace + logits_at<setting>()),
             rows.rows};
-        ops::matmul<typename Call::backend>(rows, transposed{weight_of(call)},
-                                            call.workspace + products_at<setting>(),
-                                            written<typename setting::activation, Vocabulary>{result});
+        ops::matmul<typename Call::backend>(
+            rows, transposed{weight_of(call)}, call.workspace + products_at<setting>(),
+            written<typename setting::activation, Vocabulary, logits_stride>{result});
         return result;
     }
 
   private:
+    template <class S, bool Training>
+    struct loss_row {
+        constexpr void operator()(auto team, index row, auto logits, auto targets, auto scale,
+                                  auto losses) const {
+            auto const s = static_cast<S>(*scale);
+            losses[row] = static_cast<double>(
+                kernels::cross_entropy<S>(team, Vocabulary, aligned<logits_stride>(logits.row(row)),
+                                          targets[row], Training ? &s : nullptr));
+        }
+    };
+    struct loss_of {
+        constexpr double operator()(index row, auto losses) const { return losses[row]; }
+    };
+
     // The workspace: losses by row, logits of a chunk, workspace of the products.
     template <class Setting>
     static constexpr index logits_at() {
@@ -96,9 +106,8 @@ struct head_with_loss {
     }
     template <class Setting>
     static constexpr index products_at() {
-        return logits_at<Setting>() + round_up(chunk_rows<Setting>() * Vocabulary *
-                                                   static_cast<index>(sizeof(typename Setting::activation)),
-                                               64);
+        return logits_at<Setting>() + chunk_rows<Setting>() * logits_stride *
+                                          static_cast<index>(sizeof(typename Setting::activation));
     }
     template <class Setting>
     static constexpr index products_workspace() {

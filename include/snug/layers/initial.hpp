@@ -11,18 +11,18 @@
 namespace snug::initial {
 
 struct zeros {
-    static double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 0.0; }
+    static constexpr double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 0.0; }
 };
 
 struct ones {
-    static double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 1.0; }
+    static constexpr double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 1.0; }
 };
 
 /// Normal with standard deviation Deviation / √Divisor (Divisor: 2 · layers for projections onto a residual stream,
 /// Radford et al., "Language Models are Unsupervised Multitask Learners", section 2.3).
 template <class Deviation, index Divisor = 1>
 struct normal {
-    static double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
+    static constexpr double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
         double const deviation = static_cast<double>(Deviation::num) / static_cast<double>(Deviation::den);
         return deviation / std::sqrt(static_cast<double>(Divisor)) *
                static_cast<double>(random::normal(seed, stream, i));
@@ -32,7 +32,7 @@ struct normal {
 /// Uniform between ±1/√Inputs: Kaiming's with a = √5 (He et al., arXiv 1502.01852), for the A of LoRA.
 template <index Inputs>
 struct uniform {
-    static double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
+    static constexpr double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
         return (2 * static_cast<double>(random::uniform(seed, stream, i)) - 1) /
                std::sqrt(static_cast<double>(Inputs));
     }

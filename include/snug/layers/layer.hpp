@@ -3,6 +3,7 @@
 
 #include <array>
 #include <ratio>
+#include <snug/kernels/random.hpp>
 #include <snug/memory/declaration.hpp>
 #include <snug/memory/recorder.hpp>
 #include <snug/memory/tensor.hpp>
@@ -320,6 +321,28 @@ struct span_of_tokens {
     constexpr index rows() const { return sequences * tokens; }
 };
 
+/// Positions of rows in their examples.
+struct row_positions {
+    index tokens = 0;  ///< of a sequence
+    index past = 0;
+    /// For every row the position in its sequence that its example begins at; null: each sequence is one example.
+    std::int32_t const* starts = nullptr;
+
+    constexpr index operator()(index row) const {
+        return past + row % tokens - (starts != nullptr ? starts[row] : 0);
+    }
+};
+
+/// What dropout is a function of: a key of step and micro-batch, the layer and the block. False outside training.
+struct dropout_draws {
+    std::uint64_t const* drawn = nullptr;
+    std::uint64_t layer = 0;
+    std::uint64_t block = 0;
+
+    constexpr explicit operator bool() const { return drawn != nullptr; }
+    constexpr std::uint64_t key() const { return random::bits(*drawn, layer, block); }
+};
+
 /// What a leaf layer works with in one call: its parameters, their gradients, its saved buffers, its workspace.
 template <class Layer, class Setting>
 struct layer_call {
@@ -337,14 +360,13 @@ struct layer_call {
     std::byte* tied_value = nullptr;  ///< of the head, when it shares the embedding's table
     std::byte* tied_gradient = nullptr;
     span_of_tokens span{};
-    /// For every row the position in its sequence that its example begins at; null: each sequence is one example.
-    std::int32_t const* starts = nullptr;
-    std::uint64_t random_key = 0;  ///< for dropout: of step, micro-batch, layer and block; 0 outside training
+    std::int32_t const* starts = nullptr;  ///< see `row_positions`
+    dropout_draws draws{};
+    double* partials = nullptr;  ///< room for `ops::sum_partials`
 
+    row_positions positions() const { return {span.tokens, span.past, starts}; }
     /// Position of a row in its example.
-    index position(index row) const {
-        return span.past + row % span.tokens - (starts != nullptr ? starts[row] : 0);
-    }
+    index position(index row) const { return positions()(row); }
 
     /// Training changes this parameter, so backward adds to its gradient.
     template <class Parameter>

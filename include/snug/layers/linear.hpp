@@ -62,10 +62,7 @@ struct linear {
         using backend = typename Call::backend;
         auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
         if constexpr (Bias) {
-            auto const* const b = call.value(bias{});
-            ops::matmul<backend>(x, transposed{w}, call.workspace, [=](index row, index column, auto value) {
-                y(row, column, value + static_cast<decltype(value)>(b[column]));
-            });
+            ops::matmul<backend>(x, transposed{w}, call.workspace, with_bias{y, call.value(bias{})});
         } else {
             ops::matmul<backend>(x, transposed{w}, call.workspace, y);
         }
@@ -75,14 +72,11 @@ struct linear {
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using backend = typename Call::backend;
         auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
-        auto* const d_weight = call.gradient(weight{});
         // The gradient of W first: after it x is dead and dx may take its place.
-        ops::matmul<backend>(transposed{dy}, x, call.workspace, [=](index row, index column, auto value) {
-            add_to(d_weight[row * In + column], value);
-        });
+        ops::matmul<backend>(transposed{dy}, x, call.workspace,
+                             accumulated<typename Call::gradient_type, In>{{call.gradient(weight{}), Out}});
         if constexpr (Bias)
-            ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}),
-                                          [=](index row, index column) { return dy.row(row)[column]; });
+            ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}), elements_of{dy});
         ops::matmul<backend>(dy, w, call.workspace, dx);
     }
 };

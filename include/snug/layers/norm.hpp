@@ -27,37 +27,47 @@ struct layer_norm {
 
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        auto const* const w = call.value(weight{});
-        auto const* const b = call.value(bias{});
-        auto* const means = call.saved(mean{});
-        auto* const rstds = call.saved(rstd{});
-        ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            kernels::layer_norm_forward(team, Width, x.row(row), w, b, epsilon, means[row], rstds[row],
-                                        [=](index column, auto value) { y(row, column, value); });
-        });
+        ops::for_each_row<typename Call::backend, Width>(
+            x.rows, ops::bound<forward_row>(x, call.value(weight{}), call.value(bias{}), call.saved(mean{}),
+                                            call.saved(rstd{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using backend = typename Call::backend;
-        using S = typename Call::setting::statistic;
-        auto const* const w = call.value(weight{});
         auto const* const means = call.saved(mean{});
         auto const* const rstds = call.saved(rstd{});
         if constexpr (Call::trains(weight{}))
-            ops::add_column_sums<backend>(
-                x.rows, Width, call.gradient(weight{}), [=](index row, index column) {
-                    return static_cast<S>(dy.row(row)[column]) *
-                           (static_cast<S>(x.row(row)[column]) - means[row]) * rstds[row];
-                });
+            ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}),
+                                          ops::bound<weight_gradient>(x, dy, means, rstds));
         if constexpr (Call::trains(bias{}))
-            ops::add_column_sums<backend>(x.rows, Width, call.gradient(bias{}),
-                                          [=](index row, index column) { return dy.row(row)[column]; });
-        ops::for_each_row<backend>(x.rows, [=](auto team, index row) {
-            kernels::layer_norm_backward(team, Width, x.row(row), dy.row(row), w, means[row], rstds[row],
-                                         [=](index column, auto value) { dx(row, column, value); });
-        });
+            ops::add_column_sums<backend>(x.rows, Width, call.gradient(bias{}), elements_of{dy});
+        ops::for_each_row<backend, Width>(
+            x.rows, ops::bound<backward_row>(x, dy, call.value(weight{}), means, rstds, dx));
     }
+
+  private:
+    struct forward_row {
+        constexpr void operator()(auto team, index row, auto x, auto weight, auto bias, auto means,
+                                  auto rstds, auto y) const {
+            kernels::layer_norm_forward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(weight),
+                                        aligned<Width>(bias), epsilon, means[row], rstds[row], y, row);
+        }
+    };
+    struct weight_gradient {
+        constexpr auto operator()(index row, index column, auto x, auto dy, auto means, auto rstds) const {
+            using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
+            return static_cast<S>(dy.row(row)[column]) * (static_cast<S>(x.row(row)[column]) - means[row]) *
+                   rstds[row];
+        }
+    };
+    struct backward_row {
+        constexpr void operator()(auto team, index row, auto x, auto dy, auto weight, auto means, auto rstds,
+                                  auto dx) const {
+            kernels::layer_norm_backward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(dy.row(row)),
+                                         aligned<Width>(weight), means[row], rstds[row], dx, row);
+        }
+    };
 };
 
 /// RMSNorm over the last dimension, with weight (Zhang and Sennrich, arXiv 1910.07467).
@@ -77,31 +87,41 @@ struct rms_norm {
 
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        auto const* const w = call.value(weight{});
-        auto* const rstds = call.saved(rstd{});
-        ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            kernels::rms_norm_forward(team, Width, x.row(row), w, epsilon, rstds[row],
-                                      [=](index column, auto value) { y(row, column, value); });
-        });
+        ops::for_each_row<typename Call::backend, Width>(
+            x.rows, ops::bound<forward_row>(x, call.value(weight{}), call.saved(rstd{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using backend = typename Call::backend;
-        using S = typename Call::setting::statistic;
-        auto const* const w = call.value(weight{});
         auto const* const rstds = call.saved(rstd{});
         if constexpr (Call::trains(weight{}))
             ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}),
-                                          [=](index row, index column) {
-                                              return static_cast<S>(dy.row(row)[column]) *
-                                                     static_cast<S>(x.row(row)[column]) * rstds[row];
-                                          });
-        ops::for_each_row<backend>(x.rows, [=](auto team, index row) {
-            kernels::rms_norm_backward(team, Width, x.row(row), dy.row(row), w, rstds[row],
-                                       [=](index column, auto value) { dx(row, column, value); });
-        });
+                                          ops::bound<weight_gradient>(x, dy, rstds));
+        ops::for_each_row<backend, Width>(x.rows,
+                                          ops::bound<backward_row>(x, dy, call.value(weight{}), rstds, dx));
     }
+
+  private:
+    struct forward_row {
+        constexpr void operator()(auto team, index row, auto x, auto weight, auto rstds, auto y) const {
+            kernels::rms_norm_forward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(weight),
+                                      epsilon, rstds[row], y, row);
+        }
+    };
+    struct weight_gradient {
+        constexpr auto operator()(index row, index column, auto x, auto dy, auto rstds) const {
+            using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
+            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]) * rstds[row];
+        }
+    };
+    struct backward_row {
+        constexpr void operator()(auto team, index row, auto x, auto dy, auto weight, auto rstds,
+                                  auto dx) const {
+            kernels::rms_norm_backward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(dy.row(row)),
+                                       aligned<Width>(weight), rstds[row], dx, row);
+        }
+    };
 };
 
 }  // namespace snug

@@ -33,29 +33,32 @@ class arena {
   public:
     arena() = default;
 
-    /// Throws `snug::error` when the memory is not to be had.
-    explicit arena(bytes size) : size_(size) {
+    /// Throws `snug::error` when the memory is not to be had. `calls` outlives the arena.
+    explicit arena(bytes size, memory_calls const& calls = memory_seam()) : size_(size), calls_(&calls) {
         if (size.count == 0) return;
         // Huge pages where the system has them: a step walks over all of this memory.
         constexpr std::int64_t huge_page = std::int64_t{2} << 20;
         auto const alignment = size.count >= huge_page ? huge_page : 64;
         auto const count = static_cast<std::size_t>(size.count);
-        data_ = static_cast<std::byte*>(memory_seam().allocate(static_cast<std::size_t>(alignment), count));
+        data_ = static_cast<std::byte*>(calls.allocate(static_cast<std::size_t>(alignment), count));
         if (!data_) throw error({}, "not enough free memory", "one allocation of " + to_string(size));
 #if defined(MADV_HUGEPAGE)
-        if (size.count >= huge_page) (void)madvise(data_, count, MADV_HUGEPAGE);
+        if (&calls == &memory_seam() && size.count >= huge_page) (void)madvise(data_, count, MADV_HUGEPAGE);
 #endif
     }
 
     arena(arena&& other) noexcept
-        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, {})) {}
+        : data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, {})),
+          calls_(other.calls_) {}
     arena& operator=(arena&& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
+        std::swap(calls_, other.calls_);
         return *this;
     }
     ~arena() {
-        if (data_) memory_seam().release(data_);
+        if (data_) calls_->release(data_);
     }
 
     std::byte* data() const { return data_; }
@@ -64,6 +67,7 @@ class arena {
   private:
     std::byte* data_ = nullptr;
     bytes size_{};
+    memory_calls const* calls_ = &memory_seam();
 };
 
 }  // namespace snug

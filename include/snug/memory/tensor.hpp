@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <snug/meta.hpp>
 
 namespace snug {
+
+/// A row of a buffer whose rows are `Stride` elements long: where that is a multiple of 16 bytes each of them begins on one, and
+/// can be read and written 16 bytes at a time.
+template <index Stride, class T>
+constexpr T* aligned(T* row) {
+    if constexpr (Stride * static_cast<index>(sizeof(T)) % 16 == 0) return std::assume_aligned<16>(row);
+    else return row;
+}
 
 /// Rows of `Width` elements, row-major: shape (rows, Width), with `Stride` elements from one row to the next. A view: it
 /// owns nothing. The width is part of the type, so that products of shapes that do not fit do not compile.
@@ -11,6 +20,7 @@ template <class T, index Width, index Stride = Width>
 struct matrix {
     using element = T;
     static constexpr index width = Width;
+    static constexpr index stride = Stride;
 
     T* data = nullptr;
     index rows = 0;
@@ -26,21 +36,37 @@ struct matrix {
     constexpr operator matrix<T const, Width, Stride>() const { return {data, rows}; }
 };
 
+/// The elements of a matrix as a function object.
+template <class M>
+struct elements_of {
+    M matrix;
+
+    constexpr auto operator()(index row, index column) const { return matrix.row(row)[column]; }
+};
+template <class M>
+elements_of(M) -> elements_of<M>;
+
 /// to += value, computed in the value's type and rounded once to T.
 template <class T, class Value>
 constexpr void add_to(T& to, Value value) {
     to = static_cast<T>(static_cast<Value>(to) + value);
 }
 
-/// Where a layer puts its result, shape (rows, Width): `written` replaces what was there.
-template <class T, index Width>
+/// Where a layer puts its result, shape (rows, Width). A sink is a function object `y(row, column, value)`; those here also say
+/// what will be stored (`prepared`), so that a row's reads can come before its writes.
+/// `written` replaces what was there.
+template <class T, index Width, index Stride = Width>
 struct written {
     static constexpr index width = Width;
-    matrix<T, Width> to;
+    matrix<T, Width, Stride> to;
 
     template <class Value>
+    constexpr T prepared(index, index, Value value) const {
+        return static_cast<T>(value);
+    }
+    template <class Value>
     constexpr void operator()(index row, index column, Value value) const {
-        to.row(row)[column] = static_cast<T>(value);
+        to.row(row)[column] = prepared(row, column, value);
     }
 };
 
@@ -62,9 +88,40 @@ struct added {
     matrix<T const, Width> base;
 
     template <class Value>
+    constexpr T prepared(index row, index column, Value value) const {
+        return static_cast<T>(static_cast<Value>(aligned<Width>(base.row(row))[column]) + value);
+    }
+    template <class Value>
     constexpr void operator()(index row, index column, Value value) const {
-        to.row(row)[column] = static_cast<T>(static_cast<Value>(base.row(row)[column]) + value);
+        to.row(row)[column] = prepared(row, column, value);
     }
 };
+
+/// Adds to a gradient, shape (rows, Width).
+template <class T, index Width, index Stride = Width>
+struct accumulated {
+    static constexpr index width = Width;
+    matrix<T, Width, Stride> to;
+
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value) const {
+        add_to(to.row(row)[column], value);
+    }
+};
+
+/// Adds a bias, one number a column, to what another sink stores.
+template <class Sink, class T>
+struct with_bias {
+    static constexpr index width = Sink::width;
+    Sink to;
+    T const* bias;
+
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value) const {
+        to(row, column, value + static_cast<Value>(bias[column]));
+    }
+};
+template <class Sink, class T>
+with_bias(Sink, T const*) -> with_bias<Sink, T>;
 
 }  // namespace snug

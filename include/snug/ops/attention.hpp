@@ -23,13 +23,13 @@ struct attention_shape {
 namespace ops {
 
 template <class Backend, class Shape, class T>
-constexpr index attention_forward_workspace(index tokens) {
-    return Backend::template attention_forward_workspace<Shape, T>(tokens);
+constexpr index attention_forward_workspace(index sequences, index tokens) {
+    return Backend::template attention_forward_workspace<Shape, T>(sequences, tokens);
 }
 
 template <class Backend, class Shape, class T>
-constexpr index attention_backward_workspace(index tokens) {
-    return Backend::template attention_backward_workspace<Shape, T>(tokens);
+constexpr index attention_backward_workspace(index sequences, index tokens) {
+    return Backend::template attention_backward_workspace<Shape, T>(sequences, tokens);
 }
 
 /// out = softmax(Q Kᵀ / √head_width, causal) V for `sequences` sequences of `tokens` rows each. Row 0 of a sequence

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <snug/memory/arena.hpp>
 #include <snug/memory/tensor.hpp>
+#include <snug/ops/bound.hpp>
 #include <snug/quantization/none.hpp>
 #include <type_traits>
 
@@ -45,7 +47,9 @@ struct matmul;
 struct for_each_row;
 struct for_each_element;
 struct add_column_sums;
-struct sum;
+struct add_rows;
+struct add_sum;
+struct copy;
 struct attention_forward;
 struct attention_backward;
 }  // namespace operation
@@ -141,14 +145,21 @@ inline void matmul(A a, B b, std::byte* workspace, Store const& store) {
     matmul<Backend>(workspace, store, product{a, b});
 }
 
-/// body(team, row) for every row, in any order, on all threads.
-template <class Backend, class Body>
+/// body(team, row) for every row, in any order, on all threads. `Width` elements of work are in a row, 0 when that is not
+/// known: a device gives wider rows to larger teams. A body is a named function object (see `bound`), as are those below.
+template <class Backend, index Width, class Body>
 inline void for_each_row(index rows, Body const& body) {
-    if constexpr (requires { for_each_row_on(Backend{}, rows, body); })
-        for_each_row_on(Backend{}, rows, body);
+    if constexpr (requires {
+                      for_each_row_on(Backend{}, std::integral_constant<index, Width>{}, rows, body);
+                  })
+        for_each_row_on(Backend{}, std::integral_constant<index, Width>{}, rows, body);
     else
         (void)sizeof(
             refusal::this_backend_has_no_body_for_this_operation<Backend, operation::for_each_row, Body>);
+}
+template <class Backend, class Body>
+inline void for_each_row(index rows, Body const& body) {
+    for_each_row<Backend, 0>(rows, body);
 }
 
 /// body(i) for every i below `count`, in any order, on all threads.
@@ -171,16 +182,96 @@ inline void add_column_sums(index rows, index columns, T* sums, Value const& val
                                                                           T, Value>);
 }
 
-/// Partial sums that `sum` needs room for.
+/// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one after the other.
+/// Summed in type Sum.
+template <class Backend, class Sum, class T, class From, class Key>
+inline void add_rows(From from, T* to, Key const& key) {
+    if constexpr (requires { add_rows_on(Backend{}, Sum{}, from, to, key); })
+        add_rows_on(Backend{}, Sum{}, from, to, key);
+    else
+        (void)sizeof(
+            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::add_rows, From, T, Key>);
+}
+
+/// Partial sums that `add_sum` needs room for.
 inline constexpr index sum_partials = 1024;
 
-/// Σ of value(i) for i below `count`, in double precision and in a fixed order; `partials` has room for `sum_partials`.
+/// *total += Σ of value(i) for i below `count`, in double precision and in a fixed order; `partials` has room for
+/// `sum_partials`. On a device the sum is there when the device gets there.
 template <class Backend, class Value>
-inline double sum(index count, double* partials, Value const& value) {
-    if constexpr (requires { sum_on(Backend{}, count, partials, value); })
-        return sum_on(Backend{}, count, partials, value);
-    else return sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::sum, Value>);
+inline void add_sum(index count, double* partials, double* total, Value const& value) {
+    if constexpr (requires { add_sum_on(Backend{}, count, partials, total, value); })
+        add_sum_on(Backend{}, count, partials, total, value);
+    else
+        (void)sizeof(
+            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::add_sum, Value>);
+}
+
+/// Copies `size` bytes from the program's memory into the backend's, in the order of the operations; `from` may be changed
+/// as soon as this returns.
+template <class Backend>
+inline void copy_in(void* to, void const* from, std::size_t size) {
+    if constexpr (requires { copy_in_on(Backend{}, to, from, size); }) copy_in_on(Backend{}, to, from, size);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+}
+/// The same from the backend's memory into the program's; waits until it is there.
+template <class Backend>
+inline void copy_out(void* to, void const* from, std::size_t size) {
+    if constexpr (requires { copy_out_on(Backend{}, to, from, size); })
+        copy_out_on(Backend{}, to, from, size);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+}
+
+/// Copies between the backend's memory and paged memory, in the order of the operations.
+template <class Backend>
+inline void copy_page(void* to, void const* from, std::size_t size) {
+    if constexpr (requires { copy_page_on(Backend{}, to, from, size); })
+        copy_page_on(Backend{}, to, from, size);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+}
+
+/// The calls that give a trainer its memory, ready for use: a backend's own, or the program's.
+template <class Backend>
+memory_calls const& memory() {
+    if constexpr (requires { memory_on(Backend{}); }) return memory_on(Backend{});
+    else return memory_seam();
+}
+/// The same for paged memory, which is the program's but may have to be pinned.
+template <class Backend>
+memory_calls const& paged_memory() {
+    if constexpr (requires { paged_memory_on(Backend{}); }) return paged_memory_on(Backend{});
+    else return memory_seam();
+}
+
+/// What a backend keeps of a sequence of operations to run it again at once; nothing where it has no use for it.
+template <class Backend>
+struct no_recording {};
+template <class Backend>
+struct recording_of {
+    using type = no_recording<Backend>;
+};
+template <class Backend>
+    requires requires { typename Backend::recording; }
+struct recording_of<Backend> {
+    using type = typename Backend::recording;
+};
+template <class Backend>
+using recording = typename recording_of<Backend>::type;
+
+/// Runs `operations`, which must always be the same ones with the same arguments; what differs from run to run lies in memory.
+template <class Backend, class Operations>
+inline void run_recorded(recording<Backend>& recorded, Operations const& operations) {
+    if constexpr (requires { run_recorded_on(Backend{}, recorded, operations); })
+        run_recorded_on(Backend{}, recorded, operations);
+    else operations();
 }
 
 }  // namespace ops
+
+/// Operations are only put under way, and nobody looks at results before they are copied out: a device's way.
+template <class Backend>
+inline constexpr bool runs_ahead = requires {
+    requires Backend::runs_ahead;
+};
+
 }  // namespace snug

@@ -37,8 +37,7 @@ struct adamw {
                                    o.epsilon,
                                    1 - n.learning_rate * n.weight_decay,
                                    1 / (1 - std::pow(o.beta1, t)),
-                                   1 / std::sqrt(1 - std::pow(o.beta2, t)),
-                                   n.gradient_scale};
+                                   1 / std::sqrt(1 - std::pow(o.beta2, t))};
     }
 };
 

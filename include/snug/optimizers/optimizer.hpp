@@ -87,14 +87,13 @@ inline constexpr bool may_be_in_blocks = requires {
 /// The run-time numbers that every optimizer is given in a step.
 struct update_numbers {
     double learning_rate = 0;
-    double weight_decay = 0;    ///< 0 for tensors that do not decay (vectors)
-    double gradient_scale = 1;  ///< clipping by the global norm
-    std::int64_t step = 1;      ///< counts from 1
+    double weight_decay = 0;  ///< 0 for tensors that do not decay (vectors)
+    std::int64_t step = 1;    ///< counts from 1
 };
 
 /// What an optimizer policy offers: `states`, a list of `optimizer_state`; `rule(numbers)`, a callable computed once per
-/// step and tensor; and the rule itself, `rule(weight, gradient, states&...) -> new weight`, pure arithmetic of one
-/// element on every backend. `options` holds its run-time numbers.
+/// step and tensor; and the rule itself, `rule(weight, gradient, states&...) -> new weight`, constexpr arithmetic of one
+/// element on every backend, whose gradient is clipped already. `options` holds its run-time numbers.
 template <class P>
 concept optimizer_policy = policy<P> && std::same_as<typename P::axis, axis::optimizer> && requires {
     typename P::states;

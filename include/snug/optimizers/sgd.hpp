@@ -18,8 +18,7 @@ struct sgd {
     };
 
     static auto rule(options const& o, update_numbers const& n) {
-        return kernels::sgd_step{n.learning_rate, o.momentum, 1 - n.learning_rate * n.weight_decay,
-                                 n.gradient_scale};
+        return kernels::sgd_step{n.learning_rate, o.momentum, 1 - n.learning_rate * n.weight_decay};
     }
 };
 

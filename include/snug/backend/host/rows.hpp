@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <snug/backend/host/parallel.hpp>
 #include <snug/backend/host/tag.hpp>
 #include <snug/backend/host/team.hpp>
@@ -10,8 +11,8 @@
 /// Bodies of the row, element and reduction operations.
 namespace snug::backend::host {
 
-template <int Threads, class Body>
-void for_each_row_on(tag<Threads>, index rows, Body const& body) {
+template <int Threads, index Width, class Body>
+void for_each_row_on(tag<Threads>, std::integral_constant<index, Width>, index rows, Body const& body) {
     parallel_for(rows, [&](index row) { body(serial_team{}, row); });
 }
 
@@ -40,8 +41,24 @@ void add_column_sums_on(tag<Threads>, index rows, index columns, T* sums, Value 
     });
 }
 
+template <int Threads, class Sum, class T, class From, class Key>
+void add_rows_on(tag<Threads>, Sum, From from, T* to, Key const& key) {
+    // Keys repeat, so rows are not the unit of parallel work: slices of columns are.
+    constexpr index slice = 64;
+    constexpr index width = From::width;
+    parallel_for((width + slice - 1) / slice, [&](index s) {
+        auto const first = s * slice;
+        auto const count = std::min(slice, width - first);
+        for (index row = 0; row < from.rows; ++row) {
+            auto* const sums = to + key(row) * width + first;
+            auto const* const values = from.row(row) + first;
+            serial_team{}.for_each(count, [=](index i) { add_to(sums[i], static_cast<Sum>(values[i])); });
+        }
+    });
+}
+
 template <int Threads, class Value>
-double sum_on(tag<Threads>, index count, double* partials, Value const& value) {
+void add_sum_on(tag<Threads>, index count, double* partials, double* total, Value const& value) {
     // Always the same pieces, so that the sum does not depend on the number of threads.
     auto const chunk = (count + ops::sum_partials - 1) / ops::sum_partials;
     parallel_for(ops::sum_partials, [&](index c) {
@@ -49,9 +66,22 @@ double sum_on(tag<Threads>, index count, double* partials, Value const& value) {
         partials[c] = serial_team{}.sum<double>(
             std::min(chunk, count - first), [=](index i) { return static_cast<double>(value(first + i)); });
     });
-    double total = 0;
-    for (index c = 0; c < ops::sum_partials; ++c) total += partials[c];
-    return total;
+    double sum = 0;
+    for (index c = 0; c < ops::sum_partials; ++c) sum += partials[c];
+    *total += sum;
+}
+
+template <int Threads>
+void copy_in_on(tag<Threads>, void* to, void const* from, std::size_t size) {
+    std::memcpy(to, from, size);
+}
+template <int Threads>
+void copy_page_on(tag<Threads>, void* to, void const* from, std::size_t size) {
+    std::memcpy(to, from, size);
+}
+template <int Threads>
+void copy_out_on(tag<Threads>, void* to, void const* from, std::size_t size) {
+    std::memcpy(to, from, size);
 }
 
 }  // namespace snug::backend::host

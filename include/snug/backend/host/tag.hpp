@@ -57,11 +57,11 @@ struct tag {
     };
 
     template <class Shape, class T>
-    static constexpr index attention_forward_workspace(index tokens) {
+    static constexpr index attention_forward_workspace(index, index tokens) {
         return MaxThreads * attention_sizes<T>{tokens, Shape::head_width}.forward();
     }
     template <class Shape, class T>
-    static constexpr index attention_backward_workspace(index tokens) {
+    static constexpr index attention_backward_workspace(index, index tokens) {
         return MaxThreads * attention_sizes<T>{tokens, Shape::head_width}.backward();
     }
 };

@@ -9,10 +9,20 @@ namespace snug::backend::host {
 /// the program, whatever the number of threads. Functions come by value, and should hold what they capture by value:
 /// GCC 12 reads a captured reference again for every element, and gathers instead of loading.
 struct serial_team {
+    static constexpr index lanes = 1;
+    static constexpr index lane() { return 0; }
+
     template <class F>
     void for_each(index n, F f) const {
 #pragma omp simd
         for (index i = 0; i < n; ++i) f(i);
+    }
+
+    /// store(i, value(i)) for every i.
+    template <class Value, class Store>
+    void map(index n, Value value, Store store) const {
+#pragma omp simd
+        for (index i = 0; i < n; ++i) store(i, value(i));
     }
 
     template <class S, class F>

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <snug/meta.hpp>
+
+/// What is done to one element of an array, as named function objects for `ops`.
+namespace snug::kernels {
+
+struct set_to_zero {
+    template <class T>
+    constexpr void operator()(index i, T* values) const {
+        values[i] = T(0.0f);
+    }
+};
+
+/// The elements of one array in the type of another.
+struct convert {
+    template <class From, class To>
+    constexpr void operator()(index i, From const* from, To* to) const {
+        to[i] = static_cast<To>(from[i]);
+    }
+};
+
+struct square_of {
+    template <class T>
+    constexpr double operator()(index i, T const* values) const {
+        auto const value = static_cast<double>(values[i]);
+        return value * value;
+    }
+};
+
+/// Initial values (snug/layers/initial.hpp), element `first` + i of the tensor that `stream` numbers, by way of type Through;
+/// the copy in `master`, unless null, is not rounded further.
+template <class Initial, class Through>
+struct initialise {
+    template <class T, class Master>
+    constexpr void operator()(index i, std::uint64_t seed, std::uint64_t stream, index first, T* values,
+                              Master* master) const {
+        auto const value =
+            static_cast<Through>(Initial::value(seed, stream, static_cast<std::uint64_t>(first + i)));
+        if (master != nullptr) master[i] = static_cast<Master>(value);
+        values[i] = static_cast<T>(value);
+    }
+};
+
+}  // namespace snug::kernels
