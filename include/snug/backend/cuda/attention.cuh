@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/backend/cuda/attention_arguments.cuh>
+#include <snug/backend/cuda/attention_plain.cuh>
+#include <snug/backend/cuda/attention_sizes.hpp>
+#include <snug/backend/cuda/attention_tiled.cuh>
+#include <snug/backend/cuda/launch.cuh>
+#include <snug/backend/cuda/tag.hpp>
+
+/// Body of causal attention: nothing as large as tokens × tokens is ever stored (Dao, "FlashAttention-2",
+/// arXiv 2307.08691), and no sum depends on the order in which blocks run.
+namespace snug::backend::cuda {
+
+namespace attending {
+
+/// The kernels of a Shape and T.
+template <class Shape, class T>
+struct kernels {
+    using tiling = plain::tiling<Shape, T>;
+    using forward_tiles = tiling;
+    static constexpr int forward_rows = tiling::side;
+    static constexpr int backward_rows = tiling::side;
+    static constexpr unsigned forward_threads = tiling::threads;
+    static constexpr unsigned backward_threads = tiling::threads;
+    static constexpr std::size_t forward_bytes = tiling::shared_bytes;
+    static constexpr std::size_t backward_bytes = tiling::shared_bytes;
+
+    template <class S>
+    static constexpr auto forward = plain::forward_kernel<Shape, T, S>;
+    template <class S>
+    static constexpr auto key_gradients = plain::key_gradients_kernel<Shape, T, S>;
+    template <class S>
+    static constexpr auto query_gradients = plain::query_gradients_kernel<Shape, T, S>;
+};
+
+template <class Shape, class T>
+    requires attends_on_tensor_cores<Shape, T>
+struct kernels<Shape, T> {
+    using forward_tiles = tiled::forward_tiling<Shape>;
+    using backward_tiles = tiled::backward_tiling<Shape>;
+    static constexpr int forward_rows = forward_tiles::queries;
+    static constexpr int backward_rows = backward_tiles::rows;
+    static constexpr unsigned forward_threads = forward_tiles::threads;
+    static constexpr unsigned backward_threads = backward_tiles::threads;
+    static constexpr std::size_t forward_bytes = forward_tiles::shared_bytes;
+    static constexpr std::size_t backward_bytes = backward_tiles::shared_bytes;
+
+    template <class S>
+    static constexpr auto forward = tiled::forward_kernel<Shape, T, S>;
+    template <class S>
+    static constexpr auto key_gradients = tiled::key_gradients_kernel<Shape, T, S>;
+    template <class S>
+    static constexpr auto query_gradients = tiled::query_gradients_kernel<Shape, T, S>;
+};
+
+constexpr unsigned blocks_for(index count, index of_a_block) {
+    return static_cast<unsigned>((count + of_a_block - 1) / of_a_block);
+}
+
+}  // namespace attending
+
+template <class Shape, class T, class S>
+void attention_forward_on(tag, Shape, index sequences, index tokens, index past, T const* qkv,
+                          std::int32_t const* starts, T* out, S* logsumexp, std::byte* /*workspace*/) {
+    using kernels = attending::kernels<Shape, T>;
+    if (sequences * tokens == 0) return;
+    attending::forward_arguments<T, S> const arguments{
+        static_cast<int>(sequences), static_cast<int>(tokens), past, qkv, starts, out, logsumexp};
+    auto const tiles = attending::blocks_for(tokens, kernels::forward_rows);
+    launch(kernels::template forward<S>, static_cast<unsigned>(sequences * Shape::heads) * tiles,
+           kernels::forward_threads, kernels::forward_bytes, arguments, {});
+}
+
+template <class Shape, class T, class S>
+void attention_backward_on(tag, Shape, index sequences, index tokens, T const* qkv,
+                           std::int32_t const* starts, T const* out, T const* d_out, S const* logsumexp,
+                           T* d_qkv, std::byte* workspace) {
+    using kernels = attending::kernels<Shape, T>;
+    using sum = attention_sum<T>;
+    if (sequences * tokens == 0) return;
+    attention_backward_sizes<Shape, T> const sizes{sequences, tokens};
+    auto* const row_sums = workspace + sizes.statistics_bytes();
+    attending::backward_arguments<T, S> const arguments{
+        static_cast<int>(sequences),
+        static_cast<int>(tokens),
+        static_cast<int>(sizes.padded_tokens()),
+        qkv,
+        starts,
+        out,
+        d_out,
+        logsumexp,
+        d_qkv,
+        reinterpret_cast<sum*>(workspace),
+        reinterpret_cast<sum*>(row_sums),
+        reinterpret_cast<T*>(row_sums + sizes.statistics_bytes())};
+
+    using attending::blocks_for;
+    constexpr auto small = attending::small_kernel_threads;
+    auto const tiles = blocks_for(tokens, kernels::backward_rows);
+    auto const blocks = [&](index heads) { return static_cast<unsigned>(sequences * heads) * tiles; };
+    launch(attending::row_statistics_kernel<Shape, T, S>,
+           blocks_for(sizes.statistics(), small / attending::lanes_per_row), small, 0, arguments);
+    // Q, K and V are read until the queries' gradients are there, and these are written over Q as the last
+    // that reads it: only then may dK and dV go where K and V lie.
+    launch(kernels::template key_gradients<S>, blocks(Shape::kv_heads), kernels::backward_threads,
+           kernels::backward_bytes, arguments, {});
+    launch(kernels::template query_gradients<S>, blocks(Shape::heads), kernels::backward_threads,
+           kernels::backward_bytes, arguments, {});
+    constexpr index groups =
+        2 * Shape::kv_heads * Shape::head_width / attending::elements_at_once<T, Shape::head_width>;
+    launch(attending::copy_key_gradients_kernel<Shape, T, S>, blocks_for(sequences * tokens * groups, small),
+           small, 0, arguments);
+}
+
+}  // namespace snug::backend::cuda

@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/backend/cuda/attention_arguments.cuh>
+#include <snug/backend/cuda/intrinsics.cuh>
+
+/// Attention on tensor cores. A warp owns blocks of 16 resident rows (queries; keys where their gradients are summed),
+/// against which tiles of the other kind stream through shared memory. A product's result stays in registers, where it
+/// has the layout of the left operand of the next: scores and probabilities are never stored.
+namespace snug::backend::cuda::attending::tiled {
+
+/// Rows of a tile lie this many elements apart: 16 bytes more than they are wide, an odd number of 16 bytes, so that any
+/// eight rows that ldmatrix reads at once lie in different banks.
+template <int Width>
+inline constexpr int tile_stride = Width + 8;
+
+template <class Shape>
+struct forward_tiling {
+    static constexpr int width = static_cast<int>(Shape::head_width);
+    static constexpr int stride = tile_stride<width>;
+    static constexpr int warps = 4;
+    static constexpr int threads = 32 * warps;
+    /// Blocks of 16 queries in a warp: each fragment of keys or values that is loaded is multiplied with all of them.
+    static constexpr int blocks = width <= 128 ? 2 : 1;
+    static constexpr int queries = warps * blocks * 16;
+    static constexpr int keys = width <= 128 ? 64 : 32;
+    static constexpr bool queries_in_registers = width <= 64;
+    static constexpr std::size_t shared_bytes = 2u * (queries + 2 * keys) * stride;
+};
+
+template <class Shape>
+struct backward_tiling {
+    static constexpr int width = static_cast<int>(Shape::head_width);
+    static constexpr int stride = tile_stride<width>;
+    static constexpr int warps = width <= 128 ? 4 : 2;
+    static constexpr int threads = 32 * warps;
+    /// Rows that stay, and rows of a tile that passes by. Two kinds of each; the passing ones are buffered twice.
+    static constexpr int rows = 16 * warps;
+    static constexpr int passing = width <= 64 ? 64 : width <= 128 ? 32 : 16;
+    /// Rows that stay wait in the second buffers of those that pass by, until each warp has its own in registers.
+    static constexpr bool rows_in_registers = width <= 64;
+    static constexpr int tile = passing * stride;
+    static constexpr int resident_tile = rows * stride;
+    static constexpr int buffers = 4 * tile + (rows_in_registers ? 0 : 2 * resident_tile);
+    static_assert(!rows_in_registers || resident_tile <= tile);
+    /// Behind the buffers, for the tiles of queries: exponents and row sums, twice.
+    static constexpr std::size_t shared_bytes = 2u * buffers + 4 * 4u * passing;
+};
+
+__device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width; }
+__device__ inline int warp() { return static_cast<int>(threadIdx.x) / warp_width; }
+
+/// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros.
+template <int Rows, int Width, int Threads, class T>
+__device__ __forceinline__ void copy_tile(T* tile, T const* from, index stride, int valid) {
+    constexpr int row_pieces = Width / 8;
+    constexpr int pieces = Rows * row_pieces;
+#pragma unroll
+    for (int first = 0; first < pieces; first += Threads) {
+        int const piece = first + static_cast<int>(threadIdx.x);
+        int const row = piece / row_pieces, column = piece % row_pieces * 8;
+        if (pieces % Threads == 0 || piece < pieces)
+            copy_async_16(tile + row * tile_stride<Width> + column, from + row * stride + column,
+                          row < valid);
+    }
+}
+
+/// A warp's rows of a tile as left operands: kept in registers, or loaded each time.
+template <class T, int Width, int Blocks, bool InRegisters>
+struct left_rows {
+    static constexpr int steps = Width / 16;
+    T const* row_of_lane;
+    std::uint32_t kept[InRegisters ? steps : 1][InRegisters ? Blocks : 1][4];
+
+    __device__ __forceinline__ explicit left_rows(T const* rows)
+        : row_of_lane{rows + lane() % 16 * tile_stride<Width> + lane() / 16 * 8} {
+        if constexpr (InRegisters) {
+#pragma unroll
+            for (int k = 0; k < steps; ++k)
+#pragma unroll
+                for (int b = 0; b < Blocks; ++b) load(kept[k][b], k, b);
+        }
+    }
+    __device__ __forceinline__ void load(std::uint32_t (&fragment)[4], int k, int b) const {
+        load_matrices(fragment, row_of_lane + b * 16 * tile_stride<Width> + k * 16);
+    }
+    __device__ __forceinline__ void get(std::uint32_t (&fragment)[4], int k, int b) const {
+        if constexpr (InRegisters) {
+#pragma unroll
+            for (int i = 0; i < 4; ++i) fragment[i] = kept[k][b][i];
+        } else {
+            load(fragment, k, b);
+        }
+    }
+};
+
+/// Where number i of a group of sums stands: its row of the block, and its column.
+__device__ __forceinline__ int row_in_block(int i) { return lane() / 4 + i / 2 * 8; }
+__device__ __forceinline__ int column_of(int group, int i) { return group * 8 + lane() % 4 * 2 + i % 2; }
+
+/// Sums of a warp: blocks of 16 rows by groups of 8 columns. Lane l holds, of a block and a group, columns 2 (l % 4) and
+/// one more of row l / 4, then the same of row l / 4 + 8.
+template <int Blocks, int Columns>
+struct sums {
+    float at[Blocks][Columns / 8][4];
+
+    __device__ __forceinline__ void clear() {
+#pragma unroll
+        for (int b = 0; b < Blocks; ++b)
+#pragma unroll
+            for (int n = 0; n < Columns / 8; ++n)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) at[b][n][i] = 0.0f;
+    }
+    /// f(number, block, group, i) for each number that this lane holds.
+    template <class F>
+    __device__ __forceinline__ void for_each(F const& f) {
+#pragma unroll
+        for (int b = 0; b < Blocks; ++b)
+#pragma unroll
+            for (int n = 0; n < Columns / 8; ++n)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) f(at[b][n][i], b, n, i);
+    }
+};
+
+/// s = A Bᵀ, with the rows of a tile as columns of Bᵀ.
+template <class T, int Width, int Blocks, int Rows, bool InRegisters>
+__device__ __forceinline__ void multiply_rows(sums<Blocks, Rows>& s,
+                                              left_rows<T, Width, Blocks, InRegisters> const& a,
+                                              T const* tile) {
+    constexpr int stride = tile_stride<Width>;
+    T const* const row_of_lane = tile + (lane() % 8 + lane() / 16 * 8) * stride + lane() / 8 % 2 * 8;
+    s.clear();
+#pragma unroll
+    for (int k = 0; k < Width / 16; ++k) {
+        std::uint32_t left[Blocks][4];
+#pragma unroll
+        for (int b = 0; b < Blocks; ++b) a.get(left[b], k, b);
+#pragma unroll
+        for (int n = 0; n < Rows / 16; ++n) {
+            std::uint32_t r[4];
+            load_matrices(r, row_of_lane + n * 16 * stride + k * 16);
+            std::uint32_t const right[2][2] = {{r[0], r[1]}, {r[2], r[3]}};
+#pragma unroll
+            for (int b = 0; b < Blocks; ++b) {
+                multiply_16x8x16<T>(s.at[b][2 * n], left[b], right[0]);
+                multiply_16x8x16<T>(s.at[b][2 * n + 1], left[b], right[1]);
+            }
+        }
+    }
+}
+
+/// to += P B, P rounded to T, with the rows of a tile as rows of B.
+template <class T, int Width, int Blocks, int Rows>
+__device__ __forceinline__ void add_product(sums<Blocks, Width>& to, sums<Blocks, Rows> const& p,
+                                            T const* tile) {
+    constexpr int stride = tile_stride<Width>;
+    T const* const row_of_lane = tile + lane() % 16 * stride + lane() / 16 * 8;
+#pragma unroll
+    for (int k = 0; k < Rows / 16; ++k) {
+        std::uint32_t left[Blocks][4];
+#pragma unroll
+        for (int b = 0; b < Blocks; ++b)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                auto const& from = p.at[b][2 * k + i / 2];
+                left[b][i] = packed<T>(from[i % 2 * 2], from[i % 2 * 2 + 1]);
+            }
+#pragma unroll
+        for (int n = 0; n < Width / 16; ++n) {
+            std::uint32_t r[4];
+            load_matrices_transposed(r, row_of_lane + k * 16 * stride + n * 16);
+            std::uint32_t const right[2][2] = {{r[0], r[1]}, {r[2], r[3]}};
+#pragma unroll
+            for (int b = 0; b < Blocks; ++b) {
+                multiply_16x8x16<T>(to.at[b][2 * n], left[b], right[0]);
+                multiply_16x8x16<T>(to.at[b][2 * n + 1], left[b], right[1]);
+            }
+        }
+    }
+}
+
+/// Stores sums times a factor for each row, `valid` rows of them. They pass through this warp's rows of a tile, which no
+/// other warp touches, so that a store is of 16 bytes.
+template <class T, int Width, int Blocks>
+__device__ __forceinline__ void store_rows(sums<Blocks, Width> const& from, float const (&factor)[Blocks][2],
+                                           T* tile, T* to, index stride, int valid) {
+    constexpr int row_pieces = Width / 8;
+    __syncwarp();
+#pragma unroll
+    for (int b = 0; b < Blocks; ++b)
+#pragma unroll
+        for (int n = 0; n < Width / 8; ++n)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                auto const& s = from.at[b][n];
+                float const f = factor[b][half];
+                int const row = b * 16 + lane() / 4 + half * 8, column = n * 8 + lane() % 4 * 2;
+                *reinterpret_cast<std::uint32_t*>(tile + row * tile_stride<Width> + column) =
+                    packed<T>(s[2 * half] * f, s[2 * half + 1] * f);
+            }
+    __syncwarp();
+#pragma unroll
+    for (int first = 0; first < Blocks * 16 * row_pieces; first += warp_width) {
+        int const piece = first + lane();
+        int const row = piece / row_pieces, column = piece % row_pieces * 8;
+        if (row < valid)
+            store_elements(to + row * stride + column,
+                           load_elements<8>(tile + row * tile_stride<Width> + column));
+    }
+}
+
+/// A sum or a maximum over the four lanes that share a row.
+__device__ __forceinline__ float sum_of_row(float x) {
+    x += __shfl_xor_sync(full_warp, x, 1);
+    return x + __shfl_xor_sync(full_warp, x, 2);
+}
+__device__ __forceinline__ float largest_of_row(float x) {
+    x = fmaxf(x, __shfl_xor_sync(full_warp, x, 1));
+    return fmaxf(x, __shfl_xor_sync(full_warp, x, 2));
+}
+
+/// The softmax of rows whose scores arrive tile by tile.
+template <int Blocks>
+struct online_softmax {
+    float largest[Blocks][2];
+    /// Of the columns of this lane only.
+    float total[Blocks][2];
+
+    __device__ __forceinline__ online_softmax() {
+#pragma unroll
+        for (int b = 0; b < Blocks; ++b)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                largest[b][half] = -INFINITY;
+                total[b][half] = 0.0f;
+            }
+    }
+
+    /// Scores become probabilities, up to the factor that `total` is at the end; `out` follows.
+    template <int Columns, int Width>
+    __device__ __forceinline__ void update(sums<Blocks, Columns>& s, sums<Blocks, Width>& out, float scale) {
+#pragma unroll
+        for (int b = 0; b < Blocks; ++b)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                float now = s.at[b][0][2 * half];
+#pragma unroll
+                for (int n = 0; n < Columns / 8; ++n)
+                    now = fmaxf(now, fmaxf(s.at[b][n][2 * half], s.at[b][n][2 * half + 1]));
+                now = fmaxf(largest[b][half], largest_of_row(now));
+                // A row that has seen nothing yet keeps minus infinity, which nothing can be subtracted from.
+                float const offset = now == -INFINITY ? 0.0f : now * scale;
+                float const correction = power_of_two(largest[b][half] * scale - offset);
+                largest[b][half] = now;
+                float sum = total[b][half] * correction;
+#pragma unroll
+                for (int n = 0; n < Columns / 8; ++n)
+#pragma unroll
+                    for (int i = 2 * half; i < 2 * half + 2; ++i) {
+                        s.at[b][n][i] = power_of_two(s.at[b][n][i] * scale - offset);
+                        sum += s.at[b][n][i];
+                    }
+                total[b][half] = sum;
+#pragma unroll
+                for (int n = 0; n < Width / 8; ++n)
+#pragma unroll
+                    for (int i = 2 * half; i < 2 * half + 2; ++i) out.at[b][n][i] *= correction;
+            }
+    }
+};
+
+template <class Shape, class T, class S>
+__global__ void __launch_bounds__(forward_tiling<Shape>::threads)
+    forward_kernel(forward_arguments<T, S> const a, score_scales<Shape, float> const scale) {
+    using tiling = forward_tiling<Shape>;
+    constexpr int width = tiling::width, keys = tiling::keys, blocks = tiling::blocks;
+    constexpr int threads = tiling::threads, heads = static_cast<int>(Shape::heads);
+    constexpr index stride = Shape::qkv_width;
+    constexpr index to_values = Shape::value_offset - Shape::key_offset;
+
+    task const work(static_cast<int>(blockIdx.x), a.sequences, heads);
+    // Later tiles see more keys: they are the first to start, so that all end together.
+    int const first = ((a.tokens - 1) / tiling::queries - work.tile) * tiling::queries;
+    int const rows = min(tiling::queries, a.tokens - first);
+    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    // Keys are counted from the first that the tile's first query sees: none sees an earlier one.
+    index const begin = first_key(a.starts, row0 + first);
+    int const count = static_cast<int>(a.past + first - begin) + rows;
+    int const diagonal = count - rows;
+    bool const cut = a.starts != nullptr && a.starts[row0 + first + rows - 1] > begin;
+    int const last_start = cut ? static_cast<int>(a.starts[row0 + first + rows - 1] - begin) : 0;
+    int const warp_row = warp() * blocks * 16;
+
+    T* const q_tile = reinterpret_cast<T*>(dynamic_shared());
+    T* const k_tile = q_tile + tiling::queries * tiling::stride;
+    T* const v_tile = k_tile + keys * tiling::stride;
+    T const* const k_rows = a.qkv + (row0 - a.past + begin) * stride + Shape::key_offset +
+                            work.head / static_cast<int>(Shape::queries_per_key) * width;
+
+    copy_tile<tiling::queries, width, threads>(q_tile, a.qkv + (row0 + first) * stride + work.head * width,
+                                               stride, rows);
+    commit_copies();
+    copy_tile<keys, width, threads>(k_tile, k_rows, stride, count);
+    commit_copies();
+    wait_copies<1>();
+    __syncthreads();
+    left_rows<T, width, blocks, tiling::queries_in_registers> const q(q_tile + warp_row * tiling::stride);
+
+    sums<blocks, width> out;
+    out.clear();
+    online_softmax<blocks> softmax;
+    // Keys arrive while the values before them are multiplied, values while scores are.
+    for (int key = 0; key < count; key += keys) {
+        wait_copies<0>();
+        __syncthreads();
+        copy_tile<keys, width, threads>(v_tile, k_rows + key * stride + to_values, stride, count - key);
+        commit_copies();
+
+        // The last rows of a block see keys that its first rows do not.
+        bool const sees = key <= diagonal + warp_row + blocks * 16 - 1;
+        sums<blocks, keys> s;
+        if (sees) {
+            multiply_rows(s, q, k_tile);
+            if (key + keys - 1 > diagonal + warp_row || key < last_start)
+                s.for_each([&](float& score, int b, int n, int j) {
+                    int const i = warp_row + b * 16 + row_in_block(j), column = column_of(n, j);
+                    int const low =
+                        cut ? static_cast<int>(a.starts[row0 + first + min(i, rows - 1)] - begin) : 0;
+                    if (key + column > diagonal + i || key + column < low) score = -INFINITY;
+                });
+        }
+        wait_copies<0>();
+        __syncthreads();
+        if (key + keys < count)
+            copy_tile<keys, width, threads>(k_tile, k_rows + (key + keys) * stride, stride,
+                                            count - key - keys);
+        commit_copies();
+        if (sees) {
+            softmax.update(s, out, scale.to_base_2);
+            add_product(out, s, v_tile);
+        }
+    }
+
+    float inverse[blocks][2];
+#pragma unroll
+    for (int b = 0; b < blocks; ++b)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            float const total = sum_of_row(softmax.total[b][half]);
+            inverse[b][half] = 1.0f / total;
+            int const row = warp_row + b * 16 + half * 8 + lane() / 4;
+            if (lane() % 4 == 0 && row < rows)
+                a.logsumexp[(row0 + first + row) * heads + work.head] =
+                    static_cast<S>(softmax.largest[b][half] * scale.plain + logf(total));
+        }
+    store_rows(out, inverse, q_tile + warp_row * tiling::stride,
+               a.out + (row0 + first + warp_row) * Shape::output_width + work.head * width,
+               Shape::output_width, rows - warp_row);
+}
+
+/// The query tiles, of `passing` rows from row `first` on, that see one of the keys up to `last_key`.
+template <int Passing>
+__device__ inline int query_tiles(std::int32_t const* starts, int tokens, int first, int last_key) {
+    int low = 1, high = (tokens - first + Passing - 1) / Passing;
+    if (starts == nullptr) return high;
+    // The first starts of tiles do not fall: find the first tile beyond. The one with the keys themselves counts.
+    while (low < high) {
+        int const middle = (low + high) / 2;
+        if (starts[first + middle * Passing] > last_key) high = middle;
+        else low = middle + 1;
+    }
+    return low;
+}
+
+/// dK and dV of a tile of keys, from all the queries of its group of heads that see it. Scores are computed transposed, a
+/// key to a row, so that their transpose is what stands in registers.
+template <class Shape, class T, class S>
+__global__ void __launch_bounds__(backward_tiling<Shape>::threads)
+    key_gradients_kernel(backward_arguments<T, S> const a, score_scales<Shape, float> const scale) {
+    using tiling = backward_tiling<Shape>;
+    constexpr int width = tiling::width, passing = tiling::passing, threads = tiling::threads;
+    constexpr int group = static_cast<int>(Shape::queries_per_key);
+    constexpr index stride = Shape::qkv_width;
+
+    // Earlier keys are seen by more queries, and are the first to start.
+    task const work(static_cast<int>(blockIdx.x), a.sequences, static_cast<int>(Shape::kv_heads));
+    int const first = work.tile * tiling::rows;
+    int const rows = min(tiling::rows, a.tokens - first);
+    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    std::int32_t const* const starts = a.starts != nullptr ? a.starts + row0 : nullptr;
+    int const tiles = query_tiles<passing>(starts, a.tokens, first, first + rows - 1);
+    int const steps = group * tiles;
+    int const warp_row = warp() * 16;
+
+    T* const buffers = reinterpret_cast<T*>(dynamic_shared());
+    T* const resident = buffers + (tiling::rows_in_registers ? 2 : 4) * tiling::tile;
+    T *const k_tile = resident, *const v_tile = resident + tiling::resident_tile;
+    float* const statistics = reinterpret_cast<float*>(buffers + tiling::buffers);
+
+    auto const start_step = [&](int step) {
+        T* const to = buffers + step % 2 * 2 * tiling::tile;
+        int const head = work.head * group + step / tiles;
+        int const query = first + step % tiles * passing;
+        copy_tile<passing, width, threads>(to, a.qkv + (row0 + query) * stride + head * width, stride,
+                                           a.tokens - query);
+        copy_tile<passing, width, threads>(to + tiling::tile,
+                                           a.d_out + (row0 + query) * Shape::output_width + head * width,
+                                           Shape::output_width, a.tokens - query);
+        constexpr int pieces = passing / 4;
+        if (static_cast<int>(threadIdx.x) < 2 * pieces) {
+            int const which = static_cast<int>(threadIdx.x) / pieces;
+            int const piece = static_cast<int>(threadIdx.x) % pieces * 4;
+            index const from = (work.sequence * Shape::heads + head) * a.padded_tokens + query + piece;
+            copy_async_16(statistics + (step % 2 * 2 + which) * passing + piece,
+                          (which == 0 ? a.exponents : a.row_sums) + from);
+        }
+        commit_copies();
+    };
+
+    T const* const k_rows = a.qkv + (row0 + first) * stride + Shape::key_offset + work.head * width;
+    copy_tile<tiling::rows, width, threads>(k_tile, k_rows, stride, rows);
+    copy_tile<tiling::rows, width, threads>(v_tile, k_rows + (Shape::value_offset - Shape::key_offset),
+                                            stride, rows);
+    commit_copies();
+    start_step(0);
+    wait_copies<1>();
+    __syncthreads();
+    using left = left_rows<T, width, 1, tiling::rows_in_registers>;
+    left const k(k_tile + warp_row * tiling::stride), v(v_tile + warp_row * tiling::stride);
+
+    sums<1, width> d_k, d_v;
+    d_k.clear();
+    d_v.clear();
+    for (int step = 0; step < steps; ++step) {
+        wait_copies<0>();
+        __syncthreads();
+        if (step + 1 < steps) start_step(step + 1);
+
+        int const query = first + step % tiles * passing;
+        int const key = first + warp_row;
+        if (query + passing - 1 < key) continue;
+        T const* const q = buffers + step % 2 * 2 * tiling::tile;
+        T const* const d_o = q + tiling::tile;
+        float const* const exponents = statistics + step % 2 * 2 * passing;
+        float const* const row_sums = exponents + passing;
+
+        sums<1, passing> p;
+        multiply_rows(p, k, q);
+        p.for_each([&](float& x, int, int n, int i) {
+            x = power_of_two(x * scale.to_base_2 - exponents[column_of(n, i)]);
+        });
+        bool const cut = starts != nullptr && starts[min(query + passing, a.tokens) - 1] > key;
+        if (query < key + 15 || cut)
+            p.for_each([&](float& x, int, int n, int i) {
+                int const row = row_in_block(i), column = column_of(n, i);
+                int const low = cut ? starts[min(query + column, a.tokens - 1)] : 0;
+                if (query + column < key + row || key + row < low) x = 0.0f;
+            });
+        add_product(d_v, p, d_o);
+
+        sums<1, passing> d_s;
+        multiply_rows(d_s, v, d_o);
+        d_s.for_each(
+            [&](float& x, int, int n, int i) { x = p.at[0][n][i] * (x - row_sums[column_of(n, i)]); });
+        add_product(d_k, d_s, q);
+    }
+
+    // Other warps may still read what lies where the results pass through.
+    if (tiling::rows_in_registers) __syncthreads();
+    constexpr index to_width = attention_backward_sizes<Shape, T>::gradients_width;
+    T* const to = a.key_gradients + (row0 + first + warp_row) * to_width + work.head * width;
+    float const k_factor[1][2] = {{scale.plain, scale.plain}}, v_factor[1][2] = {{1.0f, 1.0f}};
+    store_rows(d_k, k_factor, k_tile + warp_row * tiling::stride, to, to_width, rows - warp_row);
+    store_rows(d_v, v_factor, v_tile + warp_row * tiling::stride, to + to_width / 2, to_width,
+               rows - warp_row);
+}
+
+/// dQ of a tile of queries, written where Q may lie: the block has its Q by then, and no other reads it.
+template <class Shape, class T, class S>
+__global__ void __launch_bounds__(backward_tiling<Shape>::threads)
+    query_gradients_kernel(backward_arguments<T, S> const a, score_scales<Shape, float> const scale) {
+    using tiling = backward_tiling<Shape>;
+    constexpr int width = tiling::width, passing = tiling::passing, threads = tiling::threads;
+    constexpr int heads = static_cast<int>(Shape::heads);
+    constexpr index stride = Shape::qkv_width;
+    constexpr index to_values = Shape::value_offset - Shape::key_offset;
+
+    task const work(static_cast<int>(blockIdx.x), a.sequences, heads);
+    int const first = ((a.tokens - 1) / tiling::rows - work.tile) * tiling::rows;
+    int const rows = min(tiling::rows, a.tokens - first);
+    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    std::int32_t const* const starts = a.starts != nullptr ? a.starts + row0 : nullptr;
+    int const begin = first_key(starts, first);
+    int const last_start = first_key(starts, first + rows - 1);
+    int const count = first + rows - begin;
+    int const steps = (count + passing - 1) / passing;
+    int const warp_row = warp() * 16;
+
+    T* const buffers = reinterpret_cast<T*>(dynamic_shared());
+    T* const resident = buffers + (tiling::rows_in_registers ? 2 : 4) * tiling::tile;
+    T *const q_tile = resident, *const d_o_tile = resident + tiling::resident_tile;
+    T const* const k_rows = a.qkv + (row0 + begin) * stride + Shape::key_offset +
+                            work.head / static_cast<int>(Shape::queries_per_key) * width;
+    auto const start_step = [&](int step) {
+        T* const to = buffers + step % 2 * 2 * tiling::tile;
+        T const* const from = k_rows + step * passing * stride;
+        copy_tile<passing, width, threads>(to, from, stride, count - step * passing);
+        copy_tile<passing, width, threads>(to + tiling::tile, from + to_values, stride,
+                                           count - step * passing);
+        commit_copies();
+    };
+
+    copy_tile<tiling::rows, width, threads>(q_tile, a.qkv + (row0 + first) * stride + work.head * width,
+                                            stride, rows);
+    copy_tile<tiling::rows, width, threads>(
+        d_o_tile, a.d_out + (row0 + first) * Shape::output_width + work.head * width, Shape::output_width,
+        rows);
+    commit_copies();
+    start_step(0);
+    float exponent[2], row_sum[2];
+    int low[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        int const row = first + warp_row + half * 8 + lane() / 4;
+        index const at = (work.sequence * Shape::heads + work.head) * a.padded_tokens + row;
+        exponent[half] = a.exponents[at];
+        row_sum[half] = a.row_sums[at];
+        low[half] = first_key(starts, min(row, a.tokens - 1));
+    }
+    wait_copies<1>();
+    __syncthreads();
+    using left = left_rows<T, width, 1, tiling::rows_in_registers>;
+    left const q(q_tile + warp_row * tiling::stride), d_o(d_o_tile + warp_row * tiling::stride);
+
+    sums<1, width> d_q;
+    d_q.clear();
+    for (int step = 0; step < steps; ++step) {
+        wait_copies<0>();
+        __syncthreads();
+        if (step + 1 < steps) start_step(step + 1);
+
+        int const key = begin + step * passing;
+        int const query = first + warp_row;
+        if (key > query + 15) continue;
+        T const* const k = buffers + step % 2 * 2 * tiling::tile;
+        T const* const v = k + tiling::tile;
+
+        sums<1, passing> p;
+        multiply_rows(p, q, k);
+        p.for_each(
+            [&](float& x, int, int row, int) { x = power_of_two(x * scale.to_base_2 - exponent[row / 8]); });
+        if (key + passing - 1 > query || key < last_start)
+            p.for_each([&](float& x, int, int n, int i) {
+                int const row = row_in_block(i), column = column_of(n, i);
+                if (key + column > query + row || key + column < low[i / 2]) x = 0.0f;
+            });
+
+        sums<1, passing> d_s;
+        multiply_rows(d_s, d_o, v);
+        d_s.for_each([&](float& x, int, int n, int i) { x = p.at[0][n][i] * (x - row_sum[i / 2]); });
+        add_product(d_q, d_s, k);
+    }
+
+    if (tiling::rows_in_registers) __syncthreads();
+    float const factor[1][2] = {{scale.plain, scale.plain}};
+    store_rows(d_q, factor, q_tile + warp_row * tiling::stride,
+               a.d_qkv + (row0 + first + warp_row) * stride + work.head * width, stride, rows - warp_row);
+}
+
+}  // namespace snug::backend::cuda::attending::tiled
