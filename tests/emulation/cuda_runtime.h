@@ -190,11 +190,24 @@ struct device_state {
     stream default_stream;
     std::vector<stream*> streams{&default_stream};
     std::map<void*, std::pair<void*, std::size_t>> memory;  // pointer -> the pages it lies in
+    std::map<void const*, std::size_t> pinned;
     std::map<void const*, std::size_t> raised_shared;
     std::size_t used = 0;
 
     bool capturing() const {
         return std::any_of(streams.begin(), streams.end(), [](auto* s) { return s->captured != nullptr; });
+    }
+    /// Neither pinned nor the device's.
+    bool pageable(void const* p) const {
+        auto const within = [p](auto const& blocks, auto size_of) {
+            auto next = blocks.upper_bound(const_cast<void*>(p));
+            if (next == blocks.begin()) return false;
+            --next;
+            return static_cast<std::byte const*>(p) <
+                   static_cast<std::byte const*>(next->first) + size_of(next->second);
+        };
+        return !within(memory, [](auto const& pages) { return pages.second; }) &&
+               !within(pinned, [](std::size_t size) { return size; });
     }
     stream& of(stream* s) { return s ? *s : default_stream; }
     void protect(int how) {
@@ -353,6 +366,7 @@ inline cudaError_t cudaFree(void* pointer) {
 inline cudaError_t cudaMallocHost(void** result, std::size_t size) {
     *result = std::aligned_alloc(256, (size + 255) / 256 * 256);
     std::memset(*result, emulation::poison, size);
+    emulation::device().pinned[*result] = size;
     ++emulation::counted().pinned_allocations;
     return cudaSuccess;
 }
@@ -361,14 +375,28 @@ cudaError_t cudaMallocHost(T** result, std::size_t size) {
     return cudaMallocHost(reinterpret_cast<void**>(result), size);
 }
 inline cudaError_t cudaFreeHost(void* pointer) {
+    (void)emulation::synchronize_all();
+    if (pointer && emulation::device().pinned.erase(pointer) == 0)
+        return emulation::answer(cudaErrorInvalidValue);
     std::free(pointer);
     return cudaSuccess;
 }
 
-inline cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t size, cudaMemcpyKind,
+/// As on a device, pageable memory is read before this returns, and written too.
+inline cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t size, cudaMemcpyKind kind,
                                    cudaStream_t s = nullptr) {
+    auto& d = emulation::device();
+    bool const puts_off = d.deferred && !d.of(s).captured;
+    if (puts_off && kind == cudaMemcpyHostToDevice && d.pageable(from)) {
+        std::vector<std::byte> staged(size);
+        std::memcpy(staged.data(), from, size);
+        emulation::enqueue(
+            s, [to, staged = std::move(staged)] { std::memcpy(to, staged.data(), staged.size()); });
+        return cudaSuccess;
+    }
     emulation::enqueue(s, [=] { std::memmove(to, from, size); });
-    return cudaSuccess;
+    return puts_off && kind == cudaMemcpyDeviceToHost && d.pageable(to) ? emulation::synchronize(d.of(s))
+                                                                        : cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t size, cudaStream_t s = nullptr) {
     emulation::enqueue(s, [=] { std::memset(to, value, size); });

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <snug/backend/cuda/intrinsics.cuh>
+#include <snug/meta.hpp>
+
+/// Teams of a device: the lanes of a warp or the threads of a block share the elements of a row. `sum`, `largest` and `map` give
+/// each lane groups of neighbours, so that nvcc reads and writes 16 bytes at a time where it knows that rows are aligned
+/// (`snug::aligned`); `for_each`, whose function may read and write as it likes, gives neighbours to neighbouring lanes. The order
+/// of a sum depends on the length and the team only. All lanes get the same bits.
+namespace snug::backend::cuda {
+
+namespace detail {
+
+/// Neighbours that one lane takes: 16 bytes of the 16-bit formats.
+inline constexpr int group_size = 8;
+
+/// f(i, k) for the elements i that are lane `lane` of `Lanes`, k the place within the group: known when compiled.
+template <int Lanes, class F>
+__device__ __forceinline__ void for_each_grouped(int lane, int n, F f) {
+    for (int first = lane * group_size; first < n; first += Lanes * group_size) {
+        if (first + group_size <= n) {
+#pragma unroll
+            for (int k = 0; k < group_size; ++k) f(index{first + k});
+        } else {
+            for (int i = first; i < n; ++i) f(index{i});
+        }
+    }
+}
+
+/// store(i, value(i)), all values of a group before its first store.
+template <int Lanes, class Value, class Store>
+__device__ __forceinline__ void map_grouped(int lane, int n, Value value, Store store) {
+    using element = decltype(value(index{}));
+    for (int first = lane * group_size; first < n; first += Lanes * group_size) {
+        if (first + group_size <= n) {
+            element values[group_size];
+#pragma unroll
+            for (int k = 0; k < group_size; ++k) values[k] = value(index{first + k});
+#pragma unroll
+            for (int k = 0; k < group_size; ++k) store(index{first + k}, values[k]);
+        } else {
+            for (int i = first; i < n; ++i) store(index{i}, value(index{i}));
+        }
+    }
+}
+
+struct plus {
+    template <class S>
+    __device__ __forceinline__ S operator()(S a, S b) const {
+        return a + b;
+    }
+};
+struct larger {
+    template <class S>
+    __device__ __forceinline__ S operator()(S a, S b) const {
+        return b > a ? b : a;
+    }
+};
+
+/// The values of all lanes of a warp, combined; every lane gets the result. What lanes read before, others may then write.
+template <class S, class Combine>
+__device__ __forceinline__ S combined_in_warp(S value, Combine combine) {
+#pragma unroll
+    for (int bit = warp_width / 2; bit > 0; bit /= 2)
+        value = combine(value, __shfl_xor_sync(full_warp, value, bit));
+    __syncwarp();
+    return value;
+}
+
+/// The same for the values of all threads of a block of `Threads`.
+template <int Threads, class S, class Combine>
+__device__ __forceinline__ S combined_in_block(S value, Combine combine) {
+    constexpr int warps = Threads / warp_width;
+    __shared__ S of_warp[warps];
+    value = combined_in_warp(value, combine);
+    if (threadIdx.x % warp_width == 0) of_warp[threadIdx.x / warp_width] = value;
+    __syncthreads();
+    value = of_warp[0];
+#pragma unroll
+    for (int i = 1; i < warps; ++i) value = combine(value, of_warp[i]);
+    __syncthreads();  // the next call writes there again
+    return value;
+}
+
+}  // namespace detail
+
+/// What both teams share; `Self` has `lanes`, `lane()` and `combined(value, combine)`.
+template <class Self>
+struct team_of {
+    template <class F>
+    __device__ __forceinline__ void for_each(index n, F f) const {
+        for (int i = self().lane(); i < static_cast<int>(n); i += Self::lanes) f(index{i});
+    }
+
+    template <class Value, class Store>
+    __device__ __forceinline__ void map(index n, Value value, Store store) const {
+        detail::map_grouped<Self::lanes>(self().lane(), static_cast<int>(n), value, store);
+    }
+
+    template <class S, class F>
+    __device__ __forceinline__ S sum(index n, F f) const {
+        S total{};
+        detail::for_each_grouped<Self::lanes>(self().lane(), static_cast<int>(n),
+                                              [&](index i) { total += f(i); });
+        return self().combined(total, detail::plus{});
+    }
+
+    template <class S, class F>
+    __device__ __forceinline__ S largest(index n, F f) const {
+        S result = f(0);
+        detail::for_each_grouped<Self::lanes>(self().lane(), static_cast<int>(n), [&](index i) {
+            S const value = f(i);
+            result = value > result ? value : result;
+        });
+        return self().combined(result, detail::larger{});
+    }
+
+  private:
+    __device__ __forceinline__ Self const& self() const { return static_cast<Self const&>(*this); }
+};
+
+/// A warp. Blocks are lines of threads and hold whole warps.
+struct warp_team : team_of<warp_team> {
+    static constexpr int lanes = warp_width;
+    static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % warp_width); }
+
+    template <class S, class Combine>
+    __device__ __forceinline__ S combined(S value, Combine combine) const {
+        return detail::combined_in_warp(value, combine);
+    }
+};
+
+/// A block of `Threads` threads.
+template <int Threads>
+struct block_team : team_of<block_team<Threads>> {
+    static_assert(Threads % warp_width == 0 && Threads <= 1024);
+    static constexpr int lanes = Threads;
+    static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x); }
+
+    template <class S, class Combine>
+    __device__ __forceinline__ S combined(S value, Combine combine) const {
+        return detail::combined_in_block<Threads>(value, combine);
+    }
+};
+
+}  // namespace snug::backend::cuda
