@@ -550,7 +550,7 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
         sums<1, passing> p;
         multiply_rows(p, q, k);
         p.for_each(
-            [&](float& x, int, int row, int) { x = power_of_two(x * scale.to_base_2 - exponent[row / 8]); });
+            [&](float& x, int, int, int i) { x = power_of_two(x * scale.to_base_2 - exponent[i / 2]); });
         if (key + passing - 1 > query || key < last_start)
             p.for_each([&](float& x, int, int n, int i) {
                 int const row = row_in_block(i), column = column_of(n, i);
