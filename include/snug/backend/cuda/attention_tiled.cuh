@@ -48,20 +48,34 @@ struct backward_tiling {
 };
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width; }
-__device__ inline int warp() { return static_cast<int>(threadIdx.x) / warp_width; }
+/// Of this thread; the shuffle tells the compiler that all lanes of a warp have the same, and take the same branches.
+__device__ inline int warp() { return __shfl_sync(full_warp, static_cast<int>(threadIdx.x) / warp_width, 0); }
 
 /// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros.
 template <int Rows, int Width, int Threads, class T>
 __device__ __forceinline__ void copy_tile(T* tile, T const* from, index stride, int valid) {
     constexpr int row_pieces = Width / 8;
     constexpr int pieces = Rows * row_pieces;
+    int const thread = static_cast<int>(threadIdx.x);
+    if constexpr (Threads % row_pieces == 0) {
+        // All pieces of a thread lie in one column: one address, and constants to add to it.
+        constexpr int rows_at_once = Threads / row_pieces;
+        int const row = thread / row_pieces, column = thread % row_pieces * 8;
+        T* const to = tile + row * tile_stride<Width> + column;
+        T const* const start = from + row * stride + column;
 #pragma unroll
-    for (int first = 0; first < pieces; first += Threads) {
-        int const piece = first + static_cast<int>(threadIdx.x);
-        int const row = piece / row_pieces, column = piece % row_pieces * 8;
-        if (pieces % Threads == 0 || piece < pieces)
-            copy_async_16(tile + row * tile_stride<Width> + column, from + row * stride + column,
-                          row < valid);
+        for (int first = 0; first < Rows; first += rows_at_once)
+            if (Rows % rows_at_once == 0 || first + row < Rows)
+                copy_async_16(to + first * tile_stride<Width>, start + first * stride, first + row < valid);
+    } else {
+#pragma unroll
+        for (int first = 0; first < pieces; first += Threads) {
+            int const piece = first + thread;
+            int const row = piece / row_pieces, column = piece % row_pieces * 8;
+            if (pieces % Threads == 0 || piece < pieces)
+                copy_async_16(tile + row * tile_stride<Width> + column, from + row * stride + column,
+                              row < valid);
+        }
     }
 }
 
