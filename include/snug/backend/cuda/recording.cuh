@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <snug/backend/cuda/context.cuh>
+#include <snug/backend/cuda/tag.hpp>
+
+namespace snug::backend::cuda {
+
+/// The first run is an ordinary one, in which libraries choose their algorithms and kernels are loaded; the second is captured
+/// as a graph; from then on the graph is launched.
+template <class Operations>
+void run_recorded_on(tag, recording& recorded, Operations const& operations) {
+    if (recorded.runs++ == 0) return operations();
+    if (recorded.graph() == nullptr) {
+        check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+        cudaGraph_t graph = nullptr;
+        try {
+            operations();
+        } catch (...) {
+            (void)cudaStreamEndCapture(stream(), &graph);
+            throw;
+        }
+        check(cudaStreamEndCapture(stream(), &graph), "cudaStreamEndCapture");
+        cudaGraphExec_t executable = nullptr;
+        auto const result = cudaGraphInstantiate(&executable, graph, 0);
+        (void)cudaGraphDestroy(graph);
+        check(result, "cudaGraphInstantiate");
+        recorded.keep(executable,
+                      [](void* it) { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(it)); });
+    }
+    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded.graph()), stream()), "cudaGraphLaunch");
+}
+
+}  // namespace snug::backend::cuda

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/backend/cuda/attention_sizes.hpp>
+#include <snug/backend/cuda/gemm_sizes.hpp>
+#include <snug/units.hpp>
+#include <utility>
+
+namespace snug::backend::cuda {
+
+/// Operations on a device, recorded to be run again at once: a CUDA graph. Plain here, so that a trainer's type needs no CUDA.
+class recording {
+  public:
+    recording() = default;
+    recording(recording&& other) noexcept
+        : runs(std::exchange(other.runs, 0)),
+          graph_(std::exchange(other.graph_, nullptr)),
+          release_(other.release_) {}
+    recording& operator=(recording&& other) noexcept {
+        std::swap(runs, other.runs);
+        std::swap(graph_, other.graph_);
+        std::swap(release_, other.release_);
+        return *this;
+    }
+    ~recording() {
+        if (graph_ != nullptr) release_(graph_);
+    }
+
+    void* graph() const { return graph_; }
+    void keep(void* graph, void (*release)(void*)) {
+        graph_ = graph;
+        release_ = release;
+    }
+
+    int runs = 0;  ///< so far
+
+  private:
+    void* graph_ = nullptr;
+    void (*release_)(void*) = nullptr;
+};
+
+/// The CUDA backend: one GPU of compute capability 8.0 or later. This header is enough to plan and to assert; to run,
+/// include snug/snug.cuh in a file that nvcc compiles.
+struct tag {
+    /// The program goes on while the device works; results are copied out when they are asked for.
+    static constexpr bool runs_ahead = true;
+    using recording = cuda::recording;
+
+    template <class T>
+    static constexpr index matmul_workspace(index columns, index depth) {
+        return matmul_workspace_bytes<T>(columns, depth);
+    }
+    template <class T>
+    static constexpr index quantized_matmul_workspace(index columns, index depth) {
+        return matmul_workspace_bytes<T>(columns, depth);
+    }
+    template <class Shape, class T>
+    static constexpr index attention_forward_workspace(index sequences, index tokens) {
+        return cuda::attention_forward_workspace<Shape, T>(sequences, tokens);
+    }
+    template <class Shape, class T>
+    static constexpr index attention_backward_workspace(index sequences, index tokens) {
+        return cuda::attention_backward_workspace<Shape, T>(sequences, tokens);
+    }
+};
+
+}  // namespace snug::backend::cuda
+
+namespace snug {
+/// The CUDA backend: `snug::on<snug::cuda>`.
+using cuda = backend::cuda::tag;
+}  // namespace snug
