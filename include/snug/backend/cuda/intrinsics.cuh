@@ -180,6 +180,14 @@ __device__ __forceinline__ float power_of_two(float x) {
 #endif
 }
 
+/// `value`, of which the compiler is not to know where it comes from: it then sees how offsets from it are aligned.
+__device__ __forceinline__ std::int64_t opaque(std::int64_t value) {
+#if !defined(SNUG_CUDA_EMULATION)
+    asm("" : "+l"(value));
+#endif
+    return value;
+}
+
 /// The block's dynamic shared memory, aligned to 16 bytes.
 __device__ __forceinline__ std::byte* dynamic_shared() {
 #if defined(SNUG_CUDA_EMULATION)

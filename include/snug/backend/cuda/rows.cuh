@@ -29,14 +29,13 @@ constexpr unsigned pieces(index count, index size) {
 
 template <class Body>
 __global__ void __launch_bounds__(warps_of_rows* warp_width) row_for_each_warp(index rows, Body body) {
-    auto const row =
-        static_cast<index>(blockIdx.x) * warps_of_rows + static_cast<index>(threadIdx.x / warp_width);
+    auto const row = opaque(static_cast<index>(blockIdx.x) * warps_of_rows + threadIdx.x / warp_width);
     if (row < rows) body(warp_team{}, row);
 }
 
 template <int Threads, class Body>
 __global__ void __launch_bounds__(Threads) row_for_each_block(Body body) {
-    body(block_team<Threads>{}, static_cast<index>(blockIdx.x));
+    body(block_team<Threads>{}, opaque(blockIdx.x));
 }
 
 inline constexpr int element_threads = 256;
@@ -59,16 +58,17 @@ inline constexpr int rows_in_flight = 4;
 template <class S, class T, class Value>
 __global__ void __launch_bounds__(sum_threads) column_sums(index rows, index columns, T* sums, Value value) {
     constexpr int rows_at_once = sum_threads / 2;
-    auto const column =
-        static_cast<index>(blockIdx.x) * sum_columns + static_cast<index>(threadIdx.x % 2) * group_size;
+    auto const column = opaque(static_cast<index>(blockIdx.x) * 2 + threadIdx.x % 2) * group_size;
     S total[group_size] = {};
     if (column + group_size <= columns) {
 #pragma unroll rows_in_flight
-        for (auto row = static_cast<index>(threadIdx.x / 2); row < rows; row += rows_at_once)
+        for (index i = threadIdx.x / 2; i < rows; i += rows_at_once) {
+            auto const row = opaque(i);
 #pragma unroll
             for (int k = 0; k < group_size; ++k) total[k] += static_cast<S>(value(row, column + k));
+        }
     } else {
-        for (auto row = static_cast<index>(threadIdx.x / 2); row < rows; row += rows_at_once)
+        for (index row = threadIdx.x / 2; row < rows; row += rows_at_once)
 #pragma unroll
             for (int k = 0; k < group_size; ++k)
                 if (column + k < columns) total[k] += static_cast<S>(value(row, column + k));
@@ -117,8 +117,8 @@ __global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key k
         __syncthreads();
     }
     for (index slice = 0; slice < width; slice += Threads * group_size) {
-        auto const column = slice + static_cast<index>(threadIdx.x) * group_size;
-        auto* const target = aligned<width>(to + wanted * width) + column;
+        auto const column = slice + opaque(threadIdx.x) * group_size;
+        auto* const target = aligned<width>(to) + opaque(wanted) * width + column;
         S total[group_size];
 #pragma unroll
         for (int k = 0; k < group_size; ++k) total[k] = column + k < width ? static_cast<S>(target[k]) : S{};
@@ -127,7 +127,8 @@ __global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key k
                 for (int w = 0; w < warps; ++w)
                     for (unsigned left = equal[w]; left != 0; left &= left - 1) {
                         auto const row = first + w * warp_width + __ffs(static_cast<int>(left)) - 1;
-                        auto const* const values = aligned<From::stride>(from.row(row)) + column;
+                        auto const* const values =
+                            aligned<From::stride>(from.data) + opaque(row) * From::stride + column;
                         if (column + group_size <= width) {
 #pragma unroll
                             for (int k = 0; k < group_size; ++k) total[k] += static_cast<S>(values[k]);

@@ -7,8 +7,9 @@
 #include <snug/meta.hpp>
 
 /// Teams of a device: the lanes of a warp or the threads of a block share the elements of a row. `sum`, `largest` and `map` give
-/// each lane groups of neighbours, so that nvcc reads and writes 16 bytes at a time where it knows that rows are aligned
-/// (`snug::aligned`); `for_each`, whose function may read and write as it likes, gives neighbours to neighbouring lanes. The order
+/// each lane groups of neighbours, so that nvcc reads and writes 16 bytes at a time where it knows how rows are aligned: of a
+/// pointer that a kernel is given it has to be said (`std::assume_aligned`), of the sums of such a pointer and multiples it finds
+/// out, but an assumption about a sum is lost; `for_each`, whose function may read and write as it likes, gives neighbours to neighbouring lanes. The order
 /// of a sum depends on the length and the team only. All lanes get the same bits.
 namespace snug::backend::cuda {
 
@@ -17,34 +18,21 @@ namespace detail {
 /// Neighbours that one lane takes: 16 bytes of the 16-bit formats.
 inline constexpr int group_size = 8;
 
-/// f(i, k) for the elements i that are lane `lane` of `Lanes`, k the place within the group: known when compiled.
-template <int Lanes, class F>
-__device__ __forceinline__ void for_each_grouped(int lane, int n, F f) {
-    for (int first = lane * group_size; first < n; first += Lanes * group_size) {
-        if (first + group_size <= n) {
+/// f(i) for the elements i that are lane `lane` of `Lanes`; of the groups, `prepare(i)` for all elements comes before f(i, prepared)
+/// of the first. What no group is left for, the first lanes take.
+template <index Lanes, class Prepare, class F>
+__device__ __forceinline__ void for_each_grouped(index lane, index n, Prepare prepare, F f) {
+    using element = decltype(prepare(index{}));
+    auto const groups = n / group_size;
+    for (auto group = lane; group < groups; group += Lanes) {
+        auto const first = opaque(group) * group_size;
+        element prepared[group_size];
 #pragma unroll
-            for (int k = 0; k < group_size; ++k) f(index{first + k});
-        } else {
-            for (int i = first; i < n; ++i) f(index{i});
-        }
+        for (int k = 0; k < group_size; ++k) prepared[k] = prepare(first + k);
+#pragma unroll
+        for (int k = 0; k < group_size; ++k) f(first + k, prepared[k]);
     }
-}
-
-/// store(i, value(i)), all values of a group before its first store.
-template <int Lanes, class Value, class Store>
-__device__ __forceinline__ void map_grouped(int lane, int n, Value value, Store store) {
-    using element = decltype(value(index{}));
-    for (int first = lane * group_size; first < n; first += Lanes * group_size) {
-        if (first + group_size <= n) {
-            element values[group_size];
-#pragma unroll
-            for (int k = 0; k < group_size; ++k) values[k] = value(index{first + k});
-#pragma unroll
-            for (int k = 0; k < group_size; ++k) store(index{first + k}, values[k]);
-        } else {
-            for (int i = first; i < n; ++i) store(index{i}, value(index{i}));
-        }
-    }
+    if (auto const i = groups * group_size + lane; i < n) f(i, prepare(i));
 }
 
 struct plus {
@@ -92,29 +80,26 @@ template <class Self>
 struct team_of {
     template <class F>
     __device__ __forceinline__ void for_each(index n, F f) const {
-        for (int i = self().lane(); i < static_cast<int>(n); i += Self::lanes) f(index{i});
+        for (index i = self().lane(); i < n; i += Self::lanes) f(i);
     }
 
     template <class Value, class Store>
     __device__ __forceinline__ void map(index n, Value value, Store store) const {
-        detail::map_grouped<Self::lanes>(self().lane(), static_cast<int>(n), value, store);
+        detail::for_each_grouped<Self::lanes>(self().lane(), n, value, store);
     }
 
     template <class S, class F>
     __device__ __forceinline__ S sum(index n, F f) const {
         S total{};
-        detail::for_each_grouped<Self::lanes>(self().lane(), static_cast<int>(n),
-                                              [&](index i) { total += f(i); });
+        detail::for_each_grouped<Self::lanes>(self().lane(), n, f, [&](index, S value) { total += value; });
         return self().combined(total, detail::plus{});
     }
 
     template <class S, class F>
     __device__ __forceinline__ S largest(index n, F f) const {
         S result = f(0);
-        detail::for_each_grouped<Self::lanes>(self().lane(), static_cast<int>(n), [&](index i) {
-            S const value = f(i);
-            result = value > result ? value : result;
-        });
+        detail::for_each_grouped<Self::lanes>(
+            self().lane(), n, f, [&](index, S value) { result = value > result ? value : result; });
         return self().combined(result, detail::larger{});
     }
 
@@ -124,8 +109,8 @@ struct team_of {
 
 /// A warp. Blocks are lines of threads and hold whole warps.
 struct warp_team : team_of<warp_team> {
-    static constexpr int lanes = warp_width;
-    static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % warp_width); }
+    static constexpr index lanes = warp_width;
+    static __device__ __forceinline__ index lane() { return threadIdx.x % warp_width; }
 
     template <class S, class Combine>
     __device__ __forceinline__ S combined(S value, Combine combine) const {
@@ -137,8 +122,8 @@ struct warp_team : team_of<warp_team> {
 template <int Threads>
 struct block_team : team_of<block_team<Threads>> {
     static_assert(Threads % warp_width == 0 && Threads <= 1024);
-    static constexpr int lanes = Threads;
-    static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x); }
+    static constexpr index lanes = Threads;
+    static __device__ __forceinline__ index lane() { return threadIdx.x; }
 
     template <class S, class Combine>
     __device__ __forceinline__ S combined(S value, Combine combine) const {
