@@ -25,7 +25,9 @@ struct forward_tiling {
     static constexpr int queries = warps * blocks * 16;
     static constexpr int keys = width <= 128 ? 64 : 32;
     static constexpr bool queries_in_registers = width <= 64;
-    static constexpr std::size_t shared_bytes = 2u * (queries + 2 * keys) * stride;
+    /// Behind the tiles: the first key that each query sees.
+    static constexpr int tiles = (queries + 2 * keys) * stride;
+    static constexpr std::size_t shared_bytes = 2u * tiles + 4u * queries;
 };
 
 template <class Shape>
@@ -303,21 +305,23 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
     index const begin = first_key(a.starts, row0 + first);
     int const count = static_cast<int>(a.past + first - begin) + rows;
     int const diagonal = count - rows;
-    bool const cut = a.starts != nullptr && a.starts[row0 + first + rows - 1] > begin;
-    int const last_start = cut ? static_cast<int>(a.starts[row0 + first + rows - 1] - begin) : 0;
+    int const last_start = static_cast<int>(first_key(a.starts, row0 + first + rows - 1) - begin);
     int const warp_row = warp() * blocks * 16;
 
     T* const q_tile = reinterpret_cast<T*>(dynamic_shared());
     T* const k_tile = q_tile + tiling::queries * tiling::stride;
     T* const v_tile = k_tile + keys * tiling::stride;
-    T const* const k_rows = a.qkv + (row0 - a.past + begin) * stride + Shape::key_offset +
-                            work.head / static_cast<int>(Shape::queries_per_key) * width;
+    T const* k_rows = a.qkv + (row0 - a.past + begin) * stride + Shape::key_offset +
+                      work.head / static_cast<int>(Shape::queries_per_key) * width;
 
     copy_tile<tiling::queries, width, threads>(q_tile, a.qkv + (row0 + first) * stride + work.head * width,
                                                stride, rows);
     commit_copies();
     copy_tile<keys, width, threads>(k_tile, k_rows, stride, count);
     commit_copies();
+    int* const first_keys = reinterpret_cast<int*>(q_tile + tiling::tiles);
+    for (int i = static_cast<int>(threadIdx.x); i < tiling::queries; i += threads)
+        first_keys[i] = static_cast<int>(first_key(a.starts, row0 + first + min(i, rows - 1)) - begin);
     wait_copies<1>();
     __syncthreads();
     left_rows<T, width, blocks, tiling::queries_in_registers> const q(q_tile + warp_row * tiling::stride);
@@ -329,7 +333,7 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
     for (int key = 0; key < count; key += keys) {
         wait_copies<0>();
         __syncthreads();
-        copy_tile<keys, width, threads>(v_tile, k_rows + key * stride + to_values, stride, count - key);
+        copy_tile<keys, width, threads>(v_tile, k_rows + to_values, stride, count - key);
         commit_copies();
 
         // The last rows of a block see keys that its first rows do not.
@@ -337,19 +341,21 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
         sums<blocks, keys> s;
         if (sees) {
             multiply_rows(s, q, k_tile);
-            if (key + keys - 1 > diagonal + warp_row || key < last_start)
+            if (key + keys - 1 > diagonal + warp_row || key < last_start) {
+                // Of number (b, n, j), the columns beyond the diagonal, and those before the first key.
+                int const column = key + lane() % 4 * 2;
+                int const beyond = column - diagonal - warp_row - lane() / 4;
+                int const* const low = first_keys + warp_row + lane() / 4;
                 s.for_each([&](float& score, int b, int n, int j) {
-                    int const i = warp_row + b * 16 + row_in_block(j), column = column_of(n, j);
-                    int const low =
-                        cut ? static_cast<int>(a.starts[row0 + first + min(i, rows - 1)] - begin) : 0;
-                    if (key + column > diagonal + i || key + column < low) score = -INFINITY;
+                    int const right = n * 8 + j % 2, down = b * 16 + j / 2 * 8;
+                    if (beyond > down - right || column + right < low[down]) score = -INFINITY;
                 });
+            }
         }
         wait_copies<0>();
         __syncthreads();
-        if (key + keys < count)
-            copy_tile<keys, width, threads>(k_tile, k_rows + (key + keys) * stride, stride,
-                                            count - key - keys);
+        k_rows += keys * stride;
+        if (key + keys < count) copy_tile<keys, width, threads>(k_tile, k_rows, stride, count - key - keys);
         commit_copies();
         if (sees) {
             softmax.update(s, out, scale.to_base_2);
