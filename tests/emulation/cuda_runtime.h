@@ -210,9 +210,16 @@ struct device_state {
                !within(pinned, [](std::size_t size) { return size; });
     }
     stream& of(stream* s) { return s ? *s : default_stream; }
-    void protect(int how) {
-        for (auto const& [pointer, pages] : memory) mprotect(pages.first, pages.second, how);
+    /// Device memory is closed to the host when it has synchronised, until there is work again: that finds most of what would
+    /// read or write it without a copy, and closing it after every kernel would take longer than the kernels.
+    void open(bool wanted) {
+        if (wanted == is_open) return;
+        is_open = wanted;
+        for (auto const& [pointer, pages] : memory)
+            mprotect(pages.first, pages.second, wanted ? PROT_READ | PROT_WRITE : PROT_NONE);
     }
+    bool is_open = false;
+    int running = 0;
 };
 inline device_state& device() {
     static auto* const only = new device_state;
@@ -224,16 +231,12 @@ inline cudaError_t answer(cudaError_t code) {
     return code;
 }
 
-/// Runs the work of a device: only now device memory can be touched.
+/// Runs the work of a device.
 inline void run(std::function<void()> const& f) {
-    static int depth = 0;
-    struct access {
-        access() {
-            if (depth++ == 0) device().protect(PROT_READ | PROT_WRITE);
-        }
-        ~access() {
-            if (--depth == 0) device().protect(PROT_NONE);
-        }
+    device().open(true);
+    ++device().running;
+    struct end {
+        ~end() { --device().running; }
     } const here;
     f();
 }
@@ -249,6 +252,7 @@ inline void enqueue(stream* s, std::function<void()> f) {
 inline cudaError_t synchronize(stream& s) {
     if (s.captured) return answer(cudaErrorStreamCaptureUnsupported);
     for (auto const& f : std::exchange(s.waiting, {})) run(f);
+    if (device().running == 0) device().open(false);
     return cudaSuccess;
 }
 inline cudaError_t synchronize_all() {
@@ -337,6 +341,7 @@ inline cudaError_t cudaMalloc(void** result, std::size_t size) {
     if (size > d.properties.totalGlobalMem - d.used) return emulation::answer(cudaErrorMemoryAllocation);
     constexpr std::size_t page = 4096;
     auto const used = (size + 255) / 256 * 256, pages = (used + page - 1) / page * page;
+    d.open(false);
     void* const start =
         mmap(nullptr, pages + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) return emulation::answer(cudaErrorMemoryAllocation);

@@ -112,6 +112,7 @@ namespace {
 
 template <class Run>
 void resuming_equals_going_on() {
+    constexpr auto half = snug_test::half_of_a_long_run;
     auto const path = (std::filesystem::temp_directory_path() / "snug-laws.snapshot").string();
     auto const advance = [](Run& run, int first, int last) {
         for (int i = first; i < last; ++i)
@@ -119,12 +120,12 @@ void resuming_equals_going_on() {
                          .batch());
     };
     Run straight;
-    straight.options.learning_rate = schedule::warm_up_cosine(1e-2, 10, 100);
-    advance(straight, 0, 100);
+    straight.options.learning_rate = schedule::warm_up_cosine(1e-2, half / 5, 2 * half);
+    advance(straight, 0, 2 * half);
 
     Run first_half;
     first_half.options = straight.options;
-    advance(first_half, 0, 50);
+    advance(first_half, 0, half);
     first_half.save(path, {{"position", "50"}});
 
     Run second_half(12345);
@@ -132,15 +133,15 @@ void resuming_equals_going_on() {
     auto const notes = second_half.resume(path);
     REQUIRE(notes.size() == 1);
     CHECK(notes[0] == std::pair<std::string, std::string>("position", "50"));
-    CHECK(second_half.steps() == 50);
-    advance(second_half, 50, 100);
+    CHECK(second_half.steps() == half);
+    advance(second_half, half, 2 * half);
     CHECK(bits_of_weights(second_half) == bits_of_weights(straight));
     std::remove(path.c_str());
 }
 
 }  // namespace
 
-TEST_CASE("50 steps, a snapshot and 50 more equal 100 steps bit for bit") {
+TEST_CASE("some steps, a snapshot and as many more equal one run bit for bit") {
     resuming_equals_going_on<placed<gpt2, batch<2, 16>>>();
     resuming_equals_going_on<placed<llama, batch<2, 16>, precision::mixed<bf16>>>();
 }

@@ -17,6 +17,13 @@ using place = snug::on<snug::host>;
 
 namespace snug_test {
 
+/// A device that is only emulated takes its time: long runs are shorter there.
+#if defined(SNUG_CUDA_EMULATION)
+inline constexpr int half_of_a_long_run = 5;
+#else
+inline constexpr int half_of_a_long_run = 50;
+#endif
+
 /// A trainer where the tests run.
 template <class... Policies>
 using placed = snug::trainer<Policies..., place>;
