@@ -103,7 +103,8 @@ struct cross_entropy_row {
 };
 
 struct product_of {
-    constexpr float operator()(index row, index column, auto x, auto y) const {
+    constexpr float operator()(index row, index column, auto x, auto y, index columns, int* outside) const {
+        if (row >= x.rows || column >= columns) *outside += 1;
         return static_cast<float>(x.row(row)[column]) * static_cast<float>(y.row(row)[column]);
     }
 };
@@ -206,12 +207,13 @@ void check_column_sums(index rows) {
     auto const x = random_numbers<T>(rows * stride, 6), y = random_numbers<T>(rows * stride, 7);
     auto const before = random_numbers<float>(width, 8);
     on_device<T> const d_x(x), d_y(y);
+    int outside = 0;
     for (index columns : {index{1}, index{7}, index{8}, index{16}, index{25}, width}) {
         on_device<float> const sums(before);
         ops::add_column_sums<device>(
             rows, columns, sums.data(),
             ops::bound<product_of>(matrix<T const, width, stride>{d_x.data(), rows},
-                                   matrix<T const, width, stride>{d_y.data(), rows}));
+                                   matrix<T const, width, stride>{d_y.data(), rows}, columns, &outside));
         auto wanted = before;
         for (index column = 0; column < columns; ++column) {
             double sum = number(before[static_cast<std::size_t>(column)]);
@@ -223,6 +225,7 @@ void check_column_sums(index rows) {
         }
         check_near(sums.values(), wanted);
     }
+    CHECK(outside == 0);
 }
 
 template <index Width, class T>
