@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <csetjmp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -15,6 +14,11 @@
 
 #include <sys/mman.h>
 #include <ucontext.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+#define SNUG_SWITCHES_STACKS __attribute__((noinline, no_sanitize("address")))
 
 /// A grid of CUDA threads on one thread of the host: blocks one after another, a fiber for each thread of a block.
 /// Between two barriers of the block each warp runs as far as it can, between two operations of the warp each lane; the
@@ -61,7 +65,7 @@ struct asynchronous_copy {
 
 struct fiber {
     ucontext_t start;
-    std::jmp_buf place;
+    void* place[5];  // of __builtin_setjmp, which sanitizers do not intercept
     bool begun = false;
     condition now = condition::returned;
     uint3 index{};
@@ -158,22 +162,22 @@ class multiprocessor {
         }
     }
 
-    // A function that calls setjmp is not inlined: nothing in it is used after the second return.
-    void wait(condition why) {
+    // Nothing local is used after the second return of a setjmp.
+    SNUG_SWITCHES_STACKS void wait(condition why) {
         current().now = why;
-        if (_setjmp(current().place) == 0) leave();
+        if (__builtin_setjmp(current().place) == 0) leave();
     }
-    [[noreturn]] void leave() { _longjmp(scheduler_, 1); }
+    [[noreturn]] SNUG_SWITCHES_STACKS void leave() { __builtin_longjmp(scheduler_, 1); }
 
-    void resume(unsigned thread) {
+    SNUG_SWITCHES_STACKS void resume(unsigned thread) {
         current_ = thread;
         threadIdx = fibers_[thread].index;
-        if (_setjmp(scheduler_) == 0) enter();
+        if (__builtin_setjmp(scheduler_) == 0) enter();
         if (!message_.empty()) abandon();
     }
-    [[noreturn]] void enter() {
+    [[noreturn]] SNUG_SWITCHES_STACKS void enter() {
         auto& f = current();
-        if (f.begun) _longjmp(f.place, 1);
+        if (f.begun) __builtin_longjmp(f.place, 1);
         f.begun = true;
         getcontext(&f.start);
         f.start.uc_stack.ss_sp = stacks_ + current_ * stack_bytes + page;
@@ -186,6 +190,9 @@ class multiprocessor {
 
     [[noreturn]] void abandon() {
         for (auto& f : fibers_) f.begun = false;
+#if defined(__SANITIZE_ADDRESS__)
+        ASAN_UNPOISON_MEMORY_REGION(stacks_, most_threads * stack_bytes);
+#endif
         for (auto& w : warps_) w = {};
         running_ = false;
         throw failure(std::exchange(message_, {}));
@@ -256,7 +263,7 @@ class multiprocessor {
     std::vector<fiber> fibers_;
     warp warps_[most_threads / lanes];
     std::byte* stacks_ = nullptr;
-    std::jmp_buf scheduler_;
+    void* scheduler_[5];
     std::function<void()> const* kernel_ = nullptr;
     std::string message_;
     unsigned threads_ = 0, current_ = 0;
