@@ -235,15 +235,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             for (auto& value : to) value *= static_cast<float>(call.derived(direction_scale{})[j]);
     }
 
-  private:
-    template <class Call, class X>
-    static void save_low_rank(Call const& call, X x) {
-        ops::matmul<typename Call::backend>(dropped(call, x, call.workspace), transposed{a_of(call)},
-                                            call.workspace + dropped_bytes<typename Call::setting>(),
-                                            ops::bound<store_times_scale>(call.saved(low_rank{})));
-    }
-
-    // What products store, and bodies of rows.
+    // What products store, and what is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct store_times_scale {
         template <class Value>
         constexpr void operator()(index row, index column, Value value, auto* to) const {
@@ -320,6 +312,14 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                 Out, [=](index i) { put(to[row * Out + i], static_cast<S>(dy.row(row)[i]) * scales[i]); });
         }
     };
+
+  private:
+    template <class Call, class X>
+    static void save_low_rank(Call const& call, X x) {
+        ops::matmul<typename Call::backend>(dropped(call, x, call.workspace), transposed{a_of(call)},
+                                            call.workspace + dropped_bytes<typename Call::setting>(),
+                                            ops::bound<store_times_scale>(call.saved(low_rank{})));
+    }
 
     template <class T, class Value>
     static constexpr void put(T& to, Value value) {

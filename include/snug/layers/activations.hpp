@@ -29,7 +29,7 @@ struct gelu {
         ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<backward_row<S>>(x, dy, dx));
     }
 
-  private:
+    // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     template <class S>
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto y) const {
@@ -70,7 +70,7 @@ struct swiglu {
         ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<backward_row<S>>(x, dy, dx));
     }
 
-  private:
+    // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     template <class S>
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto y) const {

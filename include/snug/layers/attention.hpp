@@ -75,7 +75,7 @@ struct causal_attention {
         rotate(call, dx.to, -1);
     }
 
-  private:
+    // Not private: a device compiler takes no private type into a kernel.
     template <class S>
     struct rotate_row {
         constexpr void operator()(auto team, index row, auto positions, auto x, int direction) const {
@@ -85,6 +85,7 @@ struct causal_attention {
         }
     };
 
+  private:
     template <class Call, class Rows>
     static void rotate(Call const& call, Rows x, int direction) {
         if constexpr (Rotation::rotates)

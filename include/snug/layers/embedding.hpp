@@ -46,7 +46,7 @@ struct embedding {
             ops::add_rows<backend, S>(dy, call.gradient(positions{}), call.positions());
     }
 
-  private:
+    // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct token_of {
         constexpr index operator()(index row, auto tokens) const { return static_cast<index>(tokens[row]); }
     };

@@ -84,7 +84,7 @@ struct head_with_loss {
         return result;
     }
 
-  private:
+    // What is done to a row of logits. Not private: a device compiler takes no private type into a kernel.
     template <class S, bool Training>
     struct loss_row {
         constexpr void operator()(auto team, index row, auto logits, auto targets, auto scale,
@@ -99,6 +99,7 @@ struct head_with_loss {
         constexpr double operator()(index row, auto losses) const { return losses[row]; }
     };
 
+  private:
     // The workspace: losses by row, logits of a chunk, workspace of the products.
     template <class Setting>
     static constexpr index logits_at() {

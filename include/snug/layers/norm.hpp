@@ -46,7 +46,7 @@ struct layer_norm {
             x.rows, ops::bound<backward_row>(x, dy, call.value(weight{}), means, rstds, dx));
     }
 
-  private:
+    // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto weight, auto bias, auto means,
                                   auto rstds, auto y) const {
@@ -102,7 +102,7 @@ struct rms_norm {
                                           ops::bound<backward_row>(x, dy, call.value(weight{}), rstds, dx));
     }
 
-  private:
+    // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto weight, auto rstds, auto y) const {
             kernels::rms_norm_forward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(weight),

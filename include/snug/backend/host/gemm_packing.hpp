@@ -122,9 +122,16 @@ void pack_lines(T const* source, std::int64_t stride, std::int64_t k_count, std:
 template <int Half, class Vector, int... Lane>
 [[gnu::always_inline]] inline void exchange_halves(Vector& a, Vector& b,
                                                    std::integer_sequence<int, Lane...>) {
+#if defined(__CUDACC__)
+    // nvcc does not expand packs in the arguments of a builtin. Slower, on the host of a program for the GPU.
+    Vector low = a, high = b;
+    ((low[Lane] = (Lane & Half) != 0 ? b[Lane - Half] : a[Lane]), ...);
+    ((high[Lane] = (Lane & Half) != 0 ? b[Lane] : a[Lane + Half]), ...);
+#else
     constexpr int lanes = sizeof...(Lane);
     Vector const low = __builtin_shufflevector(a, b, ((Lane & Half) != 0 ? lanes + Lane - Half : Lane)...);
     Vector const high = __builtin_shufflevector(a, b, ((Lane & Half) != 0 ? lanes + Lane : Lane + Half)...);
+#endif
     a = low;
     b = high;
 }
