@@ -40,7 +40,8 @@ class device_array {
         REQUIRE(cudaMalloc(&memory_, bytes) == cudaSuccess);
         data_ = memory_ + offset;
         if (size_ > 0)
-            REQUIRE(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice) == cudaSuccess);
+            REQUIRE(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice) ==
+                    cudaSuccess);
     }
     device_array(device_array const&) = delete;
     ~device_array() { (void)cudaFree(memory_); }
@@ -50,7 +51,8 @@ class device_array {
         std::vector<T> result(size_);
         REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
         if (size_ > 0)
-            REQUIRE(cudaMemcpy(result.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost) == cudaSuccess);
+            REQUIRE(cudaMemcpy(result.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost) ==
+                    cudaSuccess);
         return result;
     }
 
@@ -166,13 +168,14 @@ double worst_error(std::vector<T> const& got, index stride, sums_and_magnitudes 
 }
 
 template <class T>
-constexpr double epsilon_of = std::is_same_v<T, bf16> ? 0x1p-8
-    : std::is_same_v<T, fp16>                         ? 0x1p-11
-    : std::is_same_v<T, float>                        ? 0x1p-24
-                                                      : 0x1p-53;
+constexpr double epsilon_of = std::is_same_v<T, bf16>    ? 0x1p-8
+                              : std::is_same_v<T, fp16>  ? 0x1p-11
+                              : std::is_same_v<T, float> ? 0x1p-24
+                                                         : 0x1p-53;
 
+/// As much as the emulated library uses. A whole one would make every emulated call slow; the last test has one.
 device_array<std::byte> const& workspace() {
-    static device_array<std::byte> const only(std::vector<std::byte>(cuda::library_workspace), 64);
+    static device_array<std::byte> const only(std::vector<std::byte>(20 * 1024), 64);
     return only;
 }
 
@@ -211,16 +214,432 @@ void check_plain() {
                          product{transposed{at_.view()}, transposed{bt.view()}});
 }
 
-}  // namespace
+/// A result's memory: `rows` x Width with a stride, before and after.
+template <class T, index Width, index Stride>
+struct result_memory {
+    index rows;
+    std::vector<T> before;
+    device_array<T> memory;
 
-TEMPLATE_TEST_CASE("own products of plain matrices equal the sum in double", "[cuda][matmul]",
-                   (std::pair<bf16, bf16>), (std::pair<fp16, fp16>), (std::pair<float, float>),
-                   (std::pair<double, double>), (std::pair<bf16, float>), (std::pair<float, double>)) {
-    using A = typename TestType::first_type;
-    using B = typename TestType::second_type;
-    check_plain<A, B, 1, 1, 1, 0>();
-    check_plain<A, B, 3, 37, 5, 3>();
-    check_plain<A, B, 136, 72, 40, 8>();   // 16-byte aligned lines, narrow tiles
-    check_plain<A, B, 131, 129, 75, 0>();  // nothing is aligned
-    check_plain<A, B, 16, 8, 128, 0, 3>();  // widths are, the pointers are not
+    result_memory(index r, bool holds_numbers, index offset = 0)
+        : rows(r),
+          before(holds_numbers ? random_numbers<T>(r * Stride, 77)
+                               : std::vector<T>(at(r * Stride), T(std::numeric_limits<float>::quiet_NaN()))),
+          memory(before, offset) {}
+
+    matrix<T, Width, Stride> view() const { return {memory.data(), rows}; }
+    dense numbers_before() const {
+        dense result(rows, Width);
+        for (index i = 0; i < rows; ++i)
+            for (index j = 0; j < Width; ++j) result(i, j) = static_cast<double>(before[at(i * Stride + j)]);
+        return result;
+    }
+    /// What lies between the rows must not change.
+    void check_gaps(std::vector<T> const& after) const {
+        bool same = true;
+        for (index i = 0; i < rows; ++i)
+            for (index j = Width; j < Stride; ++j)
+                same = same &&
+                       std::memcmp(&after[at(i * Stride + j)], &before[at(i * Stride + j)], sizeof(T)) == 0;
+        REQUIRE(same);
+    }
+};
+
+void add(sums_and_magnitudes& to, dense const& more, bool is_row = false) {
+    for (index i = 0; i < to.sums.rows; ++i)
+        for (index j = 0; j < to.sums.columns; ++j) {
+            double const x = more(is_row ? 0 : i, j);
+            to.sums(i, j) += x;
+            to.magnitudes(i, j) += std::abs(x);
+        }
 }
+
+template <class T>
+constexpr double sum_epsilon = std::is_same_v<T, double> ? 0x1p-52 : 0x1p-23;
+
+/// Every store of one product, twice. `by_library` is how many of the products the library has to do.
+template <class R, index M, index N, index Pad, class A, class B>
+void check_stores(dense const& a_numbers, dense const& b_numbers, product<A, B> p, bool by_library,
+                  index offset = 0) {
+    CAPTURE(M, N, Pad, offset);
+    auto const base_sums = multiplied({{a_numbers, b_numbers}});
+    auto const depth = a_numbers.columns;
+    stored<R, N> const base(M, 9, offset);
+    stored<R, N> const bias(1, 10, offset);
+    auto const check = [&]<index Stride>(bool holds_numbers, auto const& expected, auto const& make,
+                                         bool in_library) {
+        std::vector<R> first;
+        for (int run = 0; run < 2; ++run) {
+            result_memory<R, N, Stride> const result(M, holds_numbers, offset);
+            auto const products = emulation::lt::counted().products;
+            cuda::matmul_on(cuda::tag{}, workspace().data(), make(result.view()), p);
+            REQUIRE(emulation::lt::counted().products - products == (in_library ? 1 : 0));
+            auto const after = result.memory.values();
+            result.check_gaps(after);
+            REQUIRE(worst_error(after, Stride, expected, depth, sum_epsilon<R>, epsilon_of<R> * 1.01) <= 1.0);
+            if (run == 0) first = after;
+            REQUIRE(std::memcmp(after.data(), first.data(), after.size() * sizeof(R)) == 0);
+        }
+    };
+    auto plus_base = base_sums, plus_bias = base_sums, plus_both = base_sums, plus_old = base_sums;
+    add(plus_base, base.numbers);
+    add(plus_bias, bias.numbers, true);
+    add(plus_both, base.numbers);
+    add(plus_both, bias.numbers, true);
+    add(plus_old, result_memory<R, N, N + Pad>(M, true).numbers_before());
+    auto const bias_in_library = by_library && !std::is_same_v<R, double>;
+    check.template operator()<N + Pad>(
+        false, base_sums, [](auto to) { return snug::written<R, N, N + Pad>{to}; }, by_library);
+    check.template operator()<N>(
+        false, plus_base,
+        [&](auto to) {
+            return snug::added<R, N>{to, base.view()};
+        },
+        by_library);
+    check.template operator()<N + Pad>(
+        true, plus_old, [](auto to) { return snug::accumulated<R, N, N + Pad>{to}; }, by_library);
+    check.template operator()<N + Pad>(
+        false, plus_bias,
+        [&](auto to) {
+            return snug::with_bias<snug::written<R, N, N + Pad>, R>{{to}, bias.memory.data()};
+        },
+        bias_in_library);
+    check.template operator()<N>(
+        false, plus_both,
+        [&](auto to) {
+            return snug::with_bias<snug::added<R, N>, R const>{{to, base.view()}, bias.memory.data()};
+        },
+        bias_in_library);
+}
+
+template <class T, class R, index M, index N, index K, index Pad>
+void check_library(index offset = 0) {
+    stored<T, K, K + Pad> const a(M, 1, offset);
+    stored<T, M, M + Pad> const at_(K, 2, offset);
+    stored<T, N, N + Pad> const b(K, 3, offset);
+    stored<T, K, K + Pad> const bt(N, 4, offset);
+    check_stores<R, M, N, Pad>(a.numbers, b.numbers, product{a.view(), b.view()}, true, offset);
+    check_stores<R, M, N, Pad>(a.numbers, flipped(bt.numbers), product{a.view(), transposed{bt.view()}}, true,
+                               offset);
+    check_stores<R, M, N, Pad>(flipped(at_.numbers), b.numbers, product{transposed{at_.view()}, b.view()},
+                               true, offset);
+    check_stores<R, M, N, Pad>(flipped(at_.numbers), flipped(bt.numbers),
+                               product{transposed{at_.view()}, transposed{bt.view()}}, true, offset);
+}
+
+/// A quantized matrix on the device, and its numbers as the host decodes them.
+template <class Scheme, index Rows, index Width>
+struct quantized {
+    std::vector<float> as_float;
+    std::vector<bf16> as_bf16;
+    dense numbers{Rows, Width}, rounded{Rows, Width};
+
+    explicit quantized(std::uint32_t seed) : memory_(std::vector<std::byte>(at(size), std::byte{0xFF})) {
+        auto values = random_numbers<float>(Rows * Width, seed);
+        for (index i = 0; i < Rows * Width; i += 7) values[at(i)] *= 0.01f;  // blocks of unequal sizes
+        for (index i = 5; i < Rows * Width; i += 97) values[at(i)] *= 9.0f;
+        q::quantized_array<Scheme> const host(values, q::shape{Rows, Width});
+        as_float = host.template decoded<float>();
+        as_bf16 = host.template decoded<bf16>();
+        for (index i = 0; i < Rows * Width; ++i) {
+            numbers.values[at(i)] = double{as_float[at(i)]};
+            rounded.values[at(i)] = static_cast<double>(as_bf16[at(i)]);
+        }
+        if (size > 0)
+            REQUIRE(cudaMemcpy(memory_.data(), host.region(), at(size), cudaMemcpyHostToDevice) ==
+                    cudaSuccess);
+    }
+    snug::quantized_matrix<Scheme, Rows, Width> view() const {
+        return {Scheme::view_of(memory_.data(), q::shape{Rows, Width})};
+    }
+
+  private:
+    static constexpr index size = Scheme::storage(q::shape{Rows, Width}).count;
+    device_array<std::byte> memory_;
+};
+
+template <class T, index Width>
+struct identity {
+    device_array<T> memory{[] {
+        std::vector<T> result(at(Width * Width), T(0.0f));
+        for (index i = 0; i < Width; ++i) result[at(i * Width + i)] = T(1.0f);
+        return result;
+    }()};
+    matrix<T const, Width> view() const { return {memory.data(), Width}; }
+};
+
+dense dense_identity(index n) {
+    dense result(n, n);
+    for (index i = 0; i < n; ++i) result(i, i) = 1;
+    return result;
+}
+
+/// The identity times a quantized matrix is what the host decodes, to the bit.
+template <class Scheme, index Rows, index Width, bool Everything = false>
+void check_quantized() {
+    CAPTURE(q::name_of<Scheme>(), Rows, Width);
+    quantized<Scheme, Rows, Width> const w(21);
+    auto const as_numbers = [](auto const& values) {
+        std::vector<float> result;
+        for (auto const x : values) result.push_back(static_cast<float>(x));
+        return result;
+    };
+    auto const turned = [](std::vector<float> const& values) {
+        std::vector<float> result(values.size());
+        for (index i = 0; i < Rows; ++i)
+            for (index j = 0; j < Width; ++j) result[at(j * Rows + i)] = values[at(i * Width + j)];
+        return result;
+    };
+    auto const check = [&]<class T>(T, dense const& numbers, std::vector<float> const& decoded) {
+        identity<T, Rows> const left;
+        identity<T, Width> const wide;
+        REQUIRE(check_own<float, Rows, Width>({{dense_identity(Rows), numbers}},
+                                              product{left.view(), w.view()}) == decoded);
+        REQUIRE(check_own<float, Width, Rows>({{dense_identity(Width), flipped(numbers)}},
+                                              product{wide.view(), transposed{w.view()}}) == turned(decoded));
+    };
+    check(bf16{}, w.rounded, as_numbers(w.as_bf16));
+    if constexpr (Everything) {
+        check(float{}, w.numbers, w.as_float);
+        std::vector<float> halves;
+        dense half_numbers(Rows, Width);
+        for (std::size_t i = 0; i < w.as_float.size(); ++i) {
+            halves.push_back(static_cast<float>(fp16(w.as_float[i])));
+            half_numbers.values[i] = double{halves.back()};
+        }
+        check(fp16{}, half_numbers, halves);
+    }
+}
+
+/// A scheme that snug does not know: a code is a signed byte of sixteenths.
+struct sixteenths {
+    using axis = snug::axis::quantization;
+    struct view {
+        std::int8_t const* codes;
+    };
+    static constexpr snug::bytes storage(q::shape extent) { return {extent.count()}; }
+    static view view_of(std::byte const* region, q::shape) {
+        return {reinterpret_cast<std::int8_t const*>(region)};
+    }
+    template <class Loop>
+    static void encode(std::span<float const> values, q::shape, std::byte* region, Loop const&) {
+        for (std::size_t i = 0; i < values.size(); ++i)
+            reinterpret_cast<std::int8_t*>(region)[i] = static_cast<std::int8_t>(std::rint(values[i] * 8));
+    }
+    static constexpr float value(view const& stored, index i) {
+        return static_cast<float>(stored.codes[i]) / 16.0f;
+    }
+    template <class T>
+    static void decode(view const& stored, index first, index count, T* out) {
+        for (index i = 0; i < count; ++i) out[i] = T(value(stored, first + i));
+    }
+};
+
+/// Columns [Skip, Skip + First) and the last `Last` of a width have a block each.
+template <index Width, index Skip, index First, index Last>
+struct two_blocks {
+    static constexpr index width = Width;
+    static constexpr index blocks = 2;
+    static constexpr std::array<index, 2> first{Skip, Width - Last};
+    static constexpr std::array<index, 2> count{First, Last};
+};
+
+template <class Blocks, index Rank>
+dense spread(dense const& stacked) {
+    dense result(Blocks::blocks * Rank, Blocks::width);
+    index line = 0;
+    for (index b = 0; b < Blocks::blocks; ++b)
+        for (index j = 0; j < Blocks::count[at(b)]; ++j, ++line)
+            for (index r = 0; r < Rank; ++r)
+                result(b * Rank + r, Blocks::first[at(b)] + j) = stacked(line, r);
+    return result;
+}
+
+template <class T, class W, class Scheme, index Rank, index In, index Out, index Offset = 0>
+void check_adapter() {
+    CAPTURE(Rank, In, Out, Offset);
+    using blocks = two_blocks<Out, 8, Out / 2 - 13, Out / 4 + 1>;
+    constexpr index rows = 70;
+    quantized<Scheme, Out, In> const w(5);
+    stored<T, In> const x(rows, 6);
+    stored<T, 2 * Rank> const low(rows, 7, Offset);
+    stored<W, Rank> const b(blocks::count[0] + blocks::count[1], 8, Offset);
+    auto const& numbers = std::is_same_v<T, bf16> ? w.rounded : w.numbers;
+    auto const base = product{x.view(), transposed{w.view()}};
+    auto const update = product{low.view(), snug::block_diagonal<W, blocks, Rank>{b.memory.data()}};
+    check_own<float, rows, Out>(
+        {{x.numbers, flipped(numbers)}, {low.numbers, spread<blocks, Rank>(b.numbers)}}, base, update);
+    check_own<float, rows, Out>({{low.numbers, spread<blocks, Rank>(b.numbers)}}, update);
+    // Backwards: the same weight as it lies, and a plain second product.
+    stored<T, Out> const dy(rows, 11);
+    stored<W, In> const a(2 * Rank, 12);
+    check_own<float, rows, In>({{dy.numbers, numbers}, {low.numbers, a.numbers}},
+                               product{dy.view(), w.view()}, product{low.view(), a.view()});
+}
+
+TEST_CASE("own products of plain matrices equal the sum in double", "[cuda][matmul]") {
+    check_plain<bf16, bf16, 1, 1, 1, 0>();
+    check_plain<bf16, bf16, 136, 72, 40, 8>();    // 16-byte aligned lines, narrow tiles
+    check_plain<bf16, bf16, 131, 129, 75, 0>();   // nothing is aligned
+    check_plain<bf16, bf16, 16, 8, 128, 0, 3>();  // widths are, the pointers are not
+    check_plain<fp16, fp16, 136, 72, 40, 8>();
+    check_plain<fp16, fp16, 3, 37, 5, 3>();
+    check_plain<float, float, 70, 129, 35, 1>();
+    check_plain<double, double, 70, 65, 16, 0>();
+    check_plain<bf16, float, 3, 37, 5, 3>();
+    check_plain<float, double, 64, 3, 17, 0>();
+}
+
+TEMPLATE_TEST_CASE("the library does single products of plain matrices, with every store of layers",
+                   "[cuda][matmul]", (std::pair<bf16, bf16>), (std::pair<fp16, fp16>),
+                   (std::pair<float, float>), (std::pair<double, double>), (std::pair<bf16, float>)) {
+    using T = typename TestType::first_type;
+    using R = typename TestType::second_type;
+    check_library<T, R, 24, 16, 40, 8>();
+    check_library<T, R, 3, 5, 7, 0>(1);
+}
+
+TEST_CASE("every quantization scheme decodes on the device to the host's bits", "[cuda][matmul]") {
+    check_quantized<q::nf4<64>, 40, 72, true>();
+    check_quantized<q::nf4<6>, 21, 36>();
+    check_quantized<q::nf4<64, q::dialects::torchao>, 24, 136>();
+    check_quantized<q::fp4<64>, 33, 40>();
+    check_quantized<q::int8<256>, 33, 72, true>();
+    check_quantized<q::int8<16>, 7, 11>();
+    check_quantized<q::absmax, 16, 40>();
+    check_quantized<q::absmax_4bit, 13, 21>();
+    check_quantized<q::affine, 40, 24, true>();
+    check_quantized<q::affine_4bit, 40, 24>();
+    check_quantized<q::blockwise<q::affine, 32>, 40, 24>();
+    check_quantized<q::blockwise<q::affine_4bit, 8>, 40, 24>();
+    check_quantized<q::type_range<>, 8, 16>();
+    check_quantized<q::quantile, 24, 40>();
+    check_quantized<q::quantile_4bit, 24, 41>();
+    check_quantized<q::double_quantized<q::nf4<64>>, 40, 72, true>();
+    check_quantized<q::double_quantized<q::nf4<16, q::dialects::torchao>, 16>, 24, 40>();
+    check_quantized<q::double_quantized<q::blockwise<q::absmax, 32>>, 24, 40>();
+    check_quantized<q::outlier_split<q::threshold<3>, q::nf4<64>, q::outlier_columns<40>>, 24, 40>();
+    check_quantized<sixteenths, 9, 24>();
+}
+
+TEST_CASE("an adapter's product is summed with that of its quantized weight", "[cuda][matmul]") {
+    using scheme = q::double_quantized<q::nf4<64>>;
+    check_adapter<bf16, bf16, scheme, 8, 64, 200>();
+    check_adapter<bf16, bf16, scheme, 16, 72, 136>();
+    check_adapter<bf16, bf16, scheme, 3, 40, 104>();
+    check_adapter<bf16, bf16, scheme, 8, 64, 104, 1>();
+    check_adapter<bf16, float, q::int8<64>, 8, 64, 104>();  // an adapter in fp32: no tensor cores
+    check_adapter<float, float, scheme, 5, 48, 88>();
+}
+
+TEST_CASE("several plain products, and stores that the library does not know", "[cuda][matmul]") {
+    constexpr index m = 90, n = 200, k = 48, few = 24;
+    stored<bf16, k> const a(m, 1);
+    stored<bf16, n> const b(k, 2);
+    stored<bf16, few> const c(m, 3);
+    stored<bf16, few> const d(n, 4);
+    auto const first = product{a.view(), b.view()};
+    auto const second = product{c.view(), transposed{d.view()}};
+    auto expected = multiplied({{a.numbers, b.numbers}, {c.numbers, flipped(d.numbers)}});
+    stored<float, n> const bias(1, 5, 1);
+    add(expected, bias.numbers, true);
+    result_memory<bf16, n, n> const result(m, false);
+    auto const products = emulation::lt::counted().products;
+    cuda::matmul_on(cuda::tag{}, workspace().data(),
+                    snug::with_bias<snug::written<bf16, n>, float>{{result.view()}, bias.memory.data()},
+                    first, second);
+    REQUIRE(worst_error(result.memory.values(), n, expected, k + few, 0x1p-23, 0x1.02p-8) <= 1.0);
+    // A single product, but a bias of another type than the result.
+    auto alone = multiplied({{a.numbers, b.numbers}});
+    add(alone, bias.numbers, true);
+    cuda::matmul_on(cuda::tag{}, workspace().data(),
+                    snug::with_bias<snug::written<bf16, n>, float>{{result.view()}, bias.memory.data()},
+                    first);
+    REQUIRE(worst_error(result.memory.values(), n, alone, k, 0x1p-23, 0x1.02p-8) <= 1.0);
+    cuda::matmul_on(cuda::tag{}, workspace().data(), snug::discarded<n>{}, first);
+    REQUIRE(emulation::lt::counted().products == products);
+}
+
+TEST_CASE("an empty product stores nothing", "[cuda][matmul]") {
+    matrix<bf16 const, 8> const none{nullptr, 0};
+    stored<bf16, 16> const b(8, 1);
+    auto const launches = emulation::counted().launches;
+    auto const products = emulation::lt::counted().products;
+    cuda::matmul_on(cuda::tag{}, workspace().data(), snug::written<bf16, 16>{}, product{none, b.view()});
+    cuda::matmul_on(cuda::tag{}, workspace().data(), snug::discarded<16>{}, product{none, b.view()});
+    REQUIRE(emulation::counted().launches == launches);
+    REQUIRE(emulation::lt::counted().products == products);
+}
+
+TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul]") {
+    stored<float, 24> const b(32, 1);
+    result_memory<float, 24, 24> const result(64, false);
+    auto const multiply = [&](index rows) {
+        stored<float, 32> const a(rows, 2);
+        cuda::matmul_on(cuda::tag{}, workspace().data(),
+                        snug::written<float, 24>{{result.memory.data(), rows}}, product{a.view(), b.view()});
+        REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    };
+    auto const searches = emulation::lt::counted().searches;
+    for (int i = 0; i < 3; ++i)
+        for (index const rows : {5, 9, 64}) multiply(rows);
+    REQUIRE(emulation::lt::counted().searches - searches == 3);
+    for (index rows = 10; rows < 30; ++rows) multiply(rows);  // more than are kept
+    multiply(5);
+    REQUIRE(emulation::lt::counted().searches - searches == 24);
+}
+
+TEST_CASE("a failure of the library says which product failed, how and where", "[cuda][matmul]") {
+    stored<bf16, 32> const a(5, 2);
+    stored<bf16, 32> const b(24, 1);
+    result_memory<float, 24, 24> const result(5, false);
+    auto const multiply = [&] {
+        cuda::matmul_on(cuda::tag{}, workspace().data(), snug::written<float, 24>{result.view()},
+                        product{a.view(), transposed{b.view()}});
+    };
+    multiply();
+    emulation::lt::counted().fail_next = CUBLAS_STATUS_EXECUTION_FAILED;
+    REQUIRE_THROWS_WITH(multiply(),
+                        Catch::Contains("cublasLtMatmul: CUBLAS_STATUS_EXECUTION_FAILED") &&
+                            Catch::Contains("5 x 24 x 32 (bf16, bf16 transposed, to fp32) on device 0"));
+    multiply();
+}
+
+TEST_CASE("products wait for nothing, take no memory and stay in their workspace", "[cuda][matmul]") {
+    // As the plan has it: a multiple of a cache line, with what belongs to others on both sides.
+    constexpr index line = 64;
+    device_array<std::byte> const whole(
+        std::vector<std::byte>(at(cuda::library_workspace + 2 * line), std::byte{0x11}));
+    emulation::lt::counted().most_workspace = std::uint64_t{1} << 40;
+    stored<bf16, 32> const a(40, 2);
+    stored<bf16, 24> const b(32, 1);
+    stored<bf16, 24> const bias(1, 3, 1);
+    result_memory<bf16, 24, 24> const result(40, false);
+    auto const multiply = [&] {
+        auto* const room = whole.data() + line;
+        cuda::matmul_on(cuda::tag{}, room,
+                        snug::with_bias<snug::written<bf16, 24>, bf16>{{result.view()}, bias.memory.data()},
+                        product{a.view(), b.view()});
+        cuda::matmul_on(cuda::tag{}, room, snug::added<bf16, 24>{result.view(), result.view()},
+                        product{a.view(), b.view()}, product{a.view(), b.view()});
+    };
+    multiply();
+    emulation::lt::counted().most_workspace = 16384;
+    auto const bytes = whole.values();
+    for (index i = 0; i < line; ++i) {
+        REQUIRE(bytes[at(i)] == std::byte{0x11});
+        REQUIRE(bytes[at(line + cuda::library_workspace + i)] == std::byte{0x11});
+    }
+    auto const once = result.memory.values();
+    auto const allocations = emulation::counted().device_allocations;
+    emulation::device().deferred = true;
+    multiply();
+    REQUIRE_FALSE(cuda::stream()->waiting.empty());
+    emulation::device().deferred = false;
+    REQUIRE(cudaStreamSynchronize(cuda::stream()) == cudaSuccess);
+    REQUIRE(emulation::counted().device_allocations == allocations);
+    auto const again = result.memory.values();
+    REQUIRE(std::memcmp(again.data(), once.data(), once.size() * sizeof(bf16)) == 0);
+}
+
+}  // namespace

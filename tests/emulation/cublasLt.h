@@ -96,6 +96,7 @@ struct algorithm {
 /// What tests may look at and change.
 struct counters {
     std::int64_t products = 0, searches = 0;
+    std::uint64_t most_workspace = 16384;              ///< that an algorithm uses of what it may
     cublasStatus_t fail_next = CUBLAS_STATUS_SUCCESS;  ///< the next product's answer
 };
 inline counters& counted() {
@@ -311,7 +312,7 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cu
     if (auto const status = emulation::lt::check(*d, *a, *b, *c, *r); status != CUBLAS_STATUS_SUCCESS)
         return status;
     auto const workspace = p->reductions & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
-                               ? std::min<std::uint64_t>(p->workspace, 16384)
+                               ? std::min(p->workspace, counted().most_workspace)
                                : 0;
     results[0] = {{alive,
                    *a,

@@ -14,6 +14,7 @@
 #include <snug/ops/backend.hpp>
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/fp16.hpp>
+#include <snug/units.hpp>
 #include <string>
 #include <type_traits>
 
@@ -156,6 +157,7 @@ struct library_problem {
     std::int64_t rows, columns, depth;
     std::int64_t left_stride, right_stride, result_stride;
     std::array<std::uint32_t, 4> alignment;  ///< of the right and the left operand, the base and the result
+    std::int64_t workspace;                  ///< bytes
 
     bool operator==(library_problem const&) const = default;
 
@@ -241,12 +243,12 @@ class library_plan {
             return wide ? static_cast<void const*>(&numbers[one])
                         : static_cast<void const*>(&short_numbers[one]);
         };
-        require(problem,
-                cublasLtMatmul(library(), &operation_, number(true), b.data, &right_, a.data, &left_,
-                               number(d.base != nullptr), d.base ? d.base : d.data, &result_, d.data,
-                               &result_, &algorithm_, aligned(workspace),
-                               static_cast<std::size_t>(library_workspace_usable), stream()),
-                "cublasLtMatmul");
+        require(
+            problem,
+            cublasLtMatmul(library(), &operation_, number(true), b.data, &right_, a.data, &left_,
+                           number(d.base != nullptr), d.base ? d.base : d.data, &result_, d.data, &result_,
+                           &algorithm_, workspace, static_cast<std::size_t>(problem.workspace), stream()),
+            "cublasLtMatmul");
     }
 
   private:
@@ -257,12 +259,6 @@ class library_plan {
     static constexpr std::int32_t operation_of(bool is_transposed) {
         return is_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     }
-    static std::byte* aligned(std::byte* workspace) {
-        auto const address = reinterpret_cast<std::uintptr_t>(workspace);
-        constexpr auto to = static_cast<std::uintptr_t>(library_workspace_alignment);
-        return workspace + ((to - address % to) % to);
-    }
-
     template <class T>
     void describe(library_problem const& wanted, cublasLtMatmulDescAttributes_t which, T value) {
         require(wanted, cublasLtMatmulDescSetAttribute(&operation_, which, &value, sizeof value));
@@ -285,7 +281,7 @@ class library_plan {
         cublasLtMatmulPreferenceOpaque_t preference;
         require(wanted, cublasLtMatmulPreferenceInit(&preference));
         prefer(wanted, preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-               static_cast<std::uint64_t>(library_workspace_usable));
+               static_cast<std::uint64_t>(wanted.workspace));
         // Split sums only where a step of its own adds the parts, in compute type: the others round parts to the type of the
         // result, and one of them in the order in which blocks finish.
         prefer(wanted, preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
@@ -326,30 +322,56 @@ class library_plans {
     std::size_t next_ = 0;
 };
 
+/// The part of a workspace that the library may use: from a multiple of `library_workspace_alignment` on.
+struct library_room {
+    std::byte* first;
+    std::int64_t size;
+
+    explicit library_room(std::byte* workspace) : first(workspace), size(library_workspace_usable) {
+        constexpr auto to = static_cast<std::uintptr_t>(library_workspace_alignment);
+        first += (to - reinterpret_cast<std::uintptr_t>(workspace) % to) % to;
+    }
+    std::byte* take(std::int64_t bytes) {
+        auto* const result = first;
+        first += round_up(bytes, library_workspace_alignment);
+        size -= round_up(bytes, library_workspace_alignment);
+        return result;
+    }
+};
+
+/// The library wants a bias at a multiple of 16, which a small one among other parameters may miss: then it gets a copy.
+inline void const* aligned_bias(void const* bias, std::int64_t bytes, library_room& room) {
+    if (reinterpret_cast<std::uintptr_t>(bias) % 16 == 0) return bias;
+    auto* const copy = room.take(bytes);
+    cuda::check(
+        cudaMemcpyAsync(copy, bias, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, stream()),
+        "cudaMemcpyAsync");
+    return copy;
+}
+
 inline void library_product(library_plans& plans, cudaDataType_t operands, cudaDataType_t result,
-                            library_operand const& a, library_operand const& b, library_result const& d,
+                            library_operand const& a, library_operand const& b, library_result d,
                             std::byte* workspace) {
+    auto const rows = a.outer_rows(), columns = b.outer_columns();
+    if (rows == 0 || columns == 0) return;
+    library_room room(workspace);
+    d.bias = aligned_bias(d.bias, columns * size_of(result), room);
     library_problem const problem{
         operands,
         result,
         a.is_transposed,
         b.is_transposed,
         d.bias != nullptr,
-        a.outer_rows(),
-        b.outer_columns(),
+        rows,
+        columns,
         a.outer_columns(),
         a.stride,
         b.stride,
         d.stride,
         {alignment_of(b.data, b.stride, operands), alignment_of(a.data, a.stride, operands),
-         alignment_of(d.base ? d.base : d.data, d.stride, result), alignment_of(d.data, d.stride, result)}};
-    if (problem.rows == 0 || problem.columns == 0) return;
-    plans.plan_for(problem, d.bias).run(a, b, d, workspace);
-}
-
-/// A bias that is not so aligned is nothing that the library promises to take.
-inline bool library_takes(library_result const& d) {
-    return reinterpret_cast<std::uintptr_t>(d.bias) % 16 == 0;
+         alignment_of(d.base ? d.base : d.data, d.stride, result), alignment_of(d.data, d.stride, result)},
+        room.size};
+    plans.plan_for(problem, d.bias).run(a, b, d, room.first);
 }
 
 }  // namespace detail

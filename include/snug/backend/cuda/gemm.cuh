@@ -14,7 +14,9 @@
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/fp16.hpp>
 #include <snug/quantization/matrix.hpp>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 
 /// snug's own product: any number of products of any operands summed in registers, any store. The order of a sum depends on
 /// the shape alone, so results are the same bits every time.
@@ -30,6 +32,7 @@ struct plain_lines {
     using element = T;
     static constexpr bool along_depth = AlongDepth;
     static constexpr index length = Width;
+    static constexpr index known_lines = 0;
     static constexpr bool copies = Width % 8 == 0 && Stride % 8 == 0 && sizeof(T) == 2;
     static constexpr int table_size = 0;
     static constexpr bool eight_at_once = false;
@@ -52,7 +55,7 @@ struct quantized_lines {
     using from = decoder<Scheme>;
     static constexpr bool along_depth = AlongDepth;
     static constexpr index length = Width;
-    static constexpr index lines = Rows;
+    static constexpr index lines = Rows, known_lines = Rows;
     static constexpr bool copies = false;
     static constexpr int table_size = from::table_size;
     /// Eight of a line never share a byte with another line's.
@@ -76,7 +79,7 @@ struct block_lines {
     static constexpr auto blocks = static_cast<std::size_t>(Blocks::blocks);
     static constexpr bool along_depth = true;
     static constexpr index length = static_cast<index>(Blocks::blocks) * Rank;
-    static constexpr index lines = Blocks::width;
+    static constexpr index lines = Blocks::width, known_lines = Blocks::width;
     static constexpr bool copies = Rank % 8 == 0 && sizeof(T) == 2;
     static constexpr int table_size = 0;
     static constexpr bool eight_at_once = false;
@@ -131,6 +134,17 @@ struct block_lines {
          ...);
     }
 };
+
+template <class Lines>
+inline constexpr bool is_quantized = false;
+template <class Scheme, index Rows, index Width, bool AlongDepth>
+inline constexpr bool is_quantized<quantized_lines<Scheme, Rows, Width, AlongDepth>> = true;
+
+/// A 16-bit number from a float.
+template <class T>
+__device__ __forceinline__ T rounded_to(float value) {
+    return T::from_bits(static_cast<std::uint16_t>(packed<T>(value, 0.0f)));
+}
 
 template <class T, index Width, index Stride>
 constexpr auto left_lines(matrix<T, Width, Stride> a) {
@@ -216,7 +230,8 @@ struct scalar_tiling {
 };
 
 /// A thread's share of the next tile of an operand, in registers until the tile before it is used up.
-template <class Sum, class Lines>
+/// `Left` is the left operand's element: what a scheme decodes to is rounded to it as on tensor cores, when it has 16 bits.
+template <class Sum, class Lines, class Left = typename Lines::element>
 struct scalar_share {
     using tiling = scalar_tiling<Sum>;
     Sum values[tiling::mine];
@@ -234,10 +249,14 @@ struct scalar_share {
             auto const p = position(j);
             index const i = first_across + p.x, k = first_depth + p.y;
             bool const inside = i < across(l) && k < end_depth;
-            if constexpr (Lines::along_depth)
-                values[j] = inside ? static_cast<Sum>(l.value(i, k, table)) : Sum(0);
-            else values[j] = inside ? static_cast<Sum>(l.value(k, i, table)) : Sum(0);
+            if constexpr (Lines::along_depth) values[j] = inside ? number(l.value(i, k, table)) : Sum(0);
+            else values[j] = inside ? number(l.value(k, i, table)) : Sum(0);
         }
+    }
+    __device__ static Sum number(typename Lines::element value) {
+        if constexpr (is_quantized<Lines> && sizeof(Left) == 2)
+            return static_cast<Sum>(static_cast<float>(rounded_to<Left>(value)));
+        else return static_cast<Sum>(value);
     }
     __device__ void put(Sum* tile) const {
 #pragma unroll
@@ -261,7 +280,7 @@ __device__ void scalar_accumulate(Sum (&sums)[4][4], factors<Left, Right> const&
     int const first_row = static_cast<int>(threadIdx.x) / 16 * 4;
     int const first_column = static_cast<int>(threadIdx.x) % 16 * 4;
     scalar_share<Sum, Left> a;
-    scalar_share<Sum, Right> b;
+    scalar_share<Sum, Right, typename Left::element> b;
     a.fetch(f.a, row, begin, end, nullptr);
     b.fetch(f.b, column, begin, end, table);
     for (index k = begin; k < end; k += tiling::depth) {
@@ -447,7 +466,7 @@ struct tensor_tile {
     }
     __device__ static T converted(T value) { return value; }
     __device__ static T converted(float value) requires(!std::is_same_v<typename Lines::element, T>) {
-        return T::from_bits(static_cast<std::uint16_t>(packed<T>(value, 0.0f)));
+        return rounded_to<T>(value);
     }
 };
 
@@ -591,9 +610,7 @@ __global__ void __launch_bounds__(Tiling::threads, Tiling::blocks_per_processor)
 
 /// Whether tensor cores do these products: left operands of one 16-bit type, right ones of the same or decoded to it.
 template <class T, class Lines>
-inline constexpr bool is_of = std::is_same_v<typename Lines::element, T>;
-template <class T, class Scheme, index Rows, index Width, bool AlongDepth>
-inline constexpr bool is_of<T, quantized_lines<Scheme, Rows, Width, AlongDepth>> = true;
+inline constexpr bool is_of = is_quantized<Lines> || std::is_same_v<typename Lines::element, T>;
 
 template <class First, class... Further>
 constexpr bool fits_tensor_cores() {
@@ -624,6 +641,12 @@ void launch_tensor(index rows, index columns, Store const& store, Factors const&
            static_cast<int>(tile_rows), static_cast<int>(tile_columns), rows, columns, store, f...);
 }
 
+/// Columns of a product where its types say how many, else 0.
+template <class Right>
+constexpr index known_columns() {
+    return Right::along_depth ? Right::known_lines : Right::length;
+}
+
 /// Tiles of 64 columns where wider ones would compute more than an eighth for nothing.
 constexpr bool prefers_narrow_tiles(index columns) {
     index const unused = tiles(columns, 128) * 128 - tiles(columns, 64) * 64;
@@ -634,8 +657,14 @@ template <class Store, class... Factors>
 void gemm(index rows, index columns, Store const& store, Factors const&... f) {
     if (rows == 0 || columns == 0) return;
     if constexpr (fits_tensor_cores<Factors...>()) {
-        using T = typename std::tuple_element_t<0, std::tuple<Factors...>>::left::element;
-        if (prefers_narrow_tiles(columns)) launch_tensor<T, tensor_tiling<64>>(rows, columns, store, f...);
+        using first = std::tuple_element_t<0, std::tuple<Factors...>>;
+        using T = typename first::left::element;
+        constexpr index known = known_columns<typename first::right>();
+        if constexpr (known > 0)
+            launch_tensor<T, tensor_tiling<prefers_narrow_tiles(known) ? 64 : 128>>(rows, columns, store,
+                                                                                    f...);
+        else if (prefers_narrow_tiles(columns))
+            launch_tensor<T, tensor_tiling<64>>(rows, columns, store, f...);
         else launch_tensor<T, tensor_tiling<128>>(rows, columns, store, f...);
     } else {
         using sum = std::conditional_t<has_double<Factors...>(), double, float>;

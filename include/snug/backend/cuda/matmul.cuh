@@ -7,16 +7,12 @@
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/ops/backend.hpp>
 
-/// Body of the matrix product: cuBLASLt where it can do the product, snug's own kernels elsewhere. Which is decided at compile
-/// time, but for the alignment of a bias.
+/// Body of the matrix product: cuBLASLt where it can do the product, snug's own kernels elsewhere; decided at compile time.
 namespace snug::backend::cuda {
 
 template <class Store, class A, class B, class... Further>
 void matmul_on(tag, std::byte* workspace, Store const& store, product<A, B> first, Further... further) {
     if constexpr (sizeof...(Further) == 0 && detail::library_computes<A, B, Store>()) {
-        using result = detail::library_result_of<Store>;
-        if constexpr (result::has_bias)
-            if (!detail::library_takes(result::of(store))) return own_matmul(store, first);
         library_matmul(workspace, store, first);
     } else {
         own_matmul(store, first, further...);
