@@ -14,17 +14,12 @@ namespace snug::backend::cuda {
 
 namespace attending {
 
-/// The kernels of a Shape and T.
+/// The kernels of a Shape and T, and their tilings.
 template <class Shape, class T>
 struct kernels {
-    using tiling = plain::tiling<Shape, T>;
-    using forward_tiles = tiling;
-    static constexpr int forward_rows = tiling::side;
-    static constexpr int backward_rows = tiling::side;
-    static constexpr unsigned forward_threads = tiling::threads;
-    static constexpr unsigned backward_threads = tiling::threads;
-    static constexpr std::size_t forward_bytes = tiling::shared_bytes;
-    static constexpr std::size_t backward_bytes = tiling::shared_bytes;
+    using forward_tiling = plain::tiling<Shape, T>;
+    using key_tiling = forward_tiling;
+    using query_tiling = forward_tiling;
 
     template <class S>
     static constexpr auto forward = plain::forward_kernel<Shape, T, S>;
@@ -37,14 +32,9 @@ struct kernels {
 template <class Shape, class T>
     requires attends_on_tensor_cores<Shape, T>
 struct kernels<Shape, T> {
-    using forward_tiles = tiled::forward_tiling<Shape>;
-    using backward_tiles = tiled::backward_tiling<Shape>;
-    static constexpr int forward_rows = forward_tiles::queries;
-    static constexpr int backward_rows = backward_tiles::rows;
-    static constexpr unsigned forward_threads = forward_tiles::threads;
-    static constexpr unsigned backward_threads = backward_tiles::threads;
-    static constexpr std::size_t forward_bytes = forward_tiles::shared_bytes;
-    static constexpr std::size_t backward_bytes = backward_tiles::shared_bytes;
+    using forward_tiling = tiled::forward_tiling<Shape>;
+    using key_tiling = tiled::key_tiling<Shape>;
+    using query_tiling = tiled::query_tiling<Shape>;
 
     template <class S>
     static constexpr auto forward = tiled::forward_kernel<Shape, T, S>;
@@ -58,6 +48,15 @@ constexpr unsigned blocks_for(index count, index of_a_block) {
     return static_cast<unsigned>((count + of_a_block - 1) / of_a_block);
 }
 
+/// A kernel with a block for each tile of rows of each head.
+template <class Tiling, class Shape, class T, class Arguments>
+void launch_tiles(void (*kernel)(Arguments, score_scales<Shape, attention_sum<T>>), index heads,
+                  Arguments const& arguments) {
+    auto const tiles = blocks_for(arguments.tokens, Tiling::rows);
+    launch(kernel, static_cast<unsigned>(arguments.sequences * heads) * tiles, Tiling::threads,
+           Tiling::shared_bytes, arguments, score_scales<Shape, attention_sum<T>>{});
+}
+
 }  // namespace attending
 
 template <class Shape, class T, class S>
@@ -67,9 +66,8 @@ void attention_forward_on(tag, Shape, index sequences, index tokens, index past,
     if (sequences * tokens == 0) return;
     attending::forward_arguments<T, S> const arguments{
         static_cast<int>(sequences), static_cast<int>(tokens), past, qkv, starts, out, logsumexp};
-    auto const tiles = attending::blocks_for(tokens, kernels::forward_rows);
-    launch(kernels::template forward<S>, static_cast<unsigned>(sequences * Shape::heads) * tiles,
-           kernels::forward_threads, kernels::forward_bytes, arguments, {});
+    attending::launch_tiles<typename kernels::forward_tiling, Shape, T>(kernels::template forward<S>,
+                                                                        Shape::heads, arguments);
 }
 
 template <class Shape, class T, class S>
@@ -97,16 +95,14 @@ void attention_backward_on(tag, Shape, index sequences, index tokens, T const* q
 
     using attending::blocks_for;
     constexpr auto small = attending::small_kernel_threads;
-    auto const tiles = blocks_for(tokens, kernels::backward_rows);
-    auto const blocks = [&](index heads) { return static_cast<unsigned>(sequences * heads) * tiles; };
     launch(attending::row_statistics_kernel<Shape, T, S>,
            blocks_for(sizes.statistics(), small / attending::lanes_per_row), small, 0, arguments);
     // Q, K and V are read until the queries' gradients are there, and these are written over Q as the last
     // that reads it: only then may dK and dV go where K and V lie.
-    launch(kernels::template key_gradients<S>, blocks(Shape::kv_heads), kernels::backward_threads,
-           kernels::backward_bytes, arguments, {});
-    launch(kernels::template query_gradients<S>, blocks(Shape::heads), kernels::backward_threads,
-           kernels::backward_bytes, arguments, {});
+    attending::launch_tiles<typename kernels::key_tiling, Shape, T>(kernels::template key_gradients<S>,
+                                                                    Shape::kv_heads, arguments);
+    attending::launch_tiles<typename kernels::query_tiling, Shape, T>(kernels::template query_gradients<S>,
+                                                                      Shape::heads, arguments);
     constexpr index groups =
         2 * Shape::kv_heads * Shape::head_width / attending::elements_at_once<T, Shape::head_width>;
     launch(attending::copy_key_gradients_kernel<Shape, T, S>, blocks_for(sequences * tokens * groups, small),

@@ -24,6 +24,7 @@ struct tiling {
     }
     static constexpr int side = fitting_side(16);
     static_assert(bytes(side) <= 96 * 1024, "snug: a head is too wide for the shared memory of a GPU");
+    static constexpr int rows = side;
     static constexpr int threads = side * side;
     static constexpr int columns = (width + side - 1) / side;
     static constexpr std::size_t shared_bytes = bytes(side);

@@ -26,7 +26,7 @@ template <class Shape, class T>
 struct attention_backward_sizes {
     /// Rows of a sequence are padded to these in the statistics, so that a tile's are read without asking how many
     /// there are.
-    static constexpr index padding = 64;
+    static constexpr index padding = 128;
 
     index sequences;
     index tokens;

@@ -22,32 +22,45 @@ struct forward_tiling {
     static constexpr int threads = 32 * warps;
     /// Blocks of 16 queries in a warp: each fragment of keys or values that is loaded is multiplied with all of them.
     static constexpr int blocks = width <= 128 ? 2 : 1;
-    static constexpr int queries = warps * blocks * 16;
+    static constexpr int rows = warps * blocks * 16;
     static constexpr int keys = width <= 128 ? 64 : 32;
     static constexpr bool queries_in_registers = width <= 64;
     /// Behind the tiles: the first key that each query sees.
-    static constexpr int tiles = (queries + 2 * keys) * stride;
-    static constexpr std::size_t shared_bytes = 2u * tiles + 4u * queries;
+    static constexpr int tiles = (rows + 2 * keys) * stride;
+    static constexpr std::size_t shared_bytes = 2u * tiles + 4u * rows;
 };
 
-template <class Shape>
+/// Of the kernels of backward: `Blocks` of 16 rows stay with each warp, tiles of `Passing` rows pass by. There are two
+/// kinds of each; the passing ones are buffered twice.
+template <class Shape, int Warps, int Blocks, int Passing, bool RowsInRegisters>
 struct backward_tiling {
     static constexpr int width = static_cast<int>(Shape::head_width);
     static constexpr int stride = tile_stride<width>;
-    static constexpr int warps = width <= 128 ? 4 : 2;
-    static constexpr int threads = 32 * warps;
-    /// Rows that stay, and rows of a tile that passes by. Two kinds of each; the passing ones are buffered twice.
-    static constexpr int rows = 16 * warps;
-    static constexpr int passing = width <= 64 ? 64 : width <= 128 ? 32 : 16;
+    static constexpr int threads = 32 * Warps;
+    static constexpr int blocks = Blocks;
+    static constexpr int warp_rows = 16 * Blocks;
+    static constexpr int rows = warp_rows * Warps;
+    static constexpr int passing = Passing;
     /// Rows that stay wait in the second buffers of those that pass by, until each warp has its own in registers.
-    static constexpr bool rows_in_registers = width <= 64;
+    static constexpr bool rows_in_registers = RowsInRegisters;
     static constexpr int tile = passing * stride;
     static constexpr int resident_tile = rows * stride;
     static constexpr int buffers = 4 * tile + (rows_in_registers ? 0 : 2 * resident_tile);
     static_assert(!rows_in_registers || resident_tile <= tile);
+    static_assert(rows % passing == 0 || passing % rows == 0);
     /// Behind the buffers, for the tiles of queries: exponents and row sums, twice.
     static constexpr std::size_t shared_bytes = 2u * buffers + 4 * 4u * passing;
 };
+
+template <class Shape>
+using narrow_or_wide = std::conditional_t<Shape::head_width <= 128, backward_tiling<Shape, 4, 1, 32, false>,
+                                          backward_tiling<Shape, 2, 1, 16, false>>;
+template <class Shape>
+using key_tiling = std::conditional_t<Shape::head_width <= 64, backward_tiling<Shape, 4, 2, 32, false>,
+                                      narrow_or_wide<Shape>>;
+template <class Shape>
+using query_tiling = std::conditional_t<Shape::head_width <= 64, backward_tiling<Shape, 4, 2, 64, false>,
+                                        narrow_or_wide<Shape>>;
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width; }
 /// Of this thread; the shuffle tells the compiler that all lanes of a warp have the same, and take the same branches.
@@ -298,8 +311,8 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
 
     task const work(static_cast<int>(blockIdx.x), a.sequences, heads);
     // Later tiles see more keys: they are the first to start, so that all end together.
-    int const first = ((a.tokens - 1) / tiling::queries - work.tile) * tiling::queries;
-    int const rows = min(tiling::queries, a.tokens - first);
+    int const first = ((a.tokens - 1) / tiling::rows - work.tile) * tiling::rows;
+    int const rows = min(tiling::rows, a.tokens - first);
     index const row0 = static_cast<index>(work.sequence) * a.tokens;
     // Keys are counted from the first that the tile's first query sees: none sees an earlier one.
     index const begin = first_key(a.starts, row0 + first);
@@ -309,18 +322,18 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
     int const warp_row = warp() * blocks * 16;
 
     T* const q_tile = reinterpret_cast<T*>(dynamic_shared());
-    T* const k_tile = q_tile + tiling::queries * tiling::stride;
+    T* const k_tile = q_tile + tiling::rows * tiling::stride;
     T* const v_tile = k_tile + keys * tiling::stride;
     T const* k_rows = a.qkv + (row0 - a.past + begin) * stride + Shape::key_offset +
                       work.head / static_cast<int>(Shape::queries_per_key) * width;
 
-    copy_tile<tiling::queries, width, threads>(q_tile, a.qkv + (row0 + first) * stride + work.head * width,
-                                               stride, rows);
+    copy_tile<tiling::rows, width, threads>(q_tile, a.qkv + (row0 + first) * stride + work.head * width,
+                                            stride, rows);
     commit_copies();
     copy_tile<keys, width, threads>(k_tile, k_rows, stride, count);
     commit_copies();
     int* const first_keys = reinterpret_cast<int*>(q_tile + tiling::tiles);
-    for (int i = static_cast<int>(threadIdx.x); i < tiling::queries; i += threads)
+    for (int i = static_cast<int>(threadIdx.x); i < tiling::rows; i += threads)
         first_keys[i] = static_cast<int>(first_key(a.starts, row0 + first + min(i, rows - 1)) - begin);
     wait_copies<1>();
     __syncthreads();
@@ -397,10 +410,11 @@ __device__ inline int query_tiles(std::int32_t const* starts, int tokens, int fi
 /// dK and dV of a tile of keys, from all the queries of its group of heads that see it. Scores are computed transposed, a
 /// key to a row, so that their transpose is what stands in registers.
 template <class Shape, class T, class S>
-__global__ void __launch_bounds__(backward_tiling<Shape>::threads)
+__global__ void __launch_bounds__(key_tiling<Shape>::threads)
     key_gradients_kernel(backward_arguments<T, S> const a, score_scales<Shape, float> const scale) {
-    using tiling = backward_tiling<Shape>;
-    constexpr int width = tiling::width, passing = tiling::passing, threads = tiling::threads;
+    using tiling = key_tiling<Shape>;
+    constexpr int width = tiling::width, blocks = tiling::blocks, passing = tiling::passing,
+                  threads = tiling::threads;
     constexpr int group = static_cast<int>(Shape::queries_per_key);
     constexpr index stride = Shape::qkv_width;
 
@@ -412,7 +426,7 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
     std::int32_t const* const starts = a.starts != nullptr ? a.starts + row0 : nullptr;
     int const tiles = query_tiles<passing>(starts, a.tokens, first, first + rows - 1);
     int const steps = group * tiles;
-    int const warp_row = warp() * 16;
+    int const warp_row = warp() * tiling::warp_rows;
 
     T* const buffers = reinterpret_cast<T*>(dynamic_shared());
     T* const resident = buffers + (tiling::rows_in_registers ? 2 : 4) * tiling::tile;
@@ -447,10 +461,10 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
     start_step(0);
     wait_copies<1>();
     __syncthreads();
-    using left = left_rows<T, width, 1, tiling::rows_in_registers>;
+    using left = left_rows<T, width, blocks, tiling::rows_in_registers>;
     left const k(k_tile + warp_row * tiling::stride), v(v_tile + warp_row * tiling::stride);
 
-    sums<1, width> d_k, d_v;
+    sums<blocks, width> d_k, d_v;
     d_k.clear();
     d_v.clear();
     for (int step = 0; step < steps; ++step) {
@@ -466,24 +480,28 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
         float const* const exponents = statistics + step % 2 * 2 * passing;
         float const* const row_sums = exponents + passing;
 
-        sums<1, passing> p;
+        sums<blocks, passing> p;
         multiply_rows(p, k, q);
         p.for_each([&](float& x, int, int n, int i) {
             x = power_of_two(x * scale.to_base_2 - exponents[column_of(n, i)]);
         });
-        bool const cut = starts != nullptr && starts[min(query + passing, a.tokens) - 1] > key;
-        if (query < key + 15 || cut)
-            p.for_each([&](float& x, int, int n, int i) {
-                int const row = row_in_block(i), column = column_of(n, i);
-                int const low = cut ? starts[min(query + column, a.tokens - 1)] : 0;
-                if (query + column < key + row || key + row < low) x = 0.0f;
+        int const last = min(query + passing, a.tokens) - 1;
+        bool const cut = starts != nullptr && starts[last] > key;
+        if (query < key + tiling::warp_rows - 1 || cut) {
+            // Of number (b, n, i), the queries before the key, and those whose example begins behind it.
+            int const before = key + lane() / 4 - query - lane() % 4 * 2;
+            p.for_each([&](float& x, int b, int n, int i) {
+                int const right = n * 8 + i % 2, down = b * 16 + i / 2 * 8;
+                int const low = cut ? starts[min(query + lane() % 4 * 2 + right, last)] : 0;
+                if (before > right - down || key + lane() / 4 + down < low) x = 0.0f;
             });
+        }
         add_product(d_v, p, d_o);
 
-        sums<1, passing> d_s;
+        sums<blocks, passing> d_s;
         multiply_rows(d_s, v, d_o);
         d_s.for_each(
-            [&](float& x, int, int n, int i) { x = p.at[0][n][i] * (x - row_sums[column_of(n, i)]); });
+            [&](float& x, int b, int n, int i) { x = p.at[b][n][i] * (x - row_sums[column_of(n, i)]); });
         add_product(d_k, d_s, q);
     }
 
@@ -491,7 +509,12 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
     if (tiling::rows_in_registers) __syncthreads();
     constexpr index to_width = attention_backward_sizes<Shape, T>::gradients_width;
     T* const to = a.key_gradients + (row0 + first + warp_row) * to_width + work.head * width;
-    float const k_factor[1][2] = {{scale.plain, scale.plain}}, v_factor[1][2] = {{1.0f, 1.0f}};
+    float k_factor[blocks][2], v_factor[blocks][2];
+#pragma unroll
+    for (int b = 0; b < blocks; ++b) {
+        k_factor[b][0] = k_factor[b][1] = scale.plain;
+        v_factor[b][0] = v_factor[b][1] = 1.0f;
+    }
     store_rows(d_k, k_factor, k_tile + warp_row * tiling::stride, to, to_width, rows - warp_row);
     store_rows(d_v, v_factor, v_tile + warp_row * tiling::stride, to + to_width / 2, to_width,
                rows - warp_row);
@@ -499,10 +522,11 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
 
 /// dQ of a tile of queries, written where Q may lie: the block has its Q by then, and no other reads it.
 template <class Shape, class T, class S>
-__global__ void __launch_bounds__(backward_tiling<Shape>::threads)
+__global__ void __launch_bounds__(query_tiling<Shape>::threads)
     query_gradients_kernel(backward_arguments<T, S> const a, score_scales<Shape, float> const scale) {
-    using tiling = backward_tiling<Shape>;
-    constexpr int width = tiling::width, passing = tiling::passing, threads = tiling::threads;
+    using tiling = query_tiling<Shape>;
+    constexpr int width = tiling::width, blocks = tiling::blocks, passing = tiling::passing,
+                  threads = tiling::threads;
     constexpr int heads = static_cast<int>(Shape::heads);
     constexpr index stride = Shape::qkv_width;
     constexpr index to_values = Shape::value_offset - Shape::key_offset;
@@ -516,7 +540,7 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
     int const last_start = first_key(starts, first + rows - 1);
     int const count = first + rows - begin;
     int const steps = (count + passing - 1) / passing;
-    int const warp_row = warp() * 16;
+    int const warp_row = warp() * tiling::warp_rows;
 
     T* const buffers = reinterpret_cast<T*>(dynamic_shared());
     T* const resident = buffers + (tiling::rows_in_registers ? 2 : 4) * tiling::tile;
@@ -539,22 +563,22 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
         rows);
     commit_copies();
     start_step(0);
-    float exponent[2], row_sum[2];
-    int low[2];
+    float exponent[blocks][2], row_sum[blocks][2];
+    index const statistics =
+        (work.sequence * Shape::heads + work.head) * a.padded_tokens + first + warp_row + lane() / 4;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        int const row = first + warp_row + half * 8 + lane() / 4;
-        index const at = (work.sequence * Shape::heads + work.head) * a.padded_tokens + row;
-        exponent[half] = a.exponents[at];
-        row_sum[half] = a.row_sums[at];
-        low[half] = first_key(starts, min(row, a.tokens - 1));
-    }
+    for (int b = 0; b < blocks; ++b)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            exponent[b][half] = a.exponents[statistics + b * 16 + half * 8];
+            row_sum[b][half] = a.row_sums[statistics + b * 16 + half * 8];
+        }
     wait_copies<1>();
     __syncthreads();
-    using left = left_rows<T, width, 1, tiling::rows_in_registers>;
+    using left = left_rows<T, width, blocks, tiling::rows_in_registers>;
     left const q(q_tile + warp_row * tiling::stride), d_o(d_o_tile + warp_row * tiling::stride);
 
-    sums<1, width> d_q;
+    sums<blocks, width> d_q;
     d_q.clear();
     for (int step = 0; step < steps; ++step) {
         wait_copies<0>();
@@ -563,28 +587,34 @@ __global__ void __launch_bounds__(backward_tiling<Shape>::threads)
 
         int const key = begin + step * passing;
         int const query = first + warp_row;
-        if (key > query + 15) continue;
+        if (key > query + tiling::warp_rows - 1) continue;
         T const* const k = buffers + step % 2 * 2 * tiling::tile;
         T const* const v = k + tiling::tile;
 
-        sums<1, passing> p;
+        sums<blocks, passing> p;
         multiply_rows(p, q, k);
         p.for_each(
-            [&](float& x, int, int, int i) { x = power_of_two(x * scale.to_base_2 - exponent[i / 2]); });
-        if (key + passing - 1 > query || key < last_start)
-            p.for_each([&](float& x, int, int n, int i) {
-                int const row = row_in_block(i), column = column_of(n, i);
-                if (key + column > query + row || key + column < low[i / 2]) x = 0.0f;
+            [&](float& x, int b, int, int i) { x = power_of_two(x * scale.to_base_2 - exponent[b][i / 2]); });
+        if (key + passing - 1 > query || key < last_start) {
+            // Of number (b, n, i), the keys behind the query, and those before its example.
+            int const row = query + lane() / 4, column = key + lane() % 4 * 2;
+            p.for_each([&](float& x, int b, int n, int i) {
+                int const right = n * 8 + i % 2, down = b * 16 + i / 2 * 8;
+                int const low = first_key(starts, min(row + down, a.tokens - 1));
+                if (column - row > down - right || column + right < low) x = 0.0f;
             });
+        }
 
-        sums<1, passing> d_s;
+        sums<blocks, passing> d_s;
         multiply_rows(d_s, d_o, v);
-        d_s.for_each([&](float& x, int, int n, int i) { x = p.at[0][n][i] * (x - row_sum[i / 2]); });
+        d_s.for_each([&](float& x, int b, int n, int i) { x = p.at[b][n][i] * (x - row_sum[b][i / 2]); });
         add_product(d_q, d_s, k);
     }
 
     if (tiling::rows_in_registers) __syncthreads();
-    float const factor[1][2] = {{scale.plain, scale.plain}};
+    float factor[blocks][2];
+#pragma unroll
+    for (int b = 0; b < blocks; ++b) factor[b][0] = factor[b][1] = scale.plain;
     store_rows(d_q, factor, q_tile + warp_row * tiling::stride,
                a.d_qkv + (row0 + first + warp_row) * stride + work.head * width, stride, rows - warp_row);
 }
