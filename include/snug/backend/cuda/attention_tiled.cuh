@@ -48,8 +48,8 @@ struct backward_tiling {
     static constexpr int buffers = 4 * tile + (rows_in_registers ? 0 : 2 * resident_tile);
     static_assert(!rows_in_registers || resident_tile <= tile);
     static_assert(rows % passing == 0 || passing % rows == 0);
-    /// Behind the buffers, for the tiles of queries: exponents and row sums, twice.
-    static constexpr std::size_t shared_bytes = 2u * buffers + 4 * 4u * passing;
+    /// Behind the buffers, where keys stay: exponents and row sums of a tile of queries, twice; then an end for each key.
+    static constexpr std::size_t shared_bytes = 2u * buffers + 4 * 4u * passing + 4u * rows;
 };
 
 template <class Shape>
@@ -393,15 +393,13 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
                Shape::output_width, rows - warp_row);
 }
 
-/// The query tiles, of `passing` rows from row `first` on, that see one of the keys up to `last_key`.
-template <int Passing>
-__device__ inline int query_tiles(std::int32_t const* starts, int tokens, int first, int last_key) {
-    int low = 1, high = (tokens - first + Passing - 1) / Passing;
-    if (starts == nullptr) return high;
-    // The first starts of tiles do not fall: find the first tile beyond. The one with the keys themselves counts.
+/// The first query after row `key` of a sequence that does not see it: that of a later example, or none.
+__device__ inline int end_of_queries(std::int32_t const* starts, int tokens, int key) {
+    if (starts == nullptr) return tokens;
+    int low = key + 1, high = tokens;
     while (low < high) {
-        int const middle = (low + high) / 2;
-        if (starts[first + middle * Passing] > last_key) high = middle;
+        int const middle = low + (high - low) / 2;
+        if (starts[middle] > key) high = middle;
         else low = middle + 1;
     }
     return low;
@@ -424,19 +422,34 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
     int const rows = min(tiling::rows, a.tokens - first);
     index const row0 = static_cast<index>(work.sequence) * a.tokens;
     std::int32_t const* const starts = a.starts != nullptr ? a.starts + row0 : nullptr;
-    int const tiles = query_tiles<passing>(starts, a.tokens, first, first + rows - 1);
-    int const steps = group * tiles;
     int const warp_row = warp() * tiling::warp_rows;
 
     T* const buffers = reinterpret_cast<T*>(dynamic_shared());
     T* const resident = buffers + (tiling::rows_in_registers ? 2 : 4) * tiling::tile;
     T *const k_tile = resident, *const v_tile = resident + tiling::resident_tile;
     float* const statistics = reinterpret_cast<float*>(buffers + tiling::buffers);
+    int* const ends = reinterpret_cast<int*>(statistics + 4 * passing);
 
+    T const* const k_rows = a.qkv + (row0 + first) * stride + Shape::key_offset + work.head * width;
+    copy_tile<tiling::rows, width, threads>(k_tile, k_rows, stride, rows);
+    copy_tile<tiling::rows, width, threads>(v_tile, k_rows + (Shape::value_offset - Shape::key_offset),
+                                            stride, rows);
+    commit_copies();
+    for (int i = static_cast<int>(threadIdx.x); i < tiling::rows; i += threads)
+        ends[i] = end_of_queries(starts, a.tokens, first + min(i, rows - 1));
+    __syncthreads();
+
+    // Steps go over the tiles of queries of a head that see one of the keys, then to the next head.
+    int const tiles = (ends[rows - 1] - first + passing - 1) / passing;
+    int const steps = group * tiles;
+    int const end = first + tiles * passing;
+    int const warp_end = ends[warp_row];
+    int next_head = work.head * group, next_query = first;
     auto const start_step = [&](int step) {
         T* const to = buffers + step % 2 * 2 * tiling::tile;
-        int const head = work.head * group + step / tiles;
-        int const query = first + step % tiles * passing;
+        int const head = next_head, query = next_query;
+        next_query += passing;
+        if (next_query == end) next_query = first, ++next_head;
         copy_tile<passing, width, threads>(to, a.qkv + (row0 + query) * stride + head * width, stride,
                                            a.tokens - query);
         copy_tile<passing, width, threads>(to + tiling::tile,
@@ -453,11 +466,6 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
         commit_copies();
     };
 
-    T const* const k_rows = a.qkv + (row0 + first) * stride + Shape::key_offset + work.head * width;
-    copy_tile<tiling::rows, width, threads>(k_tile, k_rows, stride, rows);
-    copy_tile<tiling::rows, width, threads>(v_tile, k_rows + (Shape::value_offset - Shape::key_offset),
-                                            stride, rows);
-    commit_copies();
     start_step(0);
     wait_copies<1>();
     __syncthreads();
@@ -467,12 +475,13 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
     sums<blocks, width> d_k, d_v;
     d_k.clear();
     d_v.clear();
+    int query = first - passing;
     for (int step = 0; step < steps; ++step) {
         wait_copies<0>();
         __syncthreads();
         if (step + 1 < steps) start_step(step + 1);
 
-        int const query = first + step % tiles * passing;
+        query = query + passing == end ? first : query + passing;
         int const key = first + warp_row;
         if (query + passing - 1 < key) continue;
         T const* const q = buffers + step % 2 * 2 * tiling::tile;
@@ -485,15 +494,14 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
         p.for_each([&](float& x, int, int n, int i) {
             x = power_of_two(x * scale.to_base_2 - exponents[column_of(n, i)]);
         });
-        int const last = min(query + passing, a.tokens) - 1;
-        bool const cut = starts != nullptr && starts[last] > key;
-        if (query < key + tiling::warp_rows - 1 || cut) {
-            // Of number (b, n, i), the queries before the key, and those whose example begins behind it.
-            int const before = key + lane() / 4 - query - lane() % 4 * 2;
+        if (query < key + tiling::warp_rows - 1 || query + passing > warp_end) {
+            // Of number (b, n, i), the queries before the key, and those of later examples.
+            int const column = query + lane() % 4 * 2;
+            int const before = key + lane() / 4 - column;
+            int const* const row_ends = ends + warp_row + lane() / 4;
             p.for_each([&](float& x, int b, int n, int i) {
                 int const right = n * 8 + i % 2, down = b * 16 + i / 2 * 8;
-                int const low = cut ? starts[min(query + lane() % 4 * 2 + right, last)] : 0;
-                if (before > right - down || key + lane() / 4 + down < low) x = 0.0f;
+                if (before > right - down || column + right >= row_ends[down]) x = 0.0f;
             });
         }
         add_product(d_v, p, d_o);
