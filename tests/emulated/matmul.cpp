@@ -501,6 +501,8 @@ TEMPLATE_TEST_CASE("the library does single products of plain matrices, with eve
 
 TEST_CASE("every quantization scheme decodes on the device to the host's bits", "[cuda][matmul]") {
     check_quantized<q::nf4<64>, 40, 72, true>();
+    check_quantized<q::nf4<64>, 48, 160>();
+    check_quantized<q::fp4<8>, 48, 80>();
     check_quantized<q::nf4<6>, 21, 36>();
     check_quantized<q::nf4<64, q::dialects::torchao>, 24, 136>();
     check_quantized<q::fp4<64>, 33, 40>();
@@ -587,6 +589,21 @@ TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul
     for (index rows = 10; rows < 30; ++rows) multiply(rows);  // more than are kept
     multiply(5);
     REQUIRE(emulation::lt::counted().searches - searches == 24);
+}
+
+TEST_CASE("layers of one shape have biases of their own", "[cuda][matmul]") {
+    stored<bf16, 32> const a(5, 2);
+    stored<bf16, 32> const b(24, 1);
+    for (std::uint32_t seed : {3, 4}) {
+        stored<bf16, 24> const bias(1, seed);
+        result_memory<bf16, 24, 24> const result(5, false);
+        auto expected = multiplied({{a.numbers, flipped(b.numbers)}});
+        add(expected, bias.numbers, true);
+        cuda::matmul_on(cuda::tag{}, workspace().data(),
+                        snug::with_bias<snug::written<bf16, 24>, bf16>{{result.view()}, bias.memory.data()},
+                        product{a.view(), transposed{b.view()}});
+        REQUIRE(worst_error(result.memory.values(), 24, expected, 32, 0x1p-23, 0x1.02p-8) <= 1.0);
+    }
 }
 
 TEST_CASE("a failure of the library says which product failed, how and where", "[cuda][matmul]") {

@@ -133,35 +133,41 @@ __device__ __forceinline__ int code_at(std::uint8_t const* codes, index i) {
     else return (i & 1) == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 0xF;
 }
 
-/// Codes of 8 elements that follow each other, the first one a multiple of 8.
-template <int Bits>
-struct eight_codes {
-    std::uint32_t words[Bits / 4];
+/// Codes of `Count` elements (8 or 16) that follow each other, the first one a multiple of `Count`.
+template <int Bits, int Count>
+struct some_codes {
+    static constexpr int size = Bits * Count / 32;
+    std::uint32_t words[size];
 
     __device__ __forceinline__ void read(std::uint8_t const* codes, index first) {
-        if constexpr (Bits == 4) {
-            words[0] = *reinterpret_cast<std::uint32_t const*>(codes + first / 2);
+        auto const* const from = codes + first * Bits / 8;
+        if constexpr (size == 1) {
+            words[0] = *reinterpret_cast<std::uint32_t const*>(from);
+        } else if constexpr (size == 2) {
+            auto const w = *reinterpret_cast<uint2 const*>(from);
+            words[0] = w.x, words[1] = w.y;
         } else {
-            auto const both = *reinterpret_cast<uint2 const*>(codes + first);
-            words[0] = both.x, words[1] = both.y;
+            auto const w = *reinterpret_cast<uint4 const*>(from);
+            words[0] = w.x, words[1] = w.y, words[2] = w.z, words[3] = w.w;
         }
     }
     __device__ __forceinline__ int operator[](int i) const {
         // Of two elements in a byte the even one is in the high half.
-        if constexpr (Bits == 4) return static_cast<int>(words[0] >> (8 * (i / 2) + 4 - 4 * (i % 2)) & 0xF);
+        if constexpr (Bits == 4)
+            return static_cast<int>(words[i / 8] >> (8 * (i % 8 / 2) + 4 - 4 * (i % 2)) & 0xF);
         else return static_cast<int>(words[i / 4] >> (8 * (i % 4)) & 0xFF);
     }
 };
 
 }  // namespace detail
 
-/// How a kernel reads what `Scheme` stores: one number at a time by `value`, or eight at a time, in two steps, so that the
+/// How a kernel reads what `Scheme` stores: one number at a time by `value`, or `at_once` (8 or 16) of them, in two steps, so that the
 /// reading comes long before the arithmetic: `read` then `number`. `table` is a copy of the `table_size` floats at `numbers`,
-/// or those themselves; where `eight_at_once` is false there is only `value`.
+/// or those themselves; where `at_once` is 0 there is only `value`.
 template <class Scheme>
 struct decoder {
     static constexpr int table_size = 0;
-    static constexpr bool eight_at_once = false;
+    static constexpr int at_once = 0;
     using view = typename Scheme::view;
 
     __device__ static float const* numbers(view const&) { return nullptr; }
@@ -181,10 +187,11 @@ struct decoder<Scheme> {
     using meaning = detail::meaning<code>;
     using view = typename Scheme::view;
     static constexpr int table_size = meaning::table_size;
-    static constexpr bool eight_at_once = Scheme::block % 8 == 0;
+    static constexpr int at_once = Scheme::block % 16 == 0 ? 16 : Scheme::block % 8 == 0 ? 8 : 0;
 
-    struct eight {
-        detail::eight_codes<code::bits> codes;
+    template <int Count>
+    struct some {
+        detail::some_codes<code::bits, Count> codes;
         float scale;
         int zero;
     };
@@ -202,13 +209,15 @@ struct decoder<Scheme> {
         return meaning::of(detail::code_at<code::bits>(stored.codes, i), scale(stored, block),
                            zero(stored, block), table);
     }
-    __device__ static void read(eight& e, view const& stored, index first) {
+    template <int Count>
+    __device__ static void read(some<Count>& e, view const& stored, index first) {
         auto const block = first / Scheme::block;
         e.codes.read(stored.codes, first);
         e.scale = scale(stored, block);
         e.zero = zero(stored, block);
     }
-    __device__ static float number(eight const& e, int i, float const* table) {
+    template <int Count>
+    __device__ static float number(some<Count> const& e, int i, float const* table) {
         return meaning::of(e.codes[i], e.scale, e.zero, table);
     }
 };
@@ -219,10 +228,11 @@ struct decoder<Scheme> {
     using meaning = detail::meaning<code>;
     using view = typename Scheme::view;
     static constexpr int table_size = meaning::table_size;
-    static constexpr bool eight_at_once = true;
+    static constexpr int at_once = 16;
 
-    struct eight {
-        detail::eight_codes<code::bits> codes;
+    template <int Count>
+    struct some {
+        detail::some_codes<code::bits, Count> codes;
         float scale;
         int zero;
     };
@@ -232,12 +242,14 @@ struct decoder<Scheme> {
         return meaning::of(detail::code_at<code::bits>(stored.codes, i), stored.parameters->scale,
                            stored.parameters->zero, table);
     }
-    __device__ static void read(eight& e, view const& stored, index first) {
+    template <int Count>
+    __device__ static void read(some<Count>& e, view const& stored, index first) {
         e.codes.read(stored.codes, first);
         e.scale = stored.parameters->scale;
         e.zero = stored.parameters->zero;
     }
-    __device__ static float number(eight const& e, int i, float const* table) {
+    template <int Count>
+    __device__ static float number(some<Count> const& e, int i, float const* table) {
         return meaning::of(e.codes[i], e.scale, e.zero, table);
     }
 };
@@ -247,20 +259,25 @@ struct decoder<Scheme> {
     static constexpr int bits = detail::quantile_bits<Scheme>;
     using view = typename Scheme::view;
     static constexpr int table_size = 1 << bits;
-    static constexpr bool eight_at_once = true;
+    static constexpr int at_once = 16;
 
-    struct eight {
-        detail::eight_codes<bits> codes;
+    template <int Count>
+    struct some {
+        detail::some_codes<bits, Count> codes;
     };
 
     __device__ static float const* numbers(view const& stored) { return stored.values; }
     __device__ static float value(view const& stored, index i, float const* table) {
         return table[detail::code_at<bits>(stored.codes, i)];
     }
-    __device__ static void read(eight& e, view const& stored, index first) {
+    template <int Count>
+    __device__ static void read(some<Count>& e, view const& stored, index first) {
         e.codes.read(stored.codes, first);
     }
-    __device__ static float number(eight const& e, int i, float const* table) { return table[e.codes[i]]; }
+    template <int Count>
+    __device__ static float number(some<Count> const& e, int i, float const* table) {
+        return table[e.codes[i]];
+    }
 };
 
 template <class Threshold, class Scheme, class Columns, class Kept>
@@ -268,7 +285,7 @@ struct decoder<quantization::outlier_split<Threshold, Scheme, Columns, Kept>> {
     using rest = decoder<Scheme>;
     using view = typename quantization::outlier_split<Threshold, Scheme, Columns, Kept>::view;
     static constexpr int table_size = rest::table_size;
-    static constexpr bool eight_at_once = false;
+    static constexpr int at_once = 0;
 
     __device__ static float const* numbers(view const& stored) { return rest::numbers(stored.rest); }
     __device__ static float value(view const& stored, index i, float const* table) {

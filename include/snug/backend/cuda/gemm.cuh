@@ -35,7 +35,7 @@ struct plain_lines {
     static constexpr index known_lines = 0;
     static constexpr bool copies = Width % 8 == 0 && Stride % 8 == 0 && sizeof(T) == 2;
     static constexpr int table_size = 0;
-    static constexpr bool eight_at_once = false;
+    static constexpr int at_once = 0;
 
     T const* data;
     index lines;
@@ -58,8 +58,10 @@ struct quantized_lines {
     static constexpr index lines = Rows, known_lines = Rows;
     static constexpr bool copies = false;
     static constexpr int table_size = from::table_size;
-    /// Eight of a line never share a byte with another line's.
-    static constexpr bool eight_at_once = from::eight_at_once && Width % 8 == 0;
+    /// Those of a line never share a byte with another line's.
+    static constexpr int at_once = Width % 16 == 0                       ? from::at_once
+                                   : Width % 8 == 0 && from::at_once > 0 ? 8
+                                                                         : 0;
 
     typename Scheme::view stored;
 
@@ -82,7 +84,7 @@ struct block_lines {
     static constexpr index lines = Blocks::width, known_lines = Blocks::width;
     static constexpr bool copies = Rank % 8 == 0 && sizeof(T) == 2;
     static constexpr int table_size = 0;
-    static constexpr bool eight_at_once = false;
+    static constexpr int at_once = 0;
 
     T const* data;
 
@@ -375,40 +377,44 @@ struct tensor_tile {
     struct position {
         int line, chunk;
     };
+    /// A thread's chunks: of a quantized operand neighbours, so that they share a scale.
     __device__ static position mine_at(int j) {
-        int const c = static_cast<int>(threadIdx.x) + j * Threads;
+        int const c = Lines::at_once > 0 ? static_cast<int>(threadIdx.x) * mine + j
+                                         : static_cast<int>(threadIdx.x) + j * Threads;
         return {c / line_chunks, c % line_chunks};
     }
 
     /// Where in the operand a tile begins.
     struct origin {
-        index line, element;
+        int line, element;
     };
-    __device__ static origin origin_of(index first_across, index first_depth) {
+    __device__ static origin origin_of(int first_across, int first_depth) {
         return Lines::along_depth ? origin{first_across, first_depth} : origin{first_depth, first_across};
     }
 
-    /// What a thread keeps of a quantized tile between reading and decoding.
+    /// What a thread keeps of a quantized tile between reading and decoding: `pieces` of `piece_chunks`.
+    static constexpr int piece_chunks = Lines::at_once == 16 && mine % 2 == 0 ? 2 : 1;
+    static constexpr int pieces = mine / piece_chunks;
     struct nothing {};
-    template <class L, bool Eight = L::eight_at_once>
+    template <class L, bool Some = (L::at_once > 0)>
     struct kept_of {
         using type = nothing;
     };
     template <class L>
     struct kept_of<L, true> {
-        using type = typename L::from::eight;
+        using type = typename L::from::template some<piece_chunks * 8>;
     };
     using kept = typename kept_of<Lines>::type;
 
     /// Begins to bring a tile; `finish` completes it. `aligned` is the operand's `is_aligned`.
-    __device__ static void start(T* tile, Lines const& l, index first_across, index first_depth, bool aligned,
-                                 float const* table, kept (&k)[mine]) {
+    __device__ static void start(T* tile, Lines const& l, int first_across, int first_depth, bool aligned,
+                                 float const* table, kept (&k)[pieces]) {
         auto const from = origin_of(first_across, first_depth);
-        if constexpr (Lines::eight_at_once) {
+        if constexpr (Lines::at_once > 0) {
 #pragma unroll
-            for (int j = 0; j < mine; ++j) {
-                auto const p = mine_at(j);
-                index const line = from.line + p.line, i = from.element + p.chunk * 8;
+            for (int j = 0; j < pieces; ++j) {
+                auto const p = mine_at(j * piece_chunks);
+                int const line = from.line + p.line, i = from.element + p.chunk * 8;
                 if (line < l.lines && i < Lines::length)
                     Lines::from::read(k[j], l.stored, line * Lines::length + i);
             }
@@ -417,7 +423,7 @@ struct tensor_tile {
 #pragma unroll
                 for (int j = 0; j < mine; ++j) {
                     auto const p = mine_at(j);
-                    index const line = from.line + p.line, i = from.element + p.chunk * 8;
+                    int const line = from.line + p.line, i = from.element + p.chunk * 8;
                     auto const* const source =
                         line < l.lines && i < Lines::length ? l.chunk(line, i) : nullptr;
                     copy_async_16(tile + offset(p.line, p.chunk), source ? source : l.data,
@@ -429,19 +435,20 @@ struct tensor_tile {
         }
     }
 
-    __device__ static void finish(T* tile, Lines const& l, index first_across, index first_depth,
-                                  float const* table, kept const (&k)[mine]) {
-        if constexpr (Lines::eight_at_once) {
+    __device__ static void finish(T* tile, Lines const& l, int first_across, int first_depth,
+                                  float const* table, kept const (&k)[pieces]) {
+        if constexpr (Lines::at_once > 0) {
             auto const from = origin_of(first_across, first_depth);
 #pragma unroll
             for (int j = 0; j < mine; ++j) {
                 auto const p = mine_at(j);
-                index const line = from.line + p.line, i = from.element + p.chunk * 8;
-                uint4 packed_chunk{0, 0, 0, 0};
-                if (line < l.lines && i < Lines::length)
-                    packed_chunk = {pair(k[j], 0, table), pair(k[j], 2, table), pair(k[j], 4, table),
-                                    pair(k[j], 6, table)};
-                *reinterpret_cast<uint4*>(tile + offset(p.line, p.chunk)) = packed_chunk;
+                auto const& piece = k[j / piece_chunks];
+                int const first = j % piece_chunks * 8;
+                uint4 eight{0, 0, 0, 0};
+                if (from.line + p.line < l.lines && from.element + p.chunk * 8 < Lines::length)
+                    eight = {pair(piece, first, table), pair(piece, first + 2, table),
+                             pair(piece, first + 4, table), pair(piece, first + 6, table)};
+                *reinterpret_cast<uint4*>(tile + offset(p.line, p.chunk)) = eight;
             }
         }
     }
@@ -455,7 +462,7 @@ struct tensor_tile {
 #pragma unroll 1
         for (int j = 0; j < mine; ++j) {
             auto const p = mine_at(j);
-            index const line = from.line + p.line, first = from.element + p.chunk * 8;
+            int const line = from.line + p.line, first = from.element + p.chunk * 8;
             T* const to = tile + offset(p.line, p.chunk);
 #pragma unroll 1
             for (int i = 0; i < 8; ++i) {
@@ -498,14 +505,15 @@ __device__ __forceinline__ void load_right(std::uint32_t (&low)[2], std::uint32_
 using tensor_sums = float[4][4][4];
 
 template <class T, class Tiling, class Left, class Right>
-__device__ __forceinline__ void tensor_accumulate(tensor_sums& sums, factors<Left, Right> const& f, index row,
-                                                  index column, T* shared, float* table) {
+__device__ __forceinline__ void tensor_accumulate(tensor_sums& sums, factors<Left, Right> const& f, int row,
+                                                  int column, T* shared, float* table) {
     using a_tile = tensor_tile<T, Left, Tiling::rows, Tiling::threads>;
     using b_tile = tensor_tile<T, Right, Tiling::columns, Tiling::threads>;
     constexpr int stages = Tiling::stages;
     // Whole steps of the depth; what lies outside the operands comes as zeros.
-    index const begin = f.b.first_depth(column, column + Tiling::columns) / Tiling::depth;
-    index const end = (f.b.end_depth(column, column + Tiling::columns) + Tiling::depth - 1) / Tiling::depth;
+    int const begin = static_cast<int>(f.b.first_depth(column, column + Tiling::columns)) / Tiling::depth;
+    int const end = (static_cast<int>(f.b.end_depth(column, column + Tiling::columns)) + Tiling::depth - 1) /
+                    Tiling::depth;
     __syncthreads();
     if constexpr (Right::table_size > 0) {
         copy_table(f.b, table, static_cast<int>(threadIdx.x), Tiling::threads);
@@ -514,22 +522,22 @@ __device__ __forceinline__ void tensor_accumulate(tensor_sums& sums, factors<Lef
     bool a_aligned = false, b_aligned = false;
     if constexpr (Left::copies) a_aligned = f.a.is_aligned();
     if constexpr (Right::copies) b_aligned = f.b.is_aligned();
-    typename a_tile::kept a_kept[a_tile::mine];
-    typename b_tile::kept b_kept[b_tile::mine];
+    typename a_tile::kept a_kept[a_tile::pieces];
+    typename b_tile::kept b_kept[b_tile::pieces];
     auto const a_at = [&](int stage) { return shared + stage * Tiling::stage_elements; };
     auto const b_at = [&](int stage) { return a_at(stage) + Tiling::rows * Tiling::depth; };
-    auto const start = [&](int stage, index step) {
+    auto const start = [&](int stage, int step) {
         a_tile::start(a_at(stage), f.a, row, step * Tiling::depth, a_aligned, nullptr, a_kept);
         b_tile::start(b_at(stage), f.b, column, step * Tiling::depth, b_aligned, table, b_kept);
     };
-    auto const finish = [&](int stage, index step) {
+    auto const finish = [&](int stage, int step) {
         b_tile::finish(b_at(stage), f.b, column, step * Tiling::depth, table, b_kept);
     };
     int const warp = static_cast<int>(threadIdx.x) / 32;
     int const warp_row = warp % (Tiling::rows / Tiling::warp_rows) * Tiling::warp_rows;
     int const warp_column = warp / (Tiling::rows / Tiling::warp_rows) * Tiling::warp_columns;
 
-#pragma unroll
+#pragma unroll 1
     for (int s = 0; s < stages - 1; ++s) {
         if (begin + s < end) {
             start(s, begin + s);
@@ -539,10 +547,10 @@ __device__ __forceinline__ void tensor_accumulate(tensor_sums& sums, factors<Lef
     }
     int stage = 0;
 #pragma unroll 1
-    for (index step = begin; step < end; ++step) {
+    for (int step = begin; step < end; ++step) {
         wait_copies<stages - 2>();
         __syncthreads();
-        index const next = step + stages - 1;
+        int const next = step + stages - 1;
         int const next_stage = stage == 0 ? stages - 1 : stage - 1;
         if (next < end) start(next_stage, next);
         commit_copies();
@@ -601,7 +609,7 @@ __global__ void __launch_bounds__(Tiling::threads, Tiling::blocks_per_processor)
     auto* const table =
         reinterpret_cast<float*>(shared + std::max(Tiling::stage_bytes, Tiling::result_bytes));
     auto const place = place_of_tile(static_cast<int>(blockIdx.x), tile_rows, tile_columns);
-    index const row = index{place.row} * Tiling::rows, column = index{place.column} * Tiling::columns;
+    int const row = place.row * Tiling::rows, column = place.column * Tiling::columns;
     tensor_sums sums = {};
     (tensor_accumulate<T, Tiling>(sums, f, row, column, reinterpret_cast<T*>(shared), table), ...);
     __syncthreads();
