@@ -36,7 +36,7 @@ constexpr Statistic cross_entropy(Team team, index vocabulary, T* logits, std::i
                 vocabulary,
                 [=](index i) {
                     auto const p = exponential(static_cast<S>(logits[i]) - largest);
-                    return T(i == target ? (p / total - S(1)) * one : p * factor);
+                    return T(p * factor - (i == target ? one : S(0)));
                 },
                 [=](index i, T value) { logits[i] = value; });
         }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <snug/memory/tensor.hpp>
+#include <type_traits>
+#include <utility>
 
 namespace snug::kernels {
 
@@ -10,11 +12,40 @@ namespace snug::kernels {
 template <class Team, class Sink, class Value>
 constexpr void store_row(Team team, Sink y, index row, index count, Value value) {
     if constexpr (Team::lanes > 1 && requires { y.prepared(row, index{}, value(index{})); }) {
-        auto* const to = aligned<decltype(y.to)::stride>(y.to.row(row));
+        auto* const to = y.to.aligned_row(row);
         team.map(
             count, [=](index i) { return y.prepared(row, i, value(i)); },
             [=](index i, auto stored) { to[i] = stored; });
     } else team.for_each(count, [=](index i) { y(row, i, value(i)); });
+}
+
+/// The same for two results of an element: those of `value(i)`, a pair, are stored at i and `apart` + i. What they are computed
+/// from may lie where they are stored.
+template <class Team, class Sink, class Value>
+constexpr void store_row_of_pairs(Team team, Sink y, index row, index count, index apart, Value value) {
+    if constexpr (Team::lanes > 1 && requires { y.prepared(row, index{}, value(index{}).first); }) {
+        auto* const to = y.to.aligned_row(row);
+        using element = std::remove_reference_t<decltype(*to)>;
+        struct stored {
+            element first, second;
+        };
+        team.map(
+            count,
+            [=](index i) {
+                auto const [first, second] = value(i);
+                return stored{y.prepared(row, i, first), y.prepared(row, i + apart, second)};
+            },
+            [=](index i, auto both) {
+                to[i] = both.first;
+                to[i + apart] = both.second;
+            });
+    } else {
+        team.for_each(count, [=](index i) {
+            auto const both = value(i);
+            y(row, i, both.first);
+            y(row, i + apart, both.second);
+        });
+    }
 }
 
 }  // namespace snug::kernels

@@ -33,7 +33,7 @@ struct gelu {
     template <class S>
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto y) const {
-            auto const* const in = aligned<Width>(x.row(row));
+            auto const* const in = x.aligned_row(row);
             kernels::store_row(team, y, row, Width,
                                [=](index i) { return kernels::gelu(static_cast<S>(in[i])); });
         }
@@ -41,8 +41,8 @@ struct gelu {
     template <class S>
     struct backward_row {
         constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
-            auto const* const in = aligned<Width>(x.row(row));
-            auto const* const d_out = aligned<Width>(dy.row(row));
+            auto const* const in = x.aligned_row(row);
+            auto const* const d_out = dy.aligned_row(row);
             kernels::store_row(team, dx, row, Width, [=](index i) {
                 return static_cast<S>(d_out[i]) * kernels::gelu_derivative(static_cast<S>(in[i]));
             });
@@ -74,8 +74,8 @@ struct swiglu {
     template <class S>
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto y) const {
-            auto const* const gate = aligned<Width>(x.row(row));
-            auto const* const up = aligned<Width>(gate + Width);
+            auto const* const gate = x.aligned_row(row);
+            auto const* const up = gate + Width;
             kernels::store_row(team, y, row, Width, [=](index i) {
                 return kernels::silu(static_cast<S>(gate[i])) * static_cast<S>(up[i]);
             });
@@ -84,16 +84,14 @@ struct swiglu {
     template <class S>
     struct backward_row {
         constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
-            auto const* const gate = aligned<Width>(x.row(row));
-            auto const* const up = aligned<Width>(gate + Width);
-            auto const* const d_out = aligned<Width>(dy.row(row));
-            // Two results of one element: dx may be stored where x is, so both are computed before either is stored.
-            team.for_each(Width, [=](index i) {
+            auto const* const gate = x.aligned_row(row);
+            auto const* const up = gate + Width;
+            auto const* const d_out = dy.aligned_row(row);
+            kernels::store_row_of_pairs(team, dx, row, Width, Width, [=](index i) {
                 auto const g = static_cast<S>(gate[i]);
-                auto const u = static_cast<S>(up[i]);
                 auto const d = static_cast<S>(d_out[i]);
-                dx(row, i, d * u * kernels::silu_derivative(g));
-                dx(row, i + Width, d * kernels::silu(g));
+                return std::pair{d * static_cast<S>(up[i]) * kernels::silu_derivative(g),
+                                 d * kernels::silu(g)};
             });
         }
     };

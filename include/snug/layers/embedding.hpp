@@ -53,13 +53,13 @@ struct embedding {
     template <class S>
     struct forward_row {
         constexpr void operator()(auto team, index row, auto tokens, auto table, auto y) const {
-            auto const* const word = aligned<Width>(table + static_cast<index>(tokens[row]) * Width);
+            auto const* const word = aligned<Width>(table) + static_cast<index>(tokens[row]) * Width;
             kernels::store_row(team, y, row, Width, [=](index i) { return static_cast<S>(word[i]); });
         }
         constexpr void operator()(auto team, index row, auto tokens, auto table, auto y, auto positions,
                                   auto position_of) const {
-            auto const* const word = aligned<Width>(table + static_cast<index>(tokens[row]) * Width);
-            auto const* const position = aligned<Width>(positions + position_of(row) * Width);
+            auto const* const word = aligned<Width>(table) + static_cast<index>(tokens[row]) * Width;
+            auto const* const position = aligned<Width>(positions) + position_of(row) * Width;
             kernels::store_row(team, y, row, Width, [=](index i) {
                 return static_cast<S>(word[i]) + static_cast<S>(position[i]);
             });

@@ -90,9 +90,8 @@ struct head_with_loss {
         constexpr void operator()(auto team, index row, auto logits, auto targets, auto scale,
                                   auto losses) const {
             auto const s = static_cast<S>(*scale);
-            losses[row] = static_cast<double>(
-                kernels::cross_entropy<S>(team, Vocabulary, aligned<logits_stride>(logits.row(row)),
-                                          targets[row], Training ? &s : nullptr));
+            losses[row] = static_cast<double>(kernels::cross_entropy<S>(
+                team, Vocabulary, logits.aligned_row(row), targets[row], Training ? &s : nullptr));
         }
     };
     struct loss_of {

@@ -50,21 +50,21 @@ struct layer_norm {
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto weight, auto bias, auto means,
                                   auto rstds, auto y) const {
-            kernels::layer_norm_forward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(weight),
+            kernels::layer_norm_forward(team, Width, x.aligned_row(row), aligned<Width>(weight),
                                         aligned<Width>(bias), epsilon, means[row], rstds[row], y, row);
         }
     };
     struct weight_gradient {
         constexpr auto operator()(index row, index column, auto x, auto dy, auto means, auto rstds) const {
             using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
-            return static_cast<S>(dy.row(row)[column]) * (static_cast<S>(x.row(row)[column]) - means[row]) *
-                   rstds[row];
+            return static_cast<S>(dy.aligned_row(row)[column]) *
+                   (static_cast<S>(x.aligned_row(row)[column]) - means[row]) * rstds[row];
         }
     };
     struct backward_row {
         constexpr void operator()(auto team, index row, auto x, auto dy, auto weight, auto means, auto rstds,
                                   auto dx) const {
-            kernels::layer_norm_backward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(dy.row(row)),
+            kernels::layer_norm_backward(team, Width, x.aligned_row(row), dy.aligned_row(row),
                                          aligned<Width>(weight), means[row], rstds[row], dx, row);
         }
     };
@@ -105,20 +105,21 @@ struct rms_norm {
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct forward_row {
         constexpr void operator()(auto team, index row, auto x, auto weight, auto rstds, auto y) const {
-            kernels::rms_norm_forward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(weight),
-                                      epsilon, rstds[row], y, row);
+            kernels::rms_norm_forward(team, Width, x.aligned_row(row), aligned<Width>(weight), epsilon,
+                                      rstds[row], y, row);
         }
     };
     struct weight_gradient {
         constexpr auto operator()(index row, index column, auto x, auto dy, auto rstds) const {
             using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
-            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]) * rstds[row];
+            return static_cast<S>(dy.aligned_row(row)[column]) * static_cast<S>(x.aligned_row(row)[column]) *
+                   rstds[row];
         }
     };
     struct backward_row {
         constexpr void operator()(auto team, index row, auto x, auto dy, auto weight, auto rstds,
                                   auto dx) const {
-            kernels::rms_norm_backward(team, Width, aligned<Width>(x.row(row)), aligned<Width>(dy.row(row)),
+            kernels::rms_norm_backward(team, Width, x.aligned_row(row), dy.aligned_row(row),
                                        aligned<Width>(weight), rstds[row], dx, row);
         }
     };

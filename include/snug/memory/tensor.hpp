@@ -6,12 +6,13 @@
 
 namespace snug {
 
-/// A row of a buffer whose rows are `Stride` elements long: where that is a multiple of 16 bytes each of them begins on one, and
-/// can be read and written 16 bytes at a time.
+/// A planned buffer of rows that are `Stride` elements long: where that is a multiple of 16 bytes each of them begins on one, and
+/// can be read and written 16 bytes at a time. nvcc keeps this in mind for the pointer that a kernel is given, not for one that
+/// is computed from it: so it is said of a buffer, not of a row.
 template <index Stride, class T>
-constexpr T* aligned(T* row) {
-    if constexpr (Stride * static_cast<index>(sizeof(T)) % 16 == 0) return std::assume_aligned<16>(row);
-    else return row;
+constexpr T* aligned(T* buffer) {
+    if constexpr (Stride * static_cast<index>(sizeof(T)) % 16 == 0) return std::assume_aligned<16>(buffer);
+    else return buffer;
 }
 
 /// Rows of `Width` elements, row-major: shape (rows, Width), with `Stride` elements from one row to the next. A view: it
@@ -26,6 +27,8 @@ struct matrix {
     index rows = 0;
 
     constexpr T* row(index i) const { return data + i * Stride; }
+    /// The same where the matrix is a planned buffer (see `aligned`), not a few of another one's columns.
+    constexpr T* aligned_row(index i) const { return aligned<Stride>(data) + i * Stride; }
     constexpr matrix rows_from(index first, index count) const { return {row(first), count}; }
     /// `Count` columns from column `First` on.
     template <index First, index Count>
@@ -36,12 +39,12 @@ struct matrix {
     constexpr operator matrix<T const, Width, Stride>() const { return {data, rows}; }
 };
 
-/// The elements of a matrix as a function object.
+/// The elements of a planned matrix as a function object.
 template <class M>
 struct elements_of {
     M matrix;
 
-    constexpr auto operator()(index row, index column) const { return matrix.row(row)[column]; }
+    constexpr auto operator()(index row, index column) const { return matrix.aligned_row(row)[column]; }
 };
 template <class M>
 elements_of(M) -> elements_of<M>;
@@ -89,7 +92,7 @@ struct added {
 
     template <class Value>
     constexpr T prepared(index row, index column, Value value) const {
-        return static_cast<T>(static_cast<Value>(aligned<Width>(base.row(row))[column]) + value);
+        return static_cast<T>(static_cast<Value>(base.aligned_row(row)[column]) + value);
     }
     template <class Value>
     constexpr void operator()(index row, index column, Value value) const {
