@@ -32,7 +32,7 @@ struct forward_tiling {
 
 /// Of the kernels of backward: `Blocks` of 16 rows stay with each warp, tiles of `Passing` rows pass by. There are two
 /// kinds of each; the passing ones are buffered twice.
-template <class Shape, int Warps, int Blocks, int Passing, bool RowsInRegisters>
+template <class Shape, int Warps, int Blocks, int Passing>
 struct backward_tiling {
     static constexpr int width = static_cast<int>(Shape::head_width);
     static constexpr int stride = tile_stride<width>;
@@ -41,26 +41,23 @@ struct backward_tiling {
     static constexpr int warp_rows = 16 * Blocks;
     static constexpr int rows = warp_rows * Warps;
     static constexpr int passing = Passing;
-    /// Rows that stay wait in the second buffers of those that pass by, until each warp has its own in registers.
-    static constexpr bool rows_in_registers = RowsInRegisters;
     static constexpr int tile = passing * stride;
     static constexpr int resident_tile = rows * stride;
-    static constexpr int buffers = 4 * tile + (rows_in_registers ? 0 : 2 * resident_tile);
-    static_assert(!rows_in_registers || resident_tile <= tile);
+    static constexpr int buffers = 4 * tile + 2 * resident_tile;
     static_assert(rows % passing == 0 || passing % rows == 0);
     /// Behind the buffers, where keys stay: exponents and row sums of a tile of queries, twice; then an end for each key.
     static constexpr std::size_t shared_bytes = 2u * buffers + 4 * 4u * passing + 4u * rows;
 };
 
 template <class Shape>
-using narrow_or_wide = std::conditional_t<Shape::head_width <= 128, backward_tiling<Shape, 4, 1, 32, false>,
-                                          backward_tiling<Shape, 2, 1, 16, false>>;
+using narrow_or_wide = std::conditional_t<Shape::head_width <= 128, backward_tiling<Shape, 4, 1, 32>,
+                                          backward_tiling<Shape, 2, 1, 16>>;
 template <class Shape>
-using key_tiling = std::conditional_t<Shape::head_width <= 64, backward_tiling<Shape, 4, 2, 32, false>,
-                                      narrow_or_wide<Shape>>;
+using key_tiling =
+    std::conditional_t<Shape::head_width <= 64, backward_tiling<Shape, 4, 2, 32>, narrow_or_wide<Shape>>;
 template <class Shape>
-using query_tiling = std::conditional_t<Shape::head_width <= 64, backward_tiling<Shape, 4, 2, 64, false>,
-                                        narrow_or_wide<Shape>>;
+using query_tiling =
+    std::conditional_t<Shape::head_width <= 64, backward_tiling<Shape, 4, 2, 64>, narrow_or_wide<Shape>>;
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width; }
 /// Of this thread; the shuffle tells the compiler that all lanes of a warp have the same, and take the same branches.
@@ -425,7 +422,7 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
     int const warp_row = warp() * tiling::warp_rows;
 
     T* const buffers = reinterpret_cast<T*>(dynamic_shared());
-    T* const resident = buffers + (tiling::rows_in_registers ? 2 : 4) * tiling::tile;
+    T* const resident = buffers + 4 * tiling::tile;
     T *const k_tile = resident, *const v_tile = resident + tiling::resident_tile;
     float* const statistics = reinterpret_cast<float*>(buffers + tiling::buffers);
     int* const ends = reinterpret_cast<int*>(statistics + 4 * passing);
@@ -469,7 +466,7 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
     start_step(0);
     wait_copies<1>();
     __syncthreads();
-    using left = left_rows<T, width, blocks, tiling::rows_in_registers>;
+    using left = left_rows<T, width, blocks, false>;
     left const k(k_tile + warp_row * tiling::stride), v(v_tile + warp_row * tiling::stride);
 
     sums<blocks, width> d_k, d_v;
@@ -513,8 +510,6 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
         add_product(d_k, d_s, q);
     }
 
-    // Other warps may still read what lies where the results pass through.
-    if (tiling::rows_in_registers) __syncthreads();
     constexpr index to_width = attention_backward_sizes<Shape, T>::gradients_width;
     T* const to = a.key_gradients + (row0 + first + warp_row) * to_width + work.head * width;
     float k_factor[blocks][2], v_factor[blocks][2];
@@ -551,7 +546,7 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
     int const warp_row = warp() * tiling::warp_rows;
 
     T* const buffers = reinterpret_cast<T*>(dynamic_shared());
-    T* const resident = buffers + (tiling::rows_in_registers ? 2 : 4) * tiling::tile;
+    T* const resident = buffers + 4 * tiling::tile;
     T *const q_tile = resident, *const d_o_tile = resident + tiling::resident_tile;
     T const* const k_rows = a.qkv + (row0 + begin) * stride + Shape::key_offset +
                             work.head / static_cast<int>(Shape::queries_per_key) * width;
@@ -583,7 +578,7 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
         }
     wait_copies<1>();
     __syncthreads();
-    using left = left_rows<T, width, blocks, tiling::rows_in_registers>;
+    using left = left_rows<T, width, blocks, false>;
     left const q(q_tile + warp_row * tiling::stride), d_o(d_o_tile + warp_row * tiling::stride);
 
     sums<blocks, width> d_q;
@@ -619,7 +614,6 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
         add_product(d_q, d_s, k);
     }
 
-    if (tiling::rows_in_registers) __syncthreads();
     float factor[blocks][2];
 #pragma unroll
     for (int b = 0; b < blocks; ++b) factor[b][0] = factor[b][1] = scale.plain;
