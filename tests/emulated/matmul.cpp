@@ -478,12 +478,14 @@ void check_adapter() {
 }
 
 TEST_CASE("own products of plain matrices equal the sum in double", "[cuda][matmul]") {
+    auto const conflicts = emulation::counted().shared_conflicts;
     check_plain<bf16, bf16, 1, 1, 1, 0>();
     check_plain<bf16, bf16, 136, 72, 40, 8>();    // 16-byte aligned lines, narrow tiles
     check_plain<bf16, bf16, 131, 129, 75, 0>();   // nothing is aligned
     check_plain<bf16, bf16, 16, 8, 128, 0, 3>();  // widths are, the pointers are not
     check_plain<fp16, fp16, 136, 72, 40, 8>();
     check_plain<fp16, fp16, 3, 37, 5, 3>();
+    REQUIRE(emulation::counted().shared_conflicts == conflicts);
     check_plain<float, float, 70, 129, 35, 1>();
     check_plain<double, double, 70, 65, 16, 0>();
     check_plain<bf16, float, 3, 37, 5, 3>();
