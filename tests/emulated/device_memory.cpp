@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../trainer/device_memory.hpp"
+
+namespace {
+
+using tiny = placed<gpt2, batch<2, 32>>;
+
+}  // namespace
+
+TEST_CASE("without a device, or with one that is too old, a trainer says so") {
+    // A process that has found a device keeps it: the question is asked directly.
+    auto& device = emulation::device();
+    auto const count = device.count;
+    device.count = 0;
+    CHECK_THROWS_WITH(backend::cuda::require_device(), Catch::Contains("no CUDA device"));
+    device.count = count;
+    auto const properties = device.properties;
+    device.properties.major = 7;
+    device.properties.minor = 5;
+    CHECK_THROWS_WITH(backend::cuda::require_device(),
+                      Catch::Contains("too old") && Catch::Contains("7.5") && Catch::Contains("8.0"));
+    device.properties = properties;
+}
+
+TEST_CASE("nothing depends on when the device gets to its work") {
+    tiny at_once;
+    auto const expected = history(at_once);
+    emulation::device().deferred = true;
+    {
+        tiny later;
+        CHECK(history(later) == expected);
+    }
+    emulation::device().deferred = false;
+}
+
+TEST_CASE("a step waits for the device once, and copies only what it was given and what it found") {
+    tiny run;
+    for (std::uint64_t step = 0; step < 3; ++step) run.step(training_text<tiny>(step).batch());
+    auto const before = emulation::counted();
+    run.step(training_text<tiny>(4).batch());
+    auto const after = emulation::counted();
+    CHECK(after.device_allocations == before.device_allocations);
+    CHECK(after.pinned_allocations == before.pinned_allocations);
+}
