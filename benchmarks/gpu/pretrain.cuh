@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "training.cuh"
+
+namespace pretrain {
+
+/// GPT-2 over 1024 tokens, mixed<bf16>, AdamW with fp32 states and clipping, random tokens.
+template <class Model, snug::index Sequences, class Checkpointing, snug::index MicroBatches>
+struct training
+    : snug::trainer<Model, snug::batch<Sequences, 1024>, snug::precision::mixed<snug::bf16>, Checkpointing,
+                    snug::accumulation::micro_batches<MicroBatches>, snug::on<snug::cuda>> {};
+
+template <class Training>
+int run(char const* name, int argc, char** argv, double layers, double width) {
+    int const steps = measure::count_argument(argc, argv, 20);
+    measure::print_device();
+    auto const parameters = static_cast<double>(snug::parameter_count<typename Training::composition::model>);
+    auto const flop = measure::pretraining_flop(parameters, layers, width, 1024);
+    std::printf(
+        "N = %.0f parameters (positions and the tied table once); 6 N + 12 x %.0f x %.0f x 1024 = %.4e "
+        "FLOP per token\n",
+        parameters, layers, width, flop);
+    measure::print_training<Training>(name, steps, flop);
+    return 0;
+}
+
+}  // namespace pretrain

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Fine-tuning of a model of Llama-2 7B's shape: NF4 weights with quantized scales, LoRA of rank 16 on all linear layers,
+/// mixed<bf16>, every block computed again, AdamW; random weights and tokens; batches 1 x 512 and 4 x 1024, and the latter with
+/// the optimizer's states in host memory.
+///
+///   benchmark.gpu.qlora_7b [steps]
+///
+/// The host makes and quantizes 6.6 billion random weights for each trainer: a minute on 16 cores, more on fewer.
+
+#include <snug/quantization/double_quantized.hpp>
+#include <snug/quantization/nf4.hpp>
+
+#include "training.cuh"
+
+namespace {
+
+template <snug::index Sequences, snug::index Tokens, class Optimizer>
+struct training : snug::trainer<snug::models::llama2_7b, snug::batch<Sequences, Tokens>,
+                                snug::precision::mixed<snug::bf16>,
+                                snug::quantization::double_quantized<snug::quantization::nf4<64>>,
+                                snug::adapters::lora<snug::rank<16>, snug::alpha<32>>,
+                                snug::checkpointing::every_block, Optimizer, snug::on<snug::cuda>> {};
+
+struct small : training<1, 512, snug::optimizers::adamw<>> {};
+struct large : training<4, 1024, snug::optimizers::adamw<>> {};
+struct large_paged : training<4, 1024, snug::optimizers::paged<snug::optimizers::adamw<>>> {};
+
+/// Forward and the gradients of activations: 4 N; the frozen weights have no gradient, and computing a block again is not
+/// counted. Of attention's scores forward and backward, of the adapter forward and backward.
+template <class Training>
+double flop_per_token() {
+    using model = snug::models::llama2_7b;
+    constexpr double layers = 32, width = 4096;
+    constexpr auto trained = static_cast<double>(snug::trainable_parameter_count<Training>);
+    constexpr auto base =
+        static_cast<double>(snug::parameter_count<model>) - 32000.0 * width;  // no product with the embedding
+    return 4 * base + 6 * trained +
+           12 * layers * width * static_cast<double>(Training::composition::batch::tokens);
+}
+
+template <class Training>
+void measure_one(char const* name, int steps) {
+    measure::print_training<Training>(name, steps, flop_per_token<Training>());
+}
+
+}  // namespace
+
+template struct snug::require_fit<large, snug::devices::h100_80gb>;
+static_assert(snug::fits<small, snug::devices::rtx_3070>);  // the batch that 8 GB hold
+
+int main(int argc, char** argv) {
+    int const steps = measure::count_argument(argc, argv, 10);
+    measure::print_device();
+    std::printf(
+        "4 N + 6 trained + 12 x 32 x 4096 x T FLOP per token (N without the embedding's table; what is "
+        "computed again is not counted)\n");
+    measure_one<small>("Llama-2 7B QLoRA 1 x 512", steps);
+    measure_one<large>("Llama-2 7B QLoRA 4 x 1024", steps);
+    measure_one<large_paged>("Llama-2 7B QLoRA 4 x 1024, paged AdamW", steps);
+}
