@@ -596,8 +596,10 @@ TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul
 TEST_CASE("layers of one shape have biases of their own", "[cuda][matmul]") {
     stored<bf16, 32> const a(5, 2);
     stored<bf16, 32> const b(24, 1);
-    for (std::uint32_t seed : {3, 4}) {
-        stored<bf16, 24> const bias(1, seed);
+    stored<bf16, 24> const first(1, 3),
+        second(1, 4);  // both at once: memory that is free again is the same memory
+    for (auto const* which : {&first, &second}) {
+        auto const& bias = *which;
         result_memory<bf16, 24, 24> const result(5, false);
         auto expected = multiplied({{a.numbers, flipped(b.numbers)}});
         add(expected, bias.numbers, true);
