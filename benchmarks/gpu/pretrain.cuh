@@ -13,16 +13,18 @@ struct training
 
 template <class Training>
 int run(char const* name, int argc, char** argv, double layers, double width) {
-    int const steps = measure::count_argument(argc, argv, 20);
-    measure::print_device();
-    auto const parameters = static_cast<double>(snug::parameter_count<typename Training::composition::model>);
-    auto const flop = measure::pretraining_flop(parameters, layers, width, 1024);
-    std::printf(
-        "N = %.0f parameters (positions and the tied table once); 6 N + 12 x %.0f x %.0f x 1024 = %.4e "
-        "FLOP per token\n",
-        parameters, layers, width, flop);
-    measure::print_training<Training>(name, steps, flop);
-    return 0;
+    return measure::reported([&] {
+        int const steps = measure::count_argument(argc, argv, 20);
+        measure::print_device();
+        auto const parameters =
+            static_cast<double>(snug::parameter_count<typename Training::composition::model>);
+        auto const flop = measure::pretraining_flop(parameters, layers, width, 1024);
+        std::printf(
+            "N = %.0f parameters (positions and the tied table once); 6 N + 12 x %.0f x %.0f x 1024 = %.4e "
+            "FLOP per token\n",
+            parameters, layers, width, flop);
+        measure::print_training<Training>(name, steps, flop);
+    });
 }
 
 }  // namespace pretrain

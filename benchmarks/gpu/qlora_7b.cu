@@ -49,12 +49,14 @@ template struct snug::require_fit<large, snug::devices::h100_80gb>;
 static_assert(snug::fits<small, snug::devices::rtx_3070>);  // the batch that 8 GB hold
 
 int main(int argc, char** argv) {
-    int const steps = measure::count_argument(argc, argv, 10);
-    measure::print_device();
-    std::printf(
-        "4 N + 6 trained + 12 x 32 x 4096 x T FLOP per token (N without the embedding's table; what is "
-        "computed again is not counted)\n");
-    measure_one<small>("Llama-2 7B QLoRA 1 x 512", steps);
-    measure_one<large>("Llama-2 7B QLoRA 4 x 1024", steps);
-    measure_one<large_paged>("Llama-2 7B QLoRA 4 x 1024, paged AdamW", steps);
+    return measure::reported([&] {
+        int const steps = measure::count_argument(argc, argv, 10);
+        measure::print_device();
+        std::printf(
+            "4 N + 6 trained + 12 x 32 x 4096 x T FLOP per token (N without the embedding's table; what is "
+            "computed again is not counted)\n");
+        measure_one<small>("Llama-2 7B QLoRA 1 x 512", steps);
+        measure_one<large>("Llama-2 7B QLoRA 4 x 1024", steps);
+        measure_one<large_paged>("Llama-2 7B QLoRA 4 x 1024, paged AdamW", steps);
+    });
 }

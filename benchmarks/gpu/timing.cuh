@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <snug/snug.cuh>
 #include <string>
@@ -110,6 +111,7 @@ class carver {
         next_ += snug::round_up(count * static_cast<snug::index>(sizeof(T)), snug::index{256});
         return result;
     }
+    std::byte* end() const { return next_; }
 
   private:
     std::byte* next_;
@@ -156,6 +158,19 @@ inline double copy_bandwidth(device_room const& room, std::size_t size) {
         cuda::copy_on_device(from + size, from, size);
     });
     return 2 * static_cast<double>(size) / seconds;
+}
+
+/// What `main` returns: 1 when `body` throws, whose words are printed.
+template <class Body>
+int reported(Body const& body) {
+    try {
+        body();
+        return 0;
+    } catch (std::exception const& e) {
+        std::fflush(stdout);
+        std::fprintf(stderr, "%s\n", e.what());
+        return 1;
+    }
 }
 
 }  // namespace measure
