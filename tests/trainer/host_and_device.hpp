@@ -25,7 +25,7 @@ using odd = models::llama<layers<2>, heads<3>, kv_heads<1>, width<42>, mlp<27>, 
 template <class... Policies>
 struct both {
     using on_host = trainer<Policies..., on<host>>;
-    using on_device = trainer<Policies..., on<cuda>>;
+    using on_device = trainer<Policies..., on<snug::cuda>>;
 };
 
 template <class Run>

@@ -55,14 +55,30 @@ struct dropout {
     using option = detail::dropout_option;
     static constexpr double value = static_cast<double>(Ratio::num) / static_cast<double>(Ratio::den);
 };
+/// Every linear layer but the head.
+inline constexpr text all_linear{"all-linear"};
+
+namespace detail {
+
+template <text Name>
+struct target {
+    static constexpr bool matches(std::string_view name) {
+        return Name.view() == all_linear.view() || is_named_by(Name.view(), name);
+    }
+};
+
+}  // namespace detail
+
 /// The linear layers to adapt, by the names of their modules in Hugging Face's model ("q_proj", "self_attn.q_proj"), or
 /// where a layer has no such parts by its own ("up"). Default: all of them.
 template <text... Names>
 struct targets {
     using option = detail::targets_option;
+    using list = meta::list<detail::target<Names>...>;
+    static constexpr bool select(std::string_view name) {
+        return (detail::target<Names>::matches(name) || ...);
+    }
 };
-/// Every linear layer but the head.
-inline constexpr text all_linear{"all-linear"};
 /// Scales by alpha / √rank (Kalajdzievski, "rsLoRA", arXiv 2312.03732).
 struct rank_stabilized {
     using option = detail::stabilized_option;
@@ -156,20 +172,6 @@ struct adapter_options {
             refusal::dropout_is_a_part_below_1<get<dropout_option, dropout<std::ratio<0>>>>>>;
 };
 
-template <class Targets>
-struct target_names;
-template <text... Names>
-struct target_names<targets<Names...>> {
-    template <text Name>
-    struct target {
-        static constexpr bool matches(std::string_view name) {
-            return Name.view() == all_linear.view() || is_named_by(Name.view(), name);
-        }
-    };
-    static constexpr bool any(std::string_view name) { return (target<Names>::matches(name) || ...); }
-    using list = meta::list<target<Names>...>;
-};
-
 template <class Kinds>
 struct trained_kinds;
 template <class... Kinds>
@@ -197,11 +199,11 @@ struct low_rank_adapter {
         options::template get<dropout_option, snug::dropout<std::ratio<0>>>::value;
     static constexpr bool has_magnitude = HasMagnitude;
 
-    using targeted = target_names<typename options::template get<targets_option, targets<all_linear>>>;
+    using targeted = typename options::template get<targets_option, targets<all_linear>>;
     using trained = trained_kinds<typename options::template get<also_train_option, also_train<>>>;
 
     using target_list = typename targeted::list;
-    static constexpr bool selects(std::string_view name) { return targeted::any(name); }
+    static constexpr bool selects(std::string_view name) { return targeted::select(name); }
 
     /// A layer whose parts have names is known by those.
     template <text Name, index In, index Out, bool Bias, class Initial, class... Parts>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <snug/kernels/random.hpp>
+#include <snug/kernels/low_rank.hpp>
 #include <snug/layers/frozen_linear.hpp>
 #include <span>
 
@@ -47,6 +47,22 @@ struct adapted_columns<Adapter, Out, parts<>> {
     static constexpr std::array<std::string_view, 1> name{};
 };
 
+/// The same as numbers alone, for the names of kernels: column ranges of a block-diagonal operand.
+template <index Width, class First, class Count>
+struct column_ranges;
+template <index Width, index... First, index... Count>
+struct column_ranges<Width, std::integer_sequence<index, First...>, std::integer_sequence<index, Count...>> {
+    static constexpr index width = Width;
+    static constexpr index blocks = sizeof...(First);
+    static constexpr std::array<index, sizeof...(First)> first{First...};
+    static constexpr std::array<index, sizeof...(First)> count{Count...};
+};
+
+template <class Columns, std::size_t... I>
+auto ranges_of(std::index_sequence<I...>)
+    -> column_ranges<Columns::width, std::integer_sequence<index, Columns::first[I]...>,
+                     std::integer_sequence<index, Columns::count[I]...>>;
+
 }  // namespace detail
 
 /// A frozen linear layer with a low-rank update that is trained (Hu et al., "LoRA", arXiv 2106.09685):
@@ -68,6 +84,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     static constexpr bool backward_writes_over_input = true;
 
     using columns = detail::adapted_columns<Adapter, Out, Parts>;
+    using ranges = decltype(detail::ranges_of<columns>(
+        std::make_index_sequence<static_cast<std::size_t>(columns::blocks)>{}));
     static constexpr index rank = Adapter::rank;
     static constexpr index ranks = columns::blocks * rank;  ///< of all blocks together
     static constexpr index adapted = [] {
@@ -119,13 +137,13 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         auto const base = product{x, transposed{call.operand(weight{})}};
         auto const update =
             product{low_rank_of(call, x.rows),
-                    block_diagonal<typename Call::weight_type, columns, rank>{call.value(lora_b{})}};
+                    block_diagonal<typename Call::weight_type, ranges, rank>{call.value(lora_b{})}};
         auto const to = biased(call, y);
         if constexpr (has_magnitude)
-            ops::matmul<backend>(
-                scratch,
-                ops::bound<store_scaled>(call.saved(direction{}), call.derived(direction_scale{}), to), base,
-                update);
+            ops::matmul<backend>(scratch,
+                                 ops::bound<kernels::store_scaled<Out>>(call.saved(direction{}),
+                                                                        call.derived(direction_scale{}), to),
+                                 base, update);
         else ops::matmul<backend>(scratch, to, base, update);
     }
 
@@ -150,7 +168,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             ops::matmul<backend>(
                 d_block,
                 matrix<typename Call::weight_type const, rank>{call.value(lora_b{}) + Stacked * rank, Count},
-                scratch, ops::bound<store_times_scale>(d_ax + K));
+                scratch, ops::bound<kernels::store_times<ranks>>(d_ax + K, scale));
             ops::matmul<backend>(transposed{d_block}, low_rank_of(call, x.rows).template columns<K, rank>(),
                                  scratch,
                                  accumulated<typename Call::gradient_type, rank>{
@@ -164,8 +182,9 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         if constexpr (drops) {
             if (call.draws) {
                 auto* const through = reinterpret_cast<typename setting::activation*>(memory);
-                ops::matmul<backend>(scratch, ops::bound<store_kept>(call.draws, through), update);
-                ops::matmul<backend>(scratch, ops::bound<store_with>(through, dx), base);
+                ops::matmul<backend>(
+                    scratch, ops::bound<kernels::store_kept<In>>(call.draws, through, dropout), update);
+                ops::matmul<backend>(scratch, ops::bound<kernels::store_with<In>>(through, dx), base);
                 return;
             }
         }
@@ -180,7 +199,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             using S = typename Call::setting::statistic;
             auto* const inverse = call.derived(inverse_length{});
             auto* const scales = call.derived(direction_scale{});
-            ops::for_each_element<backend>(Out, ops::bound<set_to_one>(inverse, scales));
+            ops::for_each_element<backend>(Out, ops::bound<kernels::set_to_one>(inverse, scales));
             auto* const aw =
                 reinterpret_cast<S*>(call.workspace);  // (rank, Out) of one block after the other
             auto* const scratch = call.workspace + lengths_bytes<typename Call::setting>();
@@ -192,10 +211,11 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                                      transposed{call.operand(weight{})}, scratch,
                                      written<S, Out>{{aw, rank}});
                 auto* const squares = aw + rank * Out;  // A Aᵀ
-                ops::for_each_row<backend, In>(rank, ops::bound<products_of_rows<S>>(a, squares));
                 ops::for_each_row<backend, In>(
-                    Count, ops::bound<length_of_row<S>>(call.operand(weight{}), First, b, m, aw, squares,
-                                                        inverse, scales));
+                    rank, ops::bound<kernels::products_of_rows<S, rank, In>>(a, squares));
+                ops::for_each_row<backend, In>(
+                    Count, ops::bound<kernels::length_of_row<S, rank, In, Out>>(
+                               call.operand(weight{}), First, b, m, aw, squares, inverse, scales, scale));
             });
         }
     }
@@ -214,7 +234,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     /// Row j of the frozen weight, as fp32.
     template <class Call>
     static void base_row(Call const& call, index j, std::span<float> to) {
-        base_row(call.operand(weight{}), j, 0, In, to.data());
+        kernels::detail::read_row(call.operand(weight{}), j, 0, In, to.data());
     }
 
     /// Row j of the weight with the update in it, as fp32.
@@ -235,95 +255,13 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             for (auto& value : to) value *= static_cast<float>(call.derived(direction_scale{})[j]);
     }
 
-    // What products store, and what is done to a row. Not private: a device compiler takes no private type into a kernel.
-    struct store_times_scale {
-        template <class Value>
-        constexpr void operator()(index row, index column, Value value, auto* to) const {
-            put(to[row * ranks + column], value * static_cast<Value>(scale));
-        }
-    };
-    struct store_scaled {
-        template <class Value>
-        constexpr void operator()(index row, index column, Value value, auto* z, auto const* scales,
-                                  auto to) const {
-            put(z[row * Out + column], value);
-            to(row, column, value * static_cast<Value>(scales[column]));
-        }
-    };
-    struct store_kept {
-        template <class Value>
-        constexpr void operator()(index row, index column, Value value, auto draws, auto* to) const {
-            put(to[row * In + column], kept(draws.key(), row, column, value));
-        }
-    };
-    struct store_with {
-        template <class Value>
-        constexpr void operator()(index row, index column, Value value, auto* further, auto to) const {
-            to(row, column, value + static_cast<Value>(further[row * In + column]));
-        }
-    };
-    struct set_to_one {
-        constexpr void operator()(index j, auto* a, auto* b) const { a[j] = b[j] = 1; }
-    };
-    template <class S>
-    struct products_of_rows {
-        constexpr void operator()(auto team, index i, auto const* a, S* squares) const {
-            for (index k = 0; k < rank; ++k)
-                squares[i * rank + k] = team.template sum<S>(In, [=](index c) {
-                    return static_cast<S>(a[i * In + c]) * static_cast<S>(a[k * In + c]);
-                });
-        }
-    };
-    template <class S>
-    struct length_of_row {
-        constexpr void operator()(auto team, index j, auto w, index first, auto const* b, auto const* m,
-                                  S const* aw, S const* squares, S* inverse, S* scales) const {
-            auto const* const row = b + j * rank;
-            S const s = static_cast<S>(scale);
-            S square = row_square<S>(w, team, first + j);
-            for (index i = 0; i < rank; ++i) {
-                square += 2 * s * static_cast<S>(row[i]) * aw[i * Out + first + j];
-                for (index k = 0; k < rank; ++k)
-                    square += s * s * static_cast<S>(row[i]) * squares[i * rank + k] * static_cast<S>(row[k]);
-            }
-            inverse[first + j] = 1 / std::sqrt(square);
-            scales[first + j] = static_cast<S>(m[j]) * inverse[first + j];
-        }
-    };
-    struct drop_row {
-        constexpr void operator()(auto team, index row, auto draws, auto x, auto* to, auto zero) const {
-            auto const key = draws.key();
-            team.for_each(In, [=](index i) {
-                put(to[row * In + i], kept(key, row, i, static_cast<decltype(zero)>(x.row(row)[i])));
-            });
-        }
-    };
-    struct magnitude_gradient {
-        template <class S>
-        constexpr S operator()(index row, index column, auto dy, auto const* z, S const* inverse) const {
-            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(z[row * Out + column]) *
-                   inverse[column];
-        }
-    };
-    struct scale_row {
-        template <class S>
-        constexpr void operator()(auto team, index row, auto dy, S const* scales, auto* to) const {
-            team.for_each(
-                Out, [=](index i) { put(to[row * Out + i], static_cast<S>(dy.row(row)[i]) * scales[i]); });
-        }
-    };
-
   private:
     template <class Call, class X>
     static void save_low_rank(Call const& call, X x) {
-        ops::matmul<typename Call::backend>(dropped(call, x, call.workspace), transposed{a_of(call)},
-                                            call.workspace + dropped_bytes<typename Call::setting>(),
-                                            ops::bound<store_times_scale>(call.saved(low_rank{})));
-    }
-
-    template <class T, class Value>
-    static constexpr void put(T& to, Value value) {
-        to = static_cast<T>(value);
+        ops::matmul<typename Call::backend>(
+            dropped(call, x, call.workspace), transposed{a_of(call)},
+            call.workspace + dropped_bytes<typename Call::setting>(),
+            ops::bound<kernels::store_times<ranks>>(call.saved(low_rank{}), scale));
     }
 
     /// f<first column, columns, first rank, first stacked column>() for every block.
@@ -358,15 +296,6 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         else return y;
     }
 
-    /// Inverted dropout of one value. The mask is a function of the key, so backward and recomputation see the same.
-    template <class Value>
-    static constexpr Value kept(std::uint64_t key, index row, index column, Value value) {
-        constexpr auto limit = static_cast<std::uint32_t>(dropout * 0x1p32);
-        auto const word =
-            random::bits(key, static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(column));
-        return static_cast<std::uint32_t>(word) < limit ? Value(0)
-                                                        : value * static_cast<Value>(1 / (1 - dropout));
-    }
     /// x, or in training with dropout a copy with the mask on it, in `memory`.
     template <class Call, class X>
     static auto dropped(Call const& call, X x, [[maybe_unused]] std::byte* memory) {
@@ -376,7 +305,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             if (call.draws) {
                 auto* const to = reinterpret_cast<element*>(memory);
                 ops::for_each_row<typename Call::backend, In>(
-                    x.rows, ops::bound<drop_row>(call.draws, x, to, typename Call::setting::statistic(0)));
+                    x.rows, ops::bound<kernels::drop_row<In>>(call.draws, x, to,
+                                                              typename Call::setting::statistic(0), dropout));
                 result.data = to;
             }
         }
@@ -397,35 +327,16 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             for_each_block([&]<index First, index Count, index, index Stacked>() {
                 ops::add_column_sums<typename Call::backend>(
                     dy.rows, Count, call.gradient(magnitude{}) + Stacked,
-                    ops::bound<magnitude_gradient>(dy.template columns<First, Count>(), z + First,
-                                                   static_cast<S const*>(inverse + First)));
+                    ops::bound<kernels::magnitude_gradient<Out>>(dy.template columns<First, Count>(),
+                                                                 z + First,
+                                                                 static_cast<S const*>(inverse + First)));
             });
             auto* const to = reinterpret_cast<element*>(memory);
             ops::for_each_row<typename Call::backend, Out>(
-                dy.rows, ops::bound<scale_row>(dy, static_cast<S const*>(scales), to));
+                dy.rows, ops::bound<kernels::scale_row<Out>>(dy, static_cast<S const*>(scales), to));
             result.data = to;
         }
         return result;
-    }
-
-    template <class W>
-    static constexpr void base_row(W w, index row, index first, index count, float* to) {
-        if constexpr (is_quantized<weight>) Scheme::decode(w.stored, row * In + first, count, to);
-        else
-            for (index i = 0; i < count; ++i) to[i] = static_cast<float>(w.row(row)[first + i]);
-    }
-    template <class S, class W, class Team>
-    static constexpr S row_square(W w, Team team, index row) {
-        constexpr index piece = 256;
-        S total = 0;
-        for (index first = 0; first < In; first += piece) {
-            float values[piece] = {};
-            auto const count = std::min(piece, In - first);
-            base_row(w, row, first, count, values);
-            total += team.template sum<S>(
-                count, [&](index i) { return static_cast<S>(values[i]) * static_cast<S>(values[i]); });
-        }
-        return total;
     }
 
     template <class Setting>

@@ -376,7 +376,7 @@ struct layer_call {
 
     /// The values of a parameter of this layer, in its shape's row-major order.
     template <class Parameter>
-    weight_type const* value(Parameter) const {
+    typename Setting::weight const* value(Parameter) const {
         return reinterpret_cast<weight_type const*>(values[position<parameters, Parameter>()]);
     }
 
@@ -401,7 +401,7 @@ struct layer_call {
 
     /// The gradient of a parameter: backward adds to it.
     template <class Parameter>
-    gradient_type* gradient(Parameter) const {
+    typename Setting::gradient* gradient(Parameter) const {
         static_assert(sizeof(refusal::a_layer_adds_to_the_gradient_of_what_is_not_trained<Layer, Parameter>) >
                       0);
         return reinterpret_cast<gradient_type*>(gradients[position<parameters, Parameter>()]);

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <snug/meta.hpp>
+#include <type_traits>
 
 namespace snug {
 
@@ -36,7 +37,9 @@ struct matrix {
         static_assert(First >= 0 && First + Count <= Width, "snug: columns outside the matrix");
         return {data + First, rows};
     }
-    constexpr operator matrix<T const, Width, Stride>() const { return {data, rows}; }
+    constexpr operator matrix<T const, Width, Stride>() const requires(!std::is_const_v<T>) {
+        return {data, rows};
+    }
 };
 
 /// The elements of a planned matrix as a function object.

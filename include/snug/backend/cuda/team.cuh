@@ -3,8 +3,11 @@
 
 #include <cuda_runtime.h>
 
+#include <snug/backend/cuda/decode.cuh>
 #include <snug/backend/cuda/intrinsics.cuh>
+#include <snug/memory/tensor.hpp>
 #include <snug/meta.hpp>
+#include <snug/quantization/matrix.hpp>
 
 /// Teams of a device: the lanes of a warp or the threads of a block share the elements of a row. `sum`, `largest` and `map` give
 /// each lane groups of neighbours, so that nvcc reads and writes 16 bytes at a time where it knows how rows are aligned: of a
@@ -101,6 +104,17 @@ struct team_of {
         detail::for_each_grouped<Self::lanes>(
             self().lane(), n, f, [&](index, S value) { result = value > result ? value : result; });
         return self().combined(result, detail::larger{});
+    }
+
+    /// One number of a matrix, quantized or not.
+    template <class T, index Width, index Stride>
+    __device__ __forceinline__ float number(matrix<T, Width, Stride> w, index row, index i) const {
+        return static_cast<float>(w.row(row)[i]);
+    }
+    template <class Scheme, index Rows, index Width>
+    __device__ __forceinline__ float number(quantized_matrix<Scheme, Rows, Width> w, index row,
+                                            index i) const {
+        return stored_value<Scheme>(w.stored, row * Width + i);
     }
 
   private:

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <snug/kernels/random.hpp>
+#include <snug/memory/tensor.hpp>
+#include <snug/meta.hpp>
+#include <snug/quantization/matrix.hpp>
+
+/// What products of a low-rank update store, and what is done to its rows: named function objects for `ops`. They depend on
+/// widths only, not on the names of layers: a device compiler cannot write those in the name of a kernel.
+namespace snug::kernels {
+
+namespace detail {
+
+/// A function of its own: a temporary bf16 in the body of a simd loop keeps GCC 12 from vectorising the loop.
+template <class T, class Value>
+constexpr void put(T& to, Value value) {
+    to = static_cast<T>(value);
+}
+
+/// Inverted dropout of one value. The mask is a function of the key, so backward and recomputation see the same.
+template <class Value>
+constexpr Value kept(std::uint64_t key, index row, index column, Value value, double dropout) {
+    auto const limit = static_cast<std::uint32_t>(dropout * 0x1p32);
+    auto const word = random::bits(key, static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(column));
+    return static_cast<std::uint32_t>(word) < limit ? Value(0)
+                                                    : value * static_cast<Value>(1 / (1 - dropout));
+}
+
+/// Elements [first, first + count) of a row of a frozen weight, as fp32.
+template <class T, index Width, index Stride>
+constexpr void read_row(matrix<T, Width, Stride> w, index row, index first, index count, float* to) {
+    for (index i = 0; i < count; ++i) to[i] = static_cast<float>(w.row(row)[first + i]);
+}
+template <class Scheme, index Rows, index Width>
+constexpr void read_row(quantized_matrix<Scheme, Rows, Width> w, index row, index first, index count,
+                        float* to) {
+    Scheme::decode(w.stored, row * Width + first, count, to);
+}
+
+/// The sum of a row's squares. A team that has several lanes reads single numbers, a serial one decodes pieces.
+template <class S, index Width, class W, class Team>
+constexpr S square_of_row(W w, Team team, index row) {
+    if constexpr (Team::lanes > 1) {
+        return team.template sum<S>(Width, [=](index i) {
+            auto const value = static_cast<S>(team.number(w, row, i));
+            return value * value;
+        });
+    } else {
+        constexpr index piece = 256;
+        S total = 0;
+        for (index first = 0; first < Width; first += piece) {
+            float values[piece] = {};
+            auto const count = std::min(piece, Width - first);
+            read_row(w, row, first, count, values);
+            total += team.template sum<S>(
+                count, [&](index i) { return static_cast<S>(values[i]) * static_cast<S>(values[i]); });
+        }
+        return total;
+    }
+}
+
+}  // namespace detail
+
+/// to[row, column] = scale · value, in rows of `Width`.
+template <index Width>
+struct store_times {
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value, auto* to, double scale) const {
+        detail::put(to[row * Width + column], value * static_cast<Value>(scale));
+    }
+};
+
+/// z = value and to(value · scales[column]).
+template <index Width>
+struct store_scaled {
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value, auto* z, auto const* scales,
+                              auto to) const {
+        detail::put(z[row * Width + column], value);
+        to(row, column, value * static_cast<Value>(scales[column]));
+    }
+};
+
+/// to = value with dropout.
+template <index Width>
+struct store_kept {
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value, auto draws, auto* to,
+                              double dropout) const {
+        detail::put(to[row * Width + column], detail::kept(draws.key(), row, column, value, dropout));
+    }
+};
+
+/// to(value + further).
+template <index Width>
+struct store_with {
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value, auto* further, auto to) const {
+        to(row, column, value + static_cast<Value>(further[row * Width + column]));
+    }
+};
+
+/// A row of x with dropout, computed in the type of `zero`.
+template <index Width>
+struct drop_row {
+    constexpr void operator()(auto team, index row, auto draws, auto x, auto* to, auto zero,
+                              double dropout) const {
+        auto const key = draws.key();
+        auto const* const from = x.row(row);
+        team.for_each(Width, [=](index i) {
+            detail::put(to[row * Width + i],
+                        detail::kept(key, row, i, static_cast<decltype(zero)>(from[i]), dropout));
+        });
+    }
+};
+
+/// to = dy · scales, column by column.
+template <index Width>
+struct scale_row {
+    template <class S>
+    constexpr void operator()(auto team, index row, auto dy, S const* scales, auto* to) const {
+        auto const* const from = dy.row(row);
+        team.for_each(
+            Width, [=](index i) { detail::put(to[row * Width + i], static_cast<S>(from[i]) * scales[i]); });
+    }
+};
+
+/// The gradient of a magnitude, a term for every row; z in rows of `Width`.
+template <index Width>
+struct magnitude_gradient {
+    template <class S>
+    constexpr S operator()(index row, index column, auto dy, auto const* z, S const* inverse) const {
+        return static_cast<S>(dy.row(row)[column]) * static_cast<S>(z[row * Width + column]) *
+               inverse[column];
+    }
+};
+
+struct set_to_one {
+    constexpr void operator()(index j, auto* a, auto* b) const { a[j] = b[j] = 1; }
+};
+
+/// Row i of A Aᵀ, with A of shape (Rank, Width).
+template <class S, index Rank, index Width>
+struct products_of_rows {
+    constexpr void operator()(auto team, index i, auto const* a, S* squares) const {
+        for (index k = 0; k < Rank; ++k)
+            squares[i * Rank + k] = team.template sum<S>(Width, [=](index c) {
+                return static_cast<S>(a[i * Width + c]) * static_cast<S>(a[k * Width + c]);
+            });
+    }
+};
+
+/// 1 / ‖w + s b A‖ of row j of a block that begins at row `first`, and m times that: from ‖w‖² + 2 s (A w)·b + s² bᵀ (A Aᵀ) b.
+template <class S, index Rank, index Width, index Out>
+struct length_of_row {
+    constexpr void operator()(auto team, index j, auto w, index first, auto const* b, auto const* m,
+                              S const* aw, S const* squares, S* inverse, S* scales, double scale) const {
+        auto const* const row = b + j * Rank;
+        S const s = static_cast<S>(scale);
+        S square = detail::square_of_row<S, Width>(w, team, first + j);
+        for (index i = 0; i < Rank; ++i) {
+            square += 2 * s * static_cast<S>(row[i]) * aw[i * Out + first + j];
+            for (index k = 0; k < Rank; ++k)
+                square += s * s * static_cast<S>(row[i]) * squares[i * Rank + k] * static_cast<S>(row[k]);
+        }
+        inverse[first + j] = 1 / std::sqrt(square);
+        scales[first + j] = static_cast<S>(m[j]) * inverse[first + j];
+    }
+};
+
+}  // namespace snug::kernels
