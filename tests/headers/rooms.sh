@@ -11,7 +11,7 @@ BEGIN {
     # In order of dependency; a name that ends in a slash is a folder.
     rooms = "units.hpp error.hpp meta.hpp diagnose/ policy.hpp batch.hpp precision/ quantization/ memory/ kernels/ " \
             "ops/ backend/ layers/ models/ adapters/ checkpointing/ accumulation/ sharding/ " \
-            "optimizers/ distributed/ io/ engine/ trainer.hpp search/ plan.hpp snug.hpp"
+            "optimizers/ distributed/ io/ engine/ trainer.hpp search/ plan.hpp snug.hpp snug.cuh"
     room_count = split(rooms, room)
     cuda = "^(cuda|cub/|cublas|cudnn|curand|cusparse|cusolver|cutlass|cute/|nccl|nvrtc|mma\\.h|thrust/system/cuda)"
     heavy = "^(thrust/|omp\\.h|dnnl|oneapi/|nlohmann/)"
