@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows, elements, sums and copies on a device.
+#pragma once
+
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <snug/backend/cuda/memory.cuh>
+#include <snug/backend/cuda/rows.cuh>
+#include <snug/backend/host/team.hpp>
+#include <snug/kernels/cross_entropy.hpp>
+#include <snug/kernels/norm.hpp>
+#include <snug/ops/backend.hpp>
+#include <snug/precision/bf16.hpp>
+#include <type_traits>
+#include <vector>
+
+#include "device_array.hpp"
+
+namespace {
+
+namespace backend = snug::backend::cuda;
+namespace ops = snug::ops;
+using snug::bf16, snug::index, snug::matrix, snug::written;
+using snug::backend::host::serial_team;
+using device = backend::tag;
+
+template <class T>
+using on_device = snug_test::device_array<T>;
+
+template <class T>
+std::vector<T> random_numbers(index count, unsigned seed) {
+    std::mt19937 engine(seed);
+    std::normal_distribution<float> normal;
+    std::vector<T> result(static_cast<std::size_t>(count));
+    for (auto& x : result) x = T(normal(engine));
+    return result;
+}
+
+double number(auto x) { return static_cast<double>(static_cast<float>(x)); }
+
+template <class T>
+constexpr double tolerance = std::is_same_v<T, bf16> ? 0x1p-8 : 1e-5;
+
+/// Poison is a NaN, which no comparison lets pass.
+template <class T>
+void check_near(std::vector<T> const& got, std::vector<T> const& wanted) {
+    REQUIRE(got.size() == wanted.size());
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < got.size(); ++i)
+        wrong += !(std::abs(number(got[i]) - number(wanted[i])) <=
+                   tolerance<T> * (1 + std::abs(number(wanted[i]))));
+    CHECK(wrong == 0);
+}
+
+template <index Width>
+struct layer_norm_row {
+    template <class T>
+    constexpr void operator()(auto team, index row, T const* x, T const* weight, T const* bias, float* means,
+                              float* rstds, T* y, index rows) const {
+        snug::kernels::layer_norm_forward(team, Width, snug::aligned<Width>(x + row * Width),
+                                          snug::aligned<Width>(weight), snug::aligned<Width>(bias), 1e-5,
+                                          means[row], rstds[row], written<T, Width>{{y, rows}}, row);
+    }
+};
+
+template <index Width>
+struct layer_norm_row_backward {
+    // The gradient takes the place of x, as in a step.
+    template <class T>
+    constexpr void operator()(auto team, index row, T* x, T const* dy, T const* weight, float const* means,
+                              float const* rstds, index rows) const {
+        snug::kernels::layer_norm_backward(
+            team, Width, snug::aligned<Width>(x + row * Width), snug::aligned<Width>(dy + row * Width),
+            snug::aligned<Width>(weight), means[row], rstds[row], written<T, Width>{{x, rows}}, row);
+    }
+};
+
+template <index Vocabulary>
+struct cross_entropy_row {
+    template <class T>
+    constexpr void operator()(auto team, index row, T* logits, std::int32_t const* targets, float scale,
+                              float* losses) const {
+        losses[row] = snug::kernels::cross_entropy<float>(team, Vocabulary, logits + row * Vocabulary,
+                                                          targets[row], &scale);
+    }
+};
+
+struct product_of {
+    constexpr float operator()(index row, index column, auto x, auto y, index columns, int* outside) const {
+        if (row >= x.rows || column >= columns) *outside += 1;
+        return static_cast<float>(x.row(row)[column]) * static_cast<float>(y.row(row)[column]);
+    }
+};
+struct square_of {
+    constexpr double operator()(index i, float const* x) const {
+        return static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    }
+};
+struct key_of {
+    constexpr index operator()(index row, std::int32_t const* keys) const { return keys[row]; }
+};
+struct add_twice {
+    constexpr void operator()(index i, float const* x, float* y) const { y[i] += 2 * x[i]; }
+};
+
+/// The rows of `ops`, by the serial team.
+void on_host(index rows, auto const& body) {
+    for (index row = 0; row < rows; ++row) body(serial_team{}, row);
+}
+
+template <index Width, class T>
+void check_layer_norm(index rows) {
+    auto const x = random_numbers<T>(rows * Width, 1), dy = random_numbers<T>(rows * Width, 2);
+    auto const weight = random_numbers<T>(Width, 3), bias = random_numbers<T>(Width, 4);
+    auto const count = static_cast<std::size_t>(rows);
+    on_device<T> const d_x(x), d_dy(dy), d_weight(weight), d_bias(bias), d_y(x.size());
+    on_device<float> const d_means(count), d_rstds(count);
+    ops::for_each_row<device, Width>(
+        rows, ops::bound<layer_norm_row<Width>>(
+                  static_cast<T const*>(d_x.data()), static_cast<T const*>(d_weight.data()),
+                  static_cast<T const*>(d_bias.data()), d_means.data(), d_rstds.data(), d_y.data(), rows));
+    std::vector<T> wanted(x.size()), y(x.size());
+    std::vector<float> means(count), rstds(count);
+    for (index row = 0; row < rows; ++row) {
+        T const* const from = x.data() + row * Width;
+        double mean = 0, variance = 0;
+        for (index i = 0; i < Width; ++i) mean += number(from[i]) / Width;
+        for (index i = 0; i < Width; ++i)
+            variance += (number(from[i]) - mean) * (number(from[i]) - mean) / Width;
+        for (index i = 0; i < Width; ++i)
+            wanted[static_cast<std::size_t>(row * Width + i)] =
+                T(static_cast<float>((number(from[i]) - mean) / std::sqrt(variance + 1e-5) *
+                                         number(weight[static_cast<std::size_t>(i)]) +
+                                     number(bias[static_cast<std::size_t>(i)])));
+    }
+    check_near(d_y.values(), wanted);
+    on_host(rows, ops::bound<layer_norm_row<Width>>(x.data(), weight.data(), bias.data(), means.data(),
+                                                    rstds.data(), y.data(), rows));
+    check_near(d_y.values(), y);
+    check_near(d_means.values(), means);
+    check_near(d_rstds.values(), rstds);
+
+    ops::for_each_row<device, Width>(
+        rows, ops::bound<layer_norm_row_backward<Width>>(d_x.data(), static_cast<T const*>(d_dy.data()),
+                                                         static_cast<T const*>(d_weight.data()),
+                                                         static_cast<float const*>(d_means.data()),
+                                                         static_cast<float const*>(d_rstds.data()), rows));
+    auto gradient = x;
+    on_host(rows, ops::bound<layer_norm_row_backward<Width>>(gradient.data(), dy.data(), weight.data(),
+                                                             static_cast<float const*>(means.data()),
+                                                             static_cast<float const*>(rstds.data()), rows));
+    check_near(d_x.values(), gradient);
+}
+
+template <index Vocabulary, class T>
+void check_cross_entropy(index rows) {
+    auto const logits = random_numbers<T>(rows * Vocabulary, 5);
+    std::vector<std::int32_t> targets;
+    for (index row = 0; row < rows; ++row)
+        targets.push_back(row == 1 ? -1 : static_cast<std::int32_t>(row * 7919 % Vocabulary));
+    on_device<T> const d_logits(logits);
+    on_device<std::int32_t> const d_targets(targets);
+    on_device<float> const d_losses(targets.size());
+    float const scale = 0.25f;
+    ops::for_each_row<device, Vocabulary>(
+        rows,
+        ops::bound<cross_entropy_row<Vocabulary>>(
+            d_logits.data(), static_cast<std::int32_t const*>(d_targets.data()), scale, d_losses.data()));
+    std::vector<float> losses;
+    std::vector<T> gradient;
+    for (index row = 0; row < rows; ++row) {
+        T const* const from = logits.data() + row * Vocabulary;
+        auto const target = targets[static_cast<std::size_t>(row)];
+        double total = 0;
+        for (index i = 0; i < Vocabulary; ++i) total += std::exp(number(from[i]));
+        losses.push_back(target < 0 ? 0 : static_cast<float>(std::log(total) - number(from[target])));
+        for (index i = 0; i < Vocabulary; ++i)
+            gradient.push_back(
+                T(target < 0 ? 0.0f
+                             : static_cast<float>((std::exp(number(from[i])) / total - (i == target)) *
+                                                  static_cast<double>(scale))));
+    }
+    check_near(d_losses.values(), losses);
+    check_near(d_logits.values(), gradient);
+}
+
+template <class T>
+void check_column_sums(index rows) {
+    constexpr index width = 40, stride = 48;
+    auto const x = random_numbers<T>(rows * stride, 6), y = random_numbers<T>(rows * stride, 7);
+    auto const before = random_numbers<float>(width, 8);
+    on_device<T> const d_x(x), d_y(y);
+    on_device<int> const outside(std::vector<int>{0});
+    for (index columns : {index{1}, index{7}, index{8}, index{16}, index{25}, width}) {
+        on_device<float> const sums(before);
+        ops::add_column_sums<device>(rows, columns, sums.data(),
+                                     ops::bound<product_of>(matrix<T const, width, stride>{d_x.data(), rows},
+                                                            matrix<T const, width, stride>{d_y.data(), rows},
+                                                            columns, outside.data()));
+        auto wanted = before;
+        for (index column = 0; column < columns; ++column) {
+            double sum = number(before[static_cast<std::size_t>(column)]);
+            for (index row = 0; row < rows; ++row) {
+                auto const at = static_cast<std::size_t>(row * stride + column);
+                sum += number(x[at]) * number(y[at]);
+            }
+            wanted[static_cast<std::size_t>(column)] = static_cast<float>(sum);
+        }
+        check_near(sums.values(), wanted);
+    }
+    CHECK(outside.values()[0] == 0);
+}
+
+template <index Width, class T>
+void check_add_rows(index rows, index keys) {
+    auto const from = random_numbers<bf16>(rows * Width, 9);
+    auto const before = random_numbers<T>(keys * Width, 10);
+    std::mt19937 engine(11);
+    std::vector<std::int32_t> key(static_cast<std::size_t>(rows));
+    for (auto& k : key) k = static_cast<std::int32_t>(engine() % static_cast<unsigned>(keys));
+    on_device<bf16> const d_from(from);
+    on_device<T> const d_to(before);
+    on_device<std::int32_t> const d_key(key);
+    ops::add_rows<device, float>(matrix<bf16 const, Width>{d_from.data(), rows}, d_to.data(),
+                                 ops::bound<key_of>(static_cast<std::int32_t const*>(d_key.data())));
+    std::vector<float> sums(before.begin(), before.end());
+    for (index row = 0; row < rows; ++row)
+        for (index i = 0; i < Width; ++i)
+            sums[static_cast<std::size_t>(key[static_cast<std::size_t>(row)] * Width + i)] +=
+                static_cast<float>(from[static_cast<std::size_t>(row * Width + i)]);
+    auto const got = d_to.values();
+    std::size_t wrong = 0;  // in order, and rounded once: the same bits
+    for (std::size_t i = 0; i < got.size(); ++i) wrong += number(got[i]) != number(T(sums[i]));
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("norms of rows by warps and by blocks") {
+    check_layer_norm<8, float>(3);
+    check_layer_norm<77, float>(9);
+    check_layer_norm<96, bf16>(5);
+    check_layer_norm<768, bf16>(6);
+    check_layer_norm<2048, bf16>(2);
+    check_layer_norm<2056, bf16>(3);
+    check_layer_norm<2077, float>(2);
+}
+
+TEST_CASE("cross-entropy of rows by warps and by blocks") {
+    check_cross_entropy<31, float>(5);
+    check_cross_entropy<512, bf16>(6);
+    check_cross_entropy<2049, float>(4);
+    check_cross_entropy<8200, bf16>(3);
+}
+
+TEST_CASE("sums of columns") {
+    for (index rows : {index{1}, index{3}, index{255}, index{256}, index{1300}}) {
+        check_column_sums<bf16>(rows);
+        check_column_sums<float>(rows);
+    }
+}
+
+TEST_CASE("rows are added to the rows of their keys, in order") {
+    check_add_rows<8, float>(1, 1);
+    check_add_rows<40, float>(300, 7);
+    check_add_rows<33, bf16>(150, 40);
+    check_add_rows<1032, float>(20, 3);
+    check_add_rows<4104, float>(6, 2);
+}
+
+TEST_CASE("a sum of elements stays on the device") {
+    on_device<double> const partials(static_cast<std::size_t>(ops::sum_partials));
+    for (index count : {index{1}, index{255}, index{4096}, index{4097}, index{50001}}) {
+        auto const x = random_numbers<float>(count, 12);
+        on_device<float> const d_x(x);
+        on_device<double> const total(std::vector<double>{5.0});
+        ops::add_sum<device>(count, partials.data(), total.data(),
+                             ops::bound<square_of>(static_cast<float const*>(d_x.data())));
+        double wanted = 5;
+        for (auto value : x) wanted += number(value) * number(value);
+        CHECK(total.values()[0] == Approx(wanted).epsilon(1e-12));
+    }
+}
+
+TEST_CASE("every element once") {
+    for (index count : {index{1}, index{1023}, index{1024}, index{3000}}) {
+        auto const x = random_numbers<float>(count, 13);
+        auto y = random_numbers<float>(count, 14);
+        on_device<float> const d_x(x), d_y(y);
+        ops::for_each_element<device>(
+            count, ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
+        for (std::size_t i = 0; i < y.size(); ++i) y[i] += 2 * x[i];
+        check_near(d_y.values(), y);
+    }
+    // Nothing to do is no launch, which CUDA would refuse.
+    auto const launches = snug_test::launches();
+    ops::for_each_element<device>(
+        0, ops::bound<add_twice>(static_cast<float const*>(nullptr), static_cast<float*>(nullptr)));
+    CHECK(snug_test::launches() == launches);
+}
+
+TEST_CASE("copies are in order with the operations") {
+    std::vector<float> x(1000, 1.0f);
+    on_device<float> const d_x(1000), d_y(std::vector<float>(1000, 0.0f));
+    ops::copy_in<device>(d_x.data(), x.data(), 4000);
+    x.assign(1000, 3.0f);  // as soon as the copy returned
+    ops::for_each_element<device>(1000,
+                                  ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
+    CHECK(d_y.values() == std::vector<float>(1000, 2.0f));
+    snug::arena const page(snug::bytes{4000}, ops::paged_memory<device>());
+    ops::copy_page<device>(page.data(), d_y.data(), 4000);
+    backend::synchronize();
+    CHECK(reinterpret_cast<float*>(page.data())[999] == 2.0f);
+    backend::zero_on(device{}, d_y.data(), 4000);
+    CHECK(d_y.values() == std::vector<float>(1000, 0.0f));
+}
+
+TEST_CASE("too little device memory is an error that says so") {
+    CHECK_THROWS_WITH(snug::arena(snug::bytes{std::int64_t{1} << 40}, ops::memory<device>()),
+                      Catch::Contains("not enough free memory"));
+    CHECK(cudaGetLastError() == cudaSuccess);
+}
+
+}  // namespace
