@@ -143,6 +143,12 @@ TEST_CASE("quantized bases agree on host and device") {
         bf16_bound);
 }
 
+TEST_CASE("states in 8 bits agree on host and device") {
+    using optimizers::adamw, optimizers::states, optimizers::paged;
+    agree<both<llama, batch<2, 32>, adamw<states<int8>>>>(fp32_bound);
+    agree<both<gpt2, batch<2, 32>, precision::mixed<bf16>, paged<adamw<states<int8>>>>>(bf16_bound);
+}
+
 TEST_CASE("paged states agree on host and device") {
     agree<both<llama, batch<2, 32>, lora<rank<4>>, optimizers::paged<optimizers::adamw<>>>>(fp32_bound);
 }

@@ -53,8 +53,8 @@ template <class Unit>
 struct state_window {
     Unit* values;
 
-    state_window(Unit* units, index first) : values(units + first) {}
-    void store(index) {}
+    constexpr state_window(Unit* units, index first) : values(units + first) {}
+    constexpr void store(index) {}
 };
 /// ... or a block decoded, and encoded again by `store`.
 template <class Map>
@@ -66,6 +66,12 @@ struct state_window<state_block<Map>> {
         block->decode(values);
     }
     void store(index count) { block->encode(values, count); }
+};
+
+/// The window through which a team sees units of a state; one with several lanes may have its own.
+template <class Team, class Unit>
+struct window_of {
+    using type = state_window<Unit>;
 };
 
 }  // namespace snug::optimizers

@@ -90,10 +90,10 @@ struct update_blocks {
                               Units*... states) const {
         auto const begin = b * Unit;
         auto const here = std::min(Unit, count - begin);
-        auto windows = std::tuple{state_window<Units>(states, begin)...};
+        auto windows = std::tuple{typename window_of<Team, Units>::type(states, begin)...};
         std::apply(
             [&](auto&... window) {
-                team.for_each(here, [=, &window...](index i) {
+                team.for_each_owned(here, [=, &window...](index i) {
                     Update{}(begin + i, rule, tensor, window.values[i]...);
                 });
                 (window.store(here), ...);

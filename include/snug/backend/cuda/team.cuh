@@ -86,6 +86,16 @@ struct team_of {
         for (index i = self().lane(); i < n; i += Self::lanes) f(i);
     }
 
+    /// A lane gets the same groups of neighbours for every n, as far as they go.
+    template <class F>
+    __device__ __forceinline__ void for_each_owned(index n, F f) const {
+        for (index first = self().lane() * detail::group_size; first < n;
+             first += Self::lanes * detail::group_size)
+#pragma unroll
+            for (int k = 0; k < detail::group_size; ++k)
+                if (first + k < n) f(first + k);
+    }
+
     template <class Value, class Store>
     __device__ __forceinline__ void map(index n, Value value, Store store) const {
         detail::for_each_grouped<Self::lanes>(self().lane(), n, value, store);

@@ -18,6 +18,12 @@ struct serial_team {
         for (index i = 0; i < n; ++i) f(i);
     }
 
+    /// f(i) for every i, by the same lane for every n.
+    template <class F>
+    void for_each_owned(index n, F f) const {
+        for_each(n, f);
+    }
+
     /// store(i, value(i)) for every i.
     template <class Value, class Store>
     void map(index n, Value value, Store store) const {

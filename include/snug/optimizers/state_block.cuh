@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <snug/backend/cuda/decode.cuh>
+#include <snug/backend/cuda/team.cuh>
+#include <snug/optimizers/state_block.hpp>
+
+/// Optimizer states in blocks of 8-bit codes, on the device: a warp has a block in its registers, each lane its share. The bits
+/// are those of the host.
+namespace snug::backend::cuda {
+
+namespace detail {
+
+/// The bounds between the numbers of a codebook where kernels can read them, and its codes in order of value.
+template <class Codebook>
+__device__ constexpr auto device_midpoints = quantization::detail::midpoints<Codebook>;
+template <class Codebook>
+__device__ constexpr auto device_order = quantization::detail::order<Codebook>;
+
+/// The code of the number that is nearest to y: as many midpoints lie below it as codes before its own.
+template <class Codebook>
+__device__ __forceinline__ std::uint8_t nearest_code(float y) {
+    int rank = 0;
+#pragma unroll
+    for (int step = 1 << (Codebook::bits - 1); step > 0; step /= 2)
+        if (device_midpoints<Codebook>[rank + step - 1] < y) rank += step;
+    return device_order<Codebook>[rank];
+}
+
+}  // namespace detail
+
+/// The elements of a state from `first` on, as the rule sees them: those of a lane.
+template <class Map>
+struct lane_window {
+    using block_type = optimizers::state_block<Map>;
+    static constexpr int share = static_cast<int>(block_type::elements) / warp_width;
+    static_assert(share == detail::group_size);
+
+    struct share_of_lane {
+        float own[share];
+        __device__ __forceinline__ float& operator[](index i) { return own[i % share]; }
+    };
+
+    block_type* block;
+    share_of_lane values;
+
+    __device__ __forceinline__ lane_window(block_type* units, index first)
+        : block(units + first / block_type::elements) {
+        auto const* const codes = block->codes.data() + warp_team::lane() * share;
+#pragma unroll
+        for (int k = 0; k < share; ++k)
+            values.own[k] = rounded_product(device_values<Map>[codes[k]], block -> scale);
+    }
+    /// Elements from `count` on are beyond the tensor's end: zero.
+    __device__ __forceinline__ void store(index count) {
+        auto const first = static_cast<index>(warp_team::lane() * share);
+        float largest = 0;
+#pragma unroll
+        for (int k = 0; k < share; ++k) {
+            if (first + k >= count) values.own[k] = 0;
+            auto const magnitude = fabsf(values.own[k]);
+            largest = magnitude > largest ? magnitude : largest;
+        }
+        largest = detail::combined_in_warp(largest, detail::larger{});
+        using dialect = typename block_type::code::dialect;
+        float const divisor = largest > dialect::least_scale ? largest : dialect::least_scale;
+        float const reciprocal = 1.0f / divisor;
+        auto* const codes = block->codes.data() + first;
+#pragma unroll
+        for (int k = 0; k < share; ++k) {
+            auto const y = rounded_product(values.own[k], reciprocal);
+            codes[k] = detail::nearest_code<Map>(y < -1.0f ? -1.0f : y > 1.0f ? 1.0f : y);
+        }
+        if (first == 0) block->scale = largest;
+    }
+};
+
+}  // namespace snug::backend::cuda
+
+namespace snug::optimizers {
+
+/// What a lane sees of a block.
+template <class Map>
+struct window_of<backend::cuda::warp_team, state_block<Map>> {
+    using type = backend::cuda::lane_window<Map>;
+};
+
+}  // namespace snug::optimizers
