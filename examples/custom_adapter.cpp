@@ -36,17 +36,39 @@ struct scaled_linear {
                snug::ops::matmul_workspace_with<Scheme, Setting>(input_width, output_width);
     }
 
+    struct keep_and_scale {
+        template <class Value, class T>
+        constexpr void operator()(snug::index row, snug::index column, Value value, T* kept, auto factors,
+                                  auto y) const {
+            kept[row * output_width + column] = static_cast<T>(value);
+            y(row, column, value * static_cast<Value>(factors[column]));
+        }
+    };
+
+    template <class S>
+    struct scale_gradient {
+        constexpr S operator()(snug::index row, snug::index column, auto dy, auto kept) const {
+            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(kept[row * output_width + column]);
+        }
+    };
+
+    template <class S>
+    struct scale_row {
+        template <class T>
+        constexpr void operator()(auto team, snug::index row, auto dy, auto factors, T* scaled) const {
+            auto const* const d_out = dy.row(row);
+            auto* const to = scaled + row * output_width;
+            team.for_each(output_width, [=](snug::index i) {
+                to[i] = static_cast<T>(static_cast<S>(d_out[i]) * static_cast<S>(factors[i]));
+            });
+        }
+    };
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        auto const* const factors = call.value(scale{});
-        auto* const kept = call.saved(unscaled{});
         snug::ops::matmul<typename Call::backend>(
             x, snug::transposed{call.operand(weight{})}, call.workspace,
-            [=](snug::index row, snug::index column, auto value) {
-                using element = std::remove_reference_t<decltype(kept[0])>;
-                kept[row * output_width + column] = static_cast<element>(value);
-                y(row, column, value * static_cast<decltype(value)>(factors[column]));
-            });
+            snug::ops::bound<keep_and_scale>(call.saved(unscaled{}), call.value(scale{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
@@ -55,20 +77,11 @@ struct scaled_linear {
         using setting = typename Call::setting;
         using S = typename setting::statistic;
         using element = typename setting::activation;
-        auto const* const factors = call.value(scale{});
-        auto const* const kept = call.saved(unscaled{});
         snug::ops::add_column_sums<backend>(dy.rows, output_width, call.gradient(scale{}),
-                                            [=](snug::index row, snug::index column) {
-                                                return static_cast<S>(dy.row(row)[column]) *
-                                                       static_cast<S>(kept[row * output_width + column]);
-                                            });
+                                            snug::ops::bound<scale_gradient<S>>(dy, call.saved(unscaled{})));
         auto* const scaled = reinterpret_cast<element*>(call.workspace);
-        snug::ops::for_each_row<backend>(dy.rows, [=](auto team, snug::index row) {
-            team.for_each(output_width, [=](snug::index i) {
-                scaled[row * output_width + i] =
-                    static_cast<element>(static_cast<S>(dy.row(row)[i]) * static_cast<S>(factors[i]));
-            });
-        });
+        snug::ops::for_each_row<backend, output_width>(
+            dy.rows, snug::ops::bound<scale_row<S>>(dy, call.value(scale{}), scaled));
         snug::ops::matmul<backend>(snug::matrix<element const, output_width>{scaled, dy.rows},
                                    call.operand(weight{}), call.workspace + scaled_gradient<setting>(), dx);
     }

@@ -20,35 +20,47 @@ struct squared_relu {
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool backward_writes_over_gradient = true;
 
-    template <class Call, class X, class Y>
-    static void forward(Call const&, X x, Y y) {
-        using S = typename Call::setting::statistic;
-        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
+    template <class S>
+    struct forward_row {
+        constexpr void operator()(auto team, index row, auto x, auto y) const {
             auto const* const in = x.row(row);
             team.for_each(Width, [=](index i) {
                 auto const positive = in[i] > 0 ? static_cast<S>(in[i]) : S(0);
                 y(row, i, positive * positive);
             });
-        });
-    }
+        }
+    };
 
-    template <class Call, class X, class Y, class DY, class DX>
-    static void backward(Call const&, X x, Y, DY dy, DX dx) {
-        using S = typename Call::setting::statistic;
-        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
+    template <class S>
+    struct backward_row {
+        constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
             auto const* const in = x.row(row);
             auto const* const d_out = dy.row(row);
             team.for_each(Width, [=](index i) {
                 auto const positive = in[i] > 0 ? static_cast<S>(in[i]) : S(0);
                 dx(row, i, 2 * positive * static_cast<S>(d_out[i]));
             });
-        });
+        }
+    };
+
+    template <class Call, class X, class Y>
+    static void forward(Call const&, X x, Y y) {
+        using S = typename Call::setting::statistic;
+        snug::ops::for_each_row<typename Call::backend, Width>(x.rows,
+                                                               snug::ops::bound<forward_row<S>>(x, y));
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const&, X x, Y, DY dy, DX dx) {
+        using S = typename Call::setting::statistic;
+        snug::ops::for_each_row<typename Call::backend, Width>(x.rows,
+                                                               snug::ops::bound<backward_row<S>>(x, dy, dx));
     }
 };
 
 /// The start of `layer_scale`: an initialiser is a function of seed, tensor and element.
 struct one_tenth {
-    static double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 0.1; }
+    static constexpr double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 0.1; }
 };
 
 /// A layer with a parameter. LayerScale (Touvron et al., arXiv 2103.17239): y = scale ∘ x, scale of shape (Width).
@@ -62,31 +74,39 @@ struct layer_scale {
     using scale = snug::parameter<"scale", snug::shape<Width>, one_tenth>;
     using parameters = snug::meta::list<scale>;
 
+    /// to = from ∘ scale, one row: forward of x, and backward of dy.
+    template <class S>
+    struct scale_row {
+        constexpr void operator()(auto team, index row, auto from, auto scales, auto to) const {
+            auto const* const in = from.row(row);
+            team.for_each(Width,
+                          [=](index i) { to(row, i, static_cast<S>(in[i]) * static_cast<S>(scales[i])); });
+        }
+    };
+
+    template <class S>
+    struct scale_gradient {
+        constexpr S operator()(index row, index column, auto x, auto dy) const {
+            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]);
+        }
+    };
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
-        auto const* const s = call.value(scale{});
-        snug::ops::for_each_row<typename Call::backend>(x.rows, [=](auto team, index row) {
-            auto const* const in = x.row(row);
-            team.for_each(Width, [=](index i) { y(row, i, static_cast<S>(in[i]) * static_cast<S>(s[i])); });
-        });
+        snug::ops::for_each_row<typename Call::backend, Width>(
+            x.rows, snug::ops::bound<scale_row<S>>(x, call.value(scale{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using backend = typename Call::backend;
         using S = typename Call::setting::statistic;
-        auto const* const s = call.value(scale{});
         // Before dx is written: it may lie where x or dy lies.
-        snug::ops::add_column_sums<backend>(
-            x.rows, Width, call.gradient(scale{}), [=](index row, index column) {
-                return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]);
-            });
-        snug::ops::for_each_row<backend>(x.rows, [=](auto team, index row) {
-            auto const* const d_out = dy.row(row);
-            team.for_each(Width,
-                          [=](index i) { dx(row, i, static_cast<S>(d_out[i]) * static_cast<S>(s[i])); });
-        });
+        snug::ops::add_column_sums<backend>(x.rows, Width, call.gradient(scale{}),
+                                            snug::ops::bound<scale_gradient<S>>(x, dy));
+        snug::ops::for_each_row<backend, Width>(x.rows,
+                                                snug::ops::bound<scale_row<S>>(dy, call.value(scale{}), dx));
     }
 };
 
@@ -121,22 +141,21 @@ struct lion {
     };
 
     struct update {
-        double learning_rate, decay, beta1, beta2, gradient_scale;
+        double learning_rate, decay, beta1, beta2;
 
         template <class S, class State>
-        S operator()(S weight, S gradient, State& momentum) const {
+        constexpr S operator()(S weight, S gradient, State& momentum) const {
             auto const b1 = static_cast<S>(beta1), b2 = static_cast<S>(beta2);
-            auto const g = gradient * static_cast<S>(gradient_scale);
             auto const m = static_cast<S>(momentum);
-            auto const direction = b1 * m + (S(1) - b1) * g;
-            momentum = static_cast<State>(b2 * m + (S(1) - b2) * g);
+            auto const direction = b1 * m + (S(1) - b1) * gradient;
+            momentum = static_cast<State>(b2 * m + (S(1) - b2) * gradient);
             auto const sign = static_cast<S>(direction > S(0)) - static_cast<S>(direction < S(0));
             return weight * static_cast<S>(decay) - static_cast<S>(learning_rate) * sign;
         }
     };
 
     static update rule(options const& o, snug::update_numbers const& n) {
-        return {n.learning_rate, 1 - n.learning_rate * n.weight_decay, o.beta1, o.beta2, n.gradient_scale};
+        return {n.learning_rate, 1 - n.learning_rate * n.weight_decay, o.beta1, o.beta2};
     }
 };
 

@@ -52,8 +52,9 @@ constexpr bool largest_in_the_head() {
     constexpr auto head =
         composition::model::head::template forward_workspace<typename composition::setting>();
     constexpr auto partial_sums = snug::bytes{8 * snug::ops::sum_partials};
+    constexpr auto numbers = snug::bytes{64};  // of a step
     return bill.total == bill.weights + bill.master_weights + bill.gradients + bill.optimizer_state +
-                             partial_sums + bill.activations + bill.staging + snug::bytes{head};
+                             partial_sums + numbers + bill.activations + bill.staging + snug::bytes{head};
 }
 static_assert(largest_in_the_head<fp32_run>() && largest_in_the_head<bf16_run>());
 
@@ -62,7 +63,10 @@ template <class Run>
 constexpr auto chunk =
     Run::composition::model::head::template chunk_rows<typename Run::composition::setting>();
 static_assert(chunk<fp32_run> == 256 && chunk<bf16_run> == 512);
-static_assert(256 * 50257 * 4 == 512 * 50257 * 2 && snug::bytes{256 * 50257 * 4} < 50_MiB);
+constexpr auto row_of_logits = fp32_run::model::head::logits_stride;
+static_assert(row_of_logits == 786 * 64 && 785 * 64 < 50257);
+static_assert(256 * row_of_logits * 4 == 512 * row_of_logits * 2);
+static_assert(snug::bytes{256 * row_of_logits * 4} > 49_MiB && snug::bytes{256 * row_of_logits * 4} < 50_MiB);
 static_assert(snug::bytes{rows * 50257 * 4} > 196_MiB);
 
 // The Llama family, elements for each row of a block: 4 width + (heads + 2 kv_heads) head_width + heads head_width + 3 mlp.

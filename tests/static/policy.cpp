@@ -46,11 +46,11 @@ struct paper {
         return columns * static_cast<snug::index>(sizeof(T));
     }
     template <class Shape, class T>
-    static constexpr snug::index attention_forward_workspace(snug::index) {
+    static constexpr snug::index attention_forward_workspace(snug::index, snug::index) {
         return 0;
     }
     template <class Shape, class T>
-    static constexpr snug::index attention_backward_workspace(snug::index) {
+    static constexpr snug::index attention_backward_workspace(snug::index, snug::index) {
         return 0;
     }
 };

@@ -80,11 +80,7 @@ class by_hand {
                          b.rstd2, b.norm2);
             forward<Width, inner>(b.norm2, up_weight.value + l * inner * Width,
                                   written{b.up, up_bias.value + l * inner, inner});
-            ops::for_each_row<backend>(rows, [&b](auto team, index row) {
-                auto const* const in = b.up + row * inner;
-                auto* const out = b.gelu + row * inner;
-                team.for_each(inner, [=](index i) { out[i] = kernels::gelu(in[i]); });
-            });
+            gelu_forward(b.up, b.gelu);
             forward<inner, Width>(b.gelu, down_weight.value + l * Width * inner,
                                   added{stream(l + 1), b.middle, down_bias.value + l * Width});
         }
@@ -103,12 +99,7 @@ class by_hand {
             backward<inner, Width>(b.gelu, d, down_weight.value + l * Width * inner,
                                    down_weight.gradient + l * Width * inner, down_bias.gradient + l * Width,
                                    b.gelu);
-            ops::for_each_row<backend>(rows, [&b](auto team, index row) {
-                auto const* const in = b.up + row * inner;
-                auto* const gradient = b.gelu + row * inner;
-                team.for_each(inner,
-                              [=](index i) { gradient[i] = gradient[i] * kernels::gelu_derivative(in[i]); });
-            });
+            gelu_backward(b.up, b.gelu);
             backward<Width, inner>(b.norm2, b.gelu, up_weight.value + l * inner * Width,
                                    up_weight.gradient + l * inner * Width, up_bias.gradient + l * inner,
                                    b.norm2);
@@ -155,9 +146,11 @@ class by_hand {
     static constexpr index slice = 64;
     static constexpr double epsilon = snug::layer_norm<Width>::epsilon;
     using attention = snug::attention_shape<Heads, Heads, Width / Heads>;
-    /// The head's chunk is the library's: another one would sum in another order.
+    /// The head's chunk is the library's: another one would sum in another order. So is the place of its rows.
+    using library_head = typename trainer::composition::model::head;
     static constexpr index chunk =
-        trainer::composition::model::head::template chunk_rows<typename trainer::composition::setting>();
+        library_head::template chunk_rows<typename trainer::composition::setting>();
+    static constexpr index logits_stride = library_head::logits_stride;
 
     struct written {
         float* to;
@@ -192,12 +185,29 @@ class by_hand {
         ops::matmul<backend>(matrix<float const, Out>{dy, rows}, matrix<float const, In>{w, Out}, workspace_,
                              [=](index row, index column, float value) { dx[row * In + column] = value; });
     }
+    // Not inlined, for GCC inlines only so much into one function, and then it leaves the exponential out of the loop.
+    [[gnu::noinline]] static void gelu_forward(float const* x, float* y) {
+        ops::for_each_row<backend>(rows, [=](auto team, index row) {
+            auto const* const in = x + row * inner;
+            auto* const out = y + row * inner;
+            team.for_each(inner, [=](index i) { out[i] = kernels::gelu(in[i]); });
+        });
+    }
+    [[gnu::noinline]] static void gelu_backward(float const* x, float* d) {
+        ops::for_each_row<backend>(rows, [=](auto team, index row) {
+            auto const* const in = x + row * inner;
+            auto* const gradient = d + row * inner;
+            team.for_each(inner,
+                          [=](index i) { gradient[i] = gradient[i] * kernels::gelu_derivative(in[i]); });
+        });
+    }
     static void norm_forward(float const* x, float const* w, float const* b, float* mean, float* rstd,
                              float* y) {
         ops::for_each_row<backend>(rows, [=](auto team, index row) {
             auto* const to = y + row * Width;
-            kernels::layer_norm_forward(team, Width, x + row * Width, w, b, epsilon, mean[row], rstd[row],
-                                        [=](index i, float value) { to[i] = value; });
+            kernels::layer_norm_forward(
+                team, Width, x + row * Width, w, b, epsilon, mean[row], rstd[row],
+                [=](index, index i, float value) { to[i] = value; }, row);
         });
     }
     template <class Store>
@@ -210,7 +220,7 @@ class by_hand {
                                       [=](index row, index column) { return dy[row * Width + column]; });
         ops::for_each_row<backend>(rows, [=](auto team, index row) {
             kernels::layer_norm_backward(team, Width, x + row * Width, dy + row * Width, w, mean[row],
-                                         rstd[row], [=](index i, float value) { store(row, i, value); });
+                                         rstd[row], store, row);
         });
     }
     /// The mean loss; `x` becomes its gradient.
@@ -220,7 +230,7 @@ class by_hand {
         auto const scale = static_cast<float>(1.0 / static_cast<double>(rows));
         for (index first = 0; first < rows; first += chunk) {
             auto const x_chunk = matrix<float, Width>{x + first * Width, chunk};
-            auto const logits = matrix<float, Vocabulary>{logits_, chunk};
+            auto const logits = matrix<float, Vocabulary, logits_stride>{logits_, chunk};
             ops::matmul<backend>(
                 x_chunk, transposed{w}, workspace_,
                 [=](index row, index column, float value) { logits.row(row)[column] = value; });
@@ -236,27 +246,31 @@ class by_hand {
             });
         }
         double total = 0;
-        for (index row = 0; row < rows; ++row) total += losses_[row];
+        ops::add_sum<backend>(rows, partial_sums_, &total,
+                              [losses = losses_](index row) { return losses[row]; });
         return total / static_cast<double>(rows);
     }
     void update() {
         double squares = 0;
         for (auto const& t : tensors_)
-            squares += ops::sum<backend>(t.count * t.copies, partial_sums_, [gradient = t.gradient](index i) {
-                auto const g = static_cast<double>(gradient[i]);
-                return g * g;
-            });
+            ops::add_sum<backend>(t.count * t.copies, partial_sums_, &squares,
+                                  [gradient = t.gradient](index i) {
+                                      auto const g = static_cast<double>(gradient[i]);
+                                      return g * g;
+                                  });
         ++steps_;
         snug::update_numbers numbers;
         numbers.learning_rate = options_.learning_rate(steps_);
         numbers.step = steps_;
-        numbers.gradient_scale = std::min(1.0, options_.largest_gradient_norm / (std::sqrt(squares) + 1e-6));
+        auto const scale =
+            static_cast<float>(std::min(1.0, options_.largest_gradient_norm / (std::sqrt(squares) + 1e-6)));
         for (auto const& t : tensors_) {
             numbers.weight_decay = t.is_matrix ? options_.weight_decay : 0;
             ops::for_each_element<backend>(
                 t.count * t.copies,
-                [t, rule = snug::optimizers::adamw<>::rule(options_.optimizer, numbers)](index i) {
-                    t.value[i] = rule(t.value[i], t.gradient[i], t.first_moment[i], t.second_moment[i]);
+                [t, scale, rule = snug::optimizers::adamw<>::rule(options_.optimizer, numbers)](index i) {
+                    t.value[i] =
+                        rule(t.value[i], t.gradient[i] * scale, t.first_moment[i], t.second_moment[i]);
                     t.gradient[i] = 0;
                 });
         }
@@ -285,16 +299,16 @@ class by_hand {
         d_attended_ = take<float>(rows * Width);
         mean_ = take<float>(rows);
         rstd_ = take<float>(rows);
-        logits_ = take<float>(chunk * Vocabulary);
+        logits_ = take<float>(chunk * logits_stride);
         losses_ = take<double>(rows);
         partial_sums_ = take<double>(ops::sum_partials);
         inputs_ = take<std::int32_t>(rows);
         targets_ = take<std::int32_t>(rows);
-        workspace_ =
-            take<std::byte>(std::max({ops::matmul_workspace<backend, float>(Vocabulary, inner),
-                                      ops::matmul_workspace<backend, float>(inner, Vocabulary),
-                                      ops::attention_forward_workspace<backend, attention, float>(Tokens),
-                                      ops::attention_backward_workspace<backend, attention, float>(Tokens)}));
+        workspace_ = take<std::byte>(
+            std::max({ops::matmul_workspace<backend, float>(Vocabulary, inner),
+                      ops::matmul_workspace<backend, float>(inner, Vocabulary),
+                      ops::attention_forward_workspace<backend, attention, float>(Sequences, Tokens),
+                      ops::attention_backward_workspace<backend, attention, float>(Sequences, Tokens)}));
     }
     template <class T>
     T* take(index count) {

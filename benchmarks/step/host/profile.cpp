@@ -48,28 +48,33 @@ profile& current() {
     return p;
 }
 
-struct timed_host : snug::host {};
+/// Deriving is private, so that a body which has no timed one below is refused and not simply called.
+struct timed_host : private snug::host {
+    using snug::host::attention_backward_workspace;
+    using snug::host::attention_forward_workspace;
+    using snug::host::matmul_workspace;
+};
 
 template <class M>
 constexpr bool is_transposed = false;
 template <class M>
 constexpr bool is_transposed<snug::transposed<M>> = true;
 
-template <class A, class B, class Store>
-void matmul_on(timed_host, A a, B b, std::byte* workspace, Store const& store) {
+template <class Store, class A, class B>
+void matmul_on(timed_host, std::byte* workspace, Store const& store, snug::product<A, B> product) {
     using namespace snug::backend::host;
-    auto const flops = 2.0 * static_cast<double>(detail::rows_of(a)) *
-                       static_cast<double>(detail::columns_of(b)) *
-                       static_cast<double>(detail::columns_of(a));
+    auto const flops = 2.0 * static_cast<double>(detail::rows_of(product.a)) *
+                       static_cast<double>(detail::columns_of(product.b)) *
+                       static_cast<double>(detail::columns_of(product.a));
     // The forms in which a linear layer writes its three products.
     char const* const name = is_transposed<A>   ? "product dW"
                              : is_transposed<B> ? "product forward"
                                                 : "product dX";
-    current().time(name, flops, [&] { matmul_on(snug::host{}, a, b, workspace, store); });
+    current().time(name, flops, [&] { matmul_on(snug::host{}, workspace, store, product); });
 }
-template <class Body>
-void for_each_row_on(timed_host, index rows, Body const& body) {
-    current().time("rows", 0, [&] { for_each_row_on(snug::host{}, rows, body); });
+template <index Width, class Body>
+void for_each_row_on(timed_host, std::integral_constant<index, Width> width, index rows, Body const& body) {
+    current().time("rows", 0, [&] { for_each_row_on(snug::host{}, width, rows, body); });
 }
 template <class Body>
 void for_each_element_on(timed_host, index count, Body const& body) {
@@ -79,26 +84,34 @@ template <class T, class Value>
 void add_column_sums_on(timed_host, index rows, index columns, T* sums, Value const& value) {
     current().time("column sums", 0, [&] { add_column_sums_on(snug::host{}, rows, columns, sums, value); });
 }
+template <class Sum, class T, class From, class Key>
+void add_rows_on(timed_host, Sum sum, From from, T* to, Key const& key) {
+    current().time("row sums", 0, [&] { add_rows_on(snug::host{}, sum, from, to, key); });
+}
 template <class Value>
-double sum_on(timed_host, index count, double* partials, Value const& value) {
-    double total = 0;
-    current().time("sum", 0, [&] { total = sum_on(snug::host{}, count, partials, value); });
-    return total;
+void add_sum_on(timed_host, index count, double* partials, double* total, Value const& value) {
+    current().time("sum", 0, [&] { add_sum_on(snug::host{}, count, partials, total, value); });
 }
 template <class Shape, class T, class S>
 void attention_forward_on(timed_host, Shape shape, index sequences, index tokens, index past, T const* qkv,
-                          T* out, S* logsumexp, std::byte* workspace) {
+                          std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {
     current().time("attention forward", 0, [&] {
-        attention_forward_on(snug::host{}, shape, sequences, tokens, past, qkv, out, logsumexp, workspace);
+        attention_forward_on(snug::host{}, shape, sequences, tokens, past, qkv, starts, out, logsumexp,
+                             workspace);
     });
 }
 template <class Shape, class T, class S>
-void attention_backward_on(timed_host, Shape shape, index sequences, index tokens, T const* qkv, T const* out,
-                           T const* d_out, S const* logsumexp, T* d_qkv, std::byte* workspace) {
+void attention_backward_on(timed_host, Shape shape, index sequences, index tokens, T const* qkv,
+                           std::int32_t const* starts, T const* out, T const* d_out, S const* logsumexp,
+                           T* d_qkv, std::byte* workspace) {
     current().time("attention backward", 0, [&] {
-        attention_backward_on(snug::host{}, shape, sequences, tokens, qkv, out, d_out, logsumexp, d_qkv,
-                              workspace);
+        attention_backward_on(snug::host{}, shape, sequences, tokens, qkv, starts, out, d_out, logsumexp,
+                              d_qkv, workspace);
     });
+}
+void prepare_on(timed_host, snug::memory_bill const& bill) { prepare_on(snug::host{}, bill); }
+void copy_out_on(timed_host, void* to, void const* from, std::size_t size) {
+    copy_out_on(snug::host{}, to, from, size);
 }
 
 template <class Composition>
@@ -119,7 +132,7 @@ class labelling_executor : public snug::executor<Composition> {
         executor::template backward<Node, Added>(references...);
     }
     template <class Node, class TiedNode>
-    void loss(snug::buffer_reference x, snug::buffer_reference targets) {
+    void loss(snug::buffer_reference x, snug::buffer_reference targets) const {
         label<Node>("");
         executor::template loss<Node, TiedNode>(x, targets);
     }
@@ -161,10 +174,13 @@ void print_profile(char const* name, int steps) {
     auto* const weights =
         reinterpret_cast<std::byte*>(run.weights(c::parameter_table.entries[0].name.view()).data());
     auto* const base = weights - c::plan.offsets[static_cast<std::size_t>(c::weight(0))];
-    auto const stage = [&](int buffer, std::span<std::int32_t const> values) {
-        std::memcpy(base + c::plan.offsets[static_cast<std::size_t>(c::first_buffer + buffer)], values.data(),
-                    values.size_bytes());
+    auto const at = [&](int declaration) {
+        return base + c::plan.offsets[static_cast<std::size_t>(declaration)];
     };
+    auto const stage = [&](int buffer, std::span<std::int32_t const> values) {
+        std::memcpy(at(c::first_buffer + buffer), values.data(), values.size_bytes());
+    };
+    auto& numbers = *reinterpret_cast<snug::step_numbers*>(at(c::numbers));
     current() = {};
     measure::times wholes;
     for (int i = 0; i < steps; ++i) {
@@ -172,11 +188,12 @@ void print_profile(char const* name, int steps) {
         wholes.add([&] {
             stage(model::tokens, batch.inputs);
             stage(model::targets, batch.targets);
-            labelling_executor<c> walker(base, {c::batch::sequences, c::batch::tokens, 0},
-                                         1.0 / static_cast<double>(batch.targets.size()));
+            numbers = {};
+            numbers.loss_scale = 1.0 / static_cast<double>(batch.targets.size());
+            labelling_executor<c> walker(base, {c::batch::sequences, c::batch::tokens, 0});
             model::walk_training(walker);
             current().layer = "update";
-            run.update({walker.total_loss(), 0, 0, Training::tokens_per_step});
+            run.update({numbers.loss * numbers.loss_scale, 0, 0, Training::tokens_per_step});
         });
     }
 

@@ -28,6 +28,7 @@ struct lone_layer {
     values d_a = a, d_b = b;
     values x = values(size(Rows * In), 1), y = values(size(Rows * Out)), dy = y, dx = x;
     values low_rank = values(size(Rows * Rank));
+    std::uint64_t drawn = 0;
     arena workspace{bytes{std::max(layer_type::template forward_workspace<setting>(),
                                    layer_type::template backward_workspace<setting>())}};
 
@@ -39,7 +40,8 @@ struct lone_layer {
         result.saved_buffers = {at(low_rank)};
         result.workspace = workspace.data();
         result.span = {1, Rows, 0};
-        result.random_key = key;
+        drawn = key;
+        if (key != 0) result.draws = {&drawn, 0, 0};
         return result;
     }
     void forward(std::uint64_t key) {

@@ -57,7 +57,7 @@ struct scaled_momentum {
     struct options {};
     static auto rule(options, update_numbers const& n) {
         return [n](auto weight, auto gradient, float& momentum, float& sum) {
-            auto const g = static_cast<float>(static_cast<double>(gradient) * n.gradient_scale);
+            auto const g = static_cast<float>(gradient);
             momentum = 0.9f * momentum + g;
             sum += std::abs(g);
             return weight - static_cast<decltype(weight)>(static_cast<float>(n.learning_rate) * momentum /
