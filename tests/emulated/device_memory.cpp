@@ -31,6 +31,15 @@ TEST_CASE("nothing depends on when the device gets to its work") {
         CHECK(history(later) == expected);
     }
     emulation::device().deferred = false;
+    using paged = placed<llama, batch<2, 32>, optimizers::paged<optimizers::adamw<>>>;
+    paged paged_at_once;
+    auto const expected_of_pages = history(paged_at_once);
+    emulation::device().deferred = true;
+    {
+        paged later;
+        CHECK(history(later) == expected_of_pages);
+    }
+    emulation::device().deferred = false;
 }
 
 TEST_CASE("a step waits for the device once, and copies only what it was given and what it found") {

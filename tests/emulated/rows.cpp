@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../kernels/rows.hpp"
 
-namespace {
-
 TEST_CASE("copies keep their promises when the device is behind") {
     emulation::device().deferred = true;
     std::vector<float> x(1000, 1.0f);
@@ -13,7 +11,8 @@ TEST_CASE("copies keep their promises when the device is behind") {
                                   ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
     CHECK(d_y.values() == std::vector<float>(1000, 2.0f));
     snug::arena const page(snug::bytes{4000}, ops::paged_memory<device>());
-    ops::copy_page<device>(page.data(), d_y.data(), 4000);
+    ops::page_out<device>(0, page.data(), d_y.data(), 4000);
+    ops::pages_are_away<device>();
     CHECK(std::isnan(*reinterpret_cast<float*>(page.data())));
     backend::synchronize();
     CHECK(reinterpret_cast<float*>(page.data())[999] == 2.0f);
@@ -21,5 +20,3 @@ TEST_CASE("copies keep their promises when the device is behind") {
     CHECK(d_y.values() == std::vector<float>(1000, 0.0f));
     emulation::device().deferred = false;
 }
-
-}  // namespace

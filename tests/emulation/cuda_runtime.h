@@ -176,6 +176,7 @@ using work = std::vector<std::function<void()>>;
 
 struct stream {
     work waiting;
+    std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
     work* captured = nullptr;
 };
 
@@ -251,7 +252,12 @@ inline void enqueue(stream* s, std::function<void()> f) {
 
 inline cudaError_t synchronize(stream& s) {
     if (s.captured) return answer(cudaErrorStreamCaptureUnsupported);
-    for (auto const& f : std::exchange(s.waiting, {})) run(f);
+    while (!s.waiting.empty()) {
+        auto const next = std::move(s.waiting.front());
+        s.waiting.erase(s.waiting.begin());
+        ++s.done;
+        run(next);
+    }
     if (device().running == 0) device().open(false);
     return cudaSuccess;
 }
@@ -261,7 +267,20 @@ inline cudaError_t synchronize_all() {
     return cudaSuccess;
 }
 
-struct event {};
+/// What was put off in a stream before the event was recorded there.
+struct event {
+    stream* recorded_in = nullptr;
+    std::size_t before = 0;
+};
+/// Does what was put off in a stream, up to number `last`.
+inline void catch_up(stream& s, std::size_t last) {
+    while (s.done < last && !s.waiting.empty()) {
+        auto const next = std::move(s.waiting.front());
+        s.waiting.erase(s.waiting.begin());
+        ++s.done;
+        run(next);
+    }
+}
 struct graph {
     work nodes;
 };
@@ -434,7 +453,12 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
     return emulation::synchronize(emulation::device().of(s));
 }
 inline cudaError_t cudaDeviceSynchronize() { return emulation::synchronize_all(); }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned = 0) { return cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
+    // Waits for what the event stands for now; an event that was never recorded is over.
+    auto const now = *e;
+    if (now.recorded_in) emulation::enqueue(s, [now] { emulation::catch_up(*now.recorded_in, now.before); });
+    return cudaSuccess;
+}
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
     *e = new emulation::event;
     return cudaSuccess;
@@ -444,7 +468,11 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
     delete e;
     return cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t = nullptr) { return cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s = nullptr) {
+    auto& in = emulation::device().of(s);
+    *e = {&in, in.done + in.waiting.size()};
+    return cudaSuccess;
+}
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return emulation::synchronize_all(); }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
     *milliseconds = 0;

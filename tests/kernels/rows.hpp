@@ -237,6 +237,8 @@ void check_add_rows(index rows, index keys) {
     CHECK(wrong == 0);
 }
 
+}  // namespace
+
 TEST_CASE("norms of rows by warps and by blocks") {
     check_layer_norm<8, float>(3);
     check_layer_norm<77, float>(9);
@@ -255,7 +257,8 @@ TEST_CASE("cross-entropy of rows by warps and by blocks") {
 }
 
 TEST_CASE("sums of columns") {
-    for (index rows : {index{1}, index{3}, index{255}, index{256}, index{1300}}) {
+    for (snug::index rows :
+         {snug::index{1}, snug::index{3}, snug::index{255}, snug::index{256}, snug::index{1300}}) {
         check_column_sums<bf16>(rows);
         check_column_sums<float>(rows);
     }
@@ -271,7 +274,8 @@ TEST_CASE("rows are added to the rows of their keys, in order") {
 
 TEST_CASE("a sum of elements stays on the device") {
     on_device<double> const partials(static_cast<std::size_t>(ops::sum_partials));
-    for (index count : {index{1}, index{255}, index{4096}, index{4097}, index{50001}}) {
+    for (snug::index count :
+         {snug::index{1}, snug::index{255}, snug::index{4096}, snug::index{4097}, snug::index{50001}}) {
         auto const x = random_numbers<float>(count, 12);
         on_device<float> const d_x(x);
         on_device<double> const total(std::vector<double>{5.0});
@@ -284,7 +288,7 @@ TEST_CASE("a sum of elements stays on the device") {
 }
 
 TEST_CASE("every element once") {
-    for (index count : {index{1}, index{1023}, index{1024}, index{3000}}) {
+    for (snug::index count : {snug::index{1}, snug::index{1023}, snug::index{1024}, snug::index{3000}}) {
         auto const x = random_numbers<float>(count, 13);
         auto y = random_numbers<float>(count, 14);
         on_device<float> const d_x(x), d_y(y);
@@ -309,7 +313,8 @@ TEST_CASE("copies are in order with the operations") {
                                   ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
     CHECK(d_y.values() == std::vector<float>(1000, 2.0f));
     snug::arena const page(snug::bytes{4000}, ops::paged_memory<device>());
-    ops::copy_page<device>(page.data(), d_y.data(), 4000);
+    ops::page_out<device>(0, page.data(), d_y.data(), 4000);
+    ops::pages_are_away<device>();
     backend::synchronize();
     CHECK(reinterpret_cast<float*>(page.data())[999] == 2.0f);
     backend::zero_on(device{}, d_y.data(), 4000);
@@ -321,5 +326,3 @@ TEST_CASE("too little device memory is an error that says so") {
                       Catch::Contains("not enough free memory"));
     CHECK(cudaGetLastError() == cudaSuccess);
 }
-
-}  // namespace

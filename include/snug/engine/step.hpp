@@ -268,6 +268,7 @@ void run<C>::begin_update() {
             C::parameter_table.entries[static_cast<std::size_t>(p)].is_matrix() ? options.weight_decay : 0;
         update_parameter(p, shared, std::make_index_sequence<static_cast<std::size_t>(C::state_count)>{});
     }
+    if constexpr (C::has_pages) ops::pages_are_away<backend>();
     refresh();
 }
 
@@ -323,25 +324,39 @@ void run<C>::update_with(int p, Rule const& rule, std::index_sequence<S...>) {
             if constexpr (!C::has_pages) {
                 update_elements(p, rule, copy * entry.count, entry.count, std::get<S>(units)...);
             } else {
-                for (index first = 0; first < entry.count; first += page_elements) {
-                    auto const count = std::min(page_elements, entry.count - first);
-                    auto const page = [&]<class Unit>(std::size_t s, Unit*) {
-                        auto const& pages = C::plan.declarations[static_cast<std::size_t>(C::pages)];
-                        auto const which = 2 * static_cast<index>(s) + first / page_elements % 2;
-                        return reinterpret_cast<Unit*>(at<std::byte>(C::pages) + which * pages.stride());
-                    };
-                    auto const copy_page = [&]<class Unit>(Unit* to, Unit const* from) {
-                        ops::copy_page<typename C::backend>(
-                            to, from,
-                            static_cast<std::size_t>(optimizers::units_for<Unit>(count)) * sizeof(Unit));
-                    };
-                    (copy_page(page(S, std::get<S>(units)),
-                               std::get<S>(units) + first / optimizers::elements_of_unit<Units>),
+                using backend = typename C::backend;
+                auto const count_at = [&](index first) {
+                    return std::min(page_elements, entry.count - first);
+                };
+                auto const size_at = [&]<class Unit>(index first, Unit const*) {
+                    return static_cast<std::size_t>(optimizers::units_for<Unit>(count_at(first))) *
+                           sizeof(Unit);
+                };
+                auto const slot_of = [](index first) { return static_cast<int>(first / page_elements % 2); };
+                auto const page = [&]<class Unit>(index first, std::size_t s, Unit*) {
+                    auto const& pages = C::plan.declarations[static_cast<std::size_t>(C::pages)];
+                    auto const which = 2 * static_cast<index>(s) + slot_of(first);
+                    return reinterpret_cast<Unit*>(at<std::byte>(C::pages) + which * pages.stride());
+                };
+                auto const away = [&]<class Unit>(index first, Unit* all) {
+                    return all + first / optimizers::elements_of_unit<Unit>;
+                };
+                auto const bring = [&](index first) {
+                    (ops::page_in<backend>(slot_of(first), page(first, S, std::get<S>(units)),
+                                           away(first, std::get<S>(units)),
+                                           size_at(first, std::get<S>(units))),
                      ...);
-                    update_elements(p, rule, copy * entry.count + first, count,
-                                    page(S, std::get<S>(units))...);
-                    (copy_page(std::get<S>(units) + first / optimizers::elements_of_unit<Units>,
-                               page(S, std::get<S>(units))),
+                };
+                bring(0);
+                for (index first = 0; first < entry.count; first += page_elements) {
+                    // The next page travels while this one is updated.
+                    if (first + page_elements < entry.count) bring(first + page_elements);
+                    ops::page_is_here<backend>(slot_of(first));
+                    update_elements(p, rule, copy * entry.count + first, count_at(first),
+                                    page(first, S, std::get<S>(units))...);
+                    (ops::page_out<backend>(slot_of(first), away(first, std::get<S>(units)),
+                                            page(first, S, std::get<S>(units)),
+                                            size_at(first, std::get<S>(units))),
                      ...);
                 }
             }

@@ -222,12 +222,30 @@ inline void copy_out(void* to, void const* from, std::size_t size) {
     else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
 }
 
-/// Copies between the backend's memory and paged memory, in the order of the operations.
+/// Pages travel between paged memory and two slots of the backend's, where a backend can beside the other operations:
+/// into a slot when the last page that was there is away again, ...
 template <class Backend>
-inline void copy_page(void* to, void const* from, std::size_t size) {
-    if constexpr (requires { copy_page_on(Backend{}, to, from, size); })
-        copy_page_on(Backend{}, to, from, size);
+inline void page_in(int slot, void* to, void const* from, std::size_t size) {
+    if constexpr (requires { page_in_on(Backend{}, slot, to, from, size); })
+        page_in_on(Backend{}, slot, to, from, size);
     else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+}
+/// ... before the operations that come after this, ...
+template <class Backend>
+inline void page_is_here(int slot) {
+    if constexpr (requires { page_is_here_on(Backend{}, slot); }) page_is_here_on(Backend{}, slot);
+}
+/// ... out of it after the operations that came before, ...
+template <class Backend>
+inline void page_out(int slot, void* to, void const* from, std::size_t size) {
+    if constexpr (requires { page_out_on(Backend{}, slot, to, from, size); })
+        page_out_on(Backend{}, slot, to, from, size);
+    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+}
+/// ... and all of them away before the operations that come after this.
+template <class Backend>
+inline void pages_are_away() {
+    if constexpr (requires { pages_are_away_on(Backend{}); }) pages_are_away_on(Backend{});
 }
 
 /// The calls that give a trainer its memory, ready for use: a backend's own, or the program's.

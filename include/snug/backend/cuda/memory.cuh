@@ -72,9 +72,5 @@ inline void copy_out_on(tag, void* to, void const* from, std::size_t size) {
     copy_to_host(to, from, size);
     synchronize();
 }
-/// Between the device's memory and pinned memory, either way.
-inline void copy_page_on(tag, void* to, void const* from, std::size_t size) {
-    check(cudaMemcpyAsync(to, from, size, cudaMemcpyDefault, stream()), "cudaMemcpyAsync of a page");
-}
 
 }  // namespace snug::backend::cuda

@@ -76,7 +76,11 @@ void copy_in_on(tag<Threads>, void* to, void const* from, std::size_t size) {
     std::memcpy(to, from, size);
 }
 template <int Threads>
-void copy_page_on(tag<Threads>, void* to, void const* from, std::size_t size) {
+void page_in_on(tag<Threads>, int, void* to, void const* from, std::size_t size) {
+    std::memcpy(to, from, size);
+}
+template <int Threads>
+void page_out_on(tag<Threads>, int, void* to, void const* from, std::size_t size) {
     std::memcpy(to, from, size);
 }
 template <int Threads>
