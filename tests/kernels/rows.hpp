@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <snug/backend/cuda/memory.cuh>
+#include <snug/backend/cuda/pages.cuh>
 #include <snug/backend/cuda/rows.cuh>
 #include <snug/backend/host/team.hpp>
 #include <snug/kernels/cross_entropy.hpp>
