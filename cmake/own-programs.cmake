@@ -13,7 +13,44 @@ add_library(snug_warnings INTERFACE)
 target_compile_options(
     snug_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wpedantic>"
     # GCC 12 sees an overlap in "text" + std::string that is not there (its bug 105651).
-    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>")
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>"
+    # Pragmas that are GCC's, comparisons that are pointless for some template arguments, conversions that derived classes have.
+    "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-diag-suppress=1675,186,554>")
+
+# CUDA where it is wanted and can be had: SNUG_HAS_CUDA says so.
+set(SNUG_HAS_CUDA FALSE)
+if(NOT SNUG_CUDA STREQUAL "OFF")
+    find_program(SNUG_NVCC NAMES nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+    mark_as_advanced(SNUG_NVCC)
+    if(SNUG_NVCC AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+        set(CMAKE_CUDA_COMPILER "${SNUG_NVCC}")
+    endif()
+    if(NOT CMAKE_CUDA_ARCHITECTURES)
+        # The device that is here, or Hopper.
+        execute_process(
+            COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0
+            OUTPUT_VARIABLE capability ERROR_QUIET RESULT_VARIABLE ignored)
+        set(CMAKE_CUDA_ARCHITECTURES 90)
+        if(capability MATCHES "^ *([0-9]+)\\.([0-9])")
+            set(CMAKE_CUDA_ARCHITECTURES ${CMAKE_MATCH_1}${CMAKE_MATCH_2})
+        endif()
+    endif()
+    if(SNUG_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+        set(CMAKE_CUDA_COMPILER_LAUNCHER "${SNUG_CCACHE}")
+    endif()
+    if(SNUG_CUDA STREQUAL "auto")
+        include(CheckLanguage)
+        check_language(CUDA)
+    endif()
+    if(CMAKE_CUDA_COMPILER OR SNUG_CUDA STREQUAL "ON")
+        enable_language(CUDA)
+        if(TARGET snug::cuda)
+            set(SNUG_HAS_CUDA TRUE)
+        elseif(SNUG_CUDA STREQUAL "ON")
+            message(FATAL_ERROR "SNUG_CUDA is ON, but no CUDA toolkit 12 or later with cuBLASLt was found")
+        endif()
+    endif()
+endif()
 
 find_package(CLI11 CONFIG QUIET)
 find_library(SNUG_DNNL dnnl)
@@ -67,4 +104,17 @@ function(snug_add_programs folder prefix targets)
         endif()
     endforeach()
     set(${targets} "${built}" PARENT_SCOPE)
+endfunction()
+
+# snug_add_cuda_program(target source...): one executable for the GPU.
+function(snug_add_cuda_program target)
+    add_executable(${target} ${ARGN})
+    target_link_libraries(${target} PRIVATE snug::cuda snug_warnings)
+    # Lines of the source in the findings of compute-sanitizer and in profiles.
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo>")
+    if(SNUG_NATIVE)
+        target_compile_options(
+            ${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:-march=native>"
+                              "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler -march=native>")
+    endif()
 endfunction()

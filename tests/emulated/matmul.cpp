@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../kernels/matmul.hpp"
 
-namespace {
-
 TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul]") {
     stored<float, 24> const b(32, 1);
     result_memory<float, 24, 24> const result(64, false);
-    auto const multiply = [&](index rows) {
+    auto const multiply = [&](snug::index rows) {
         stored<float, 32> const a(rows, 2);
         cuda::matmul_on(cuda::tag{}, workspace().data(),
                         snug::written<float, 24>{{result.memory.data(), rows}}, product{a.view(), b.view()});
@@ -14,9 +12,9 @@ TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul
     };
     auto const searches = emulation::lt::counted().searches;
     for (int i = 0; i < 3; ++i)
-        for (index const rows : {5, 9, 64}) multiply(rows);
+        for (snug::index const rows : {5, 9, 64}) multiply(rows);
     REQUIRE(emulation::lt::counted().searches - searches == 3);
-    for (index rows = 10; rows < 30; ++rows) multiply(rows);  // more than are kept
+    for (snug::index rows = 10; rows < 30; ++rows) multiply(rows);  // more than are kept
     multiply(5);
     REQUIRE(emulation::lt::counted().searches - searches == 24);
 }
@@ -39,7 +37,7 @@ TEST_CASE("a failure of the library says which product failed, how and where", "
 
 TEST_CASE("products wait for nothing, take no memory and stay in their workspace", "[cuda][matmul]") {
     // As the plan has it: a multiple of a cache line, with what belongs to others on both sides.
-    constexpr index line = 64;
+    constexpr snug::index line = 64;
     device_array<std::byte> const whole(
         std::vector<std::byte>(at(cuda::library_workspace + 2 * line), std::byte{0x11}));
     emulation::lt::counted().most_workspace = std::uint64_t{1} << 40;
@@ -58,7 +56,7 @@ TEST_CASE("products wait for nothing, take no memory and stay in their workspace
     multiply();
     emulation::lt::counted().most_workspace = 16384;
     auto const bytes = whole.values();
-    for (index i = 0; i < line; ++i) {
+    for (snug::index i = 0; i < line; ++i) {
         REQUIRE(bytes[at(i)] == std::byte{0x11});
         REQUIRE(bytes[at(line + cuda::library_workspace + i)] == std::byte{0x11});
     }
@@ -73,5 +71,3 @@ TEST_CASE("products wait for nothing, take no memory and stay in their workspace
     auto const again = result.memory.values();
     REQUIRE(std::memcmp(again.data(), once.data(), once.size() * sizeof(bf16)) == 0);
 }
-
-}  // namespace

@@ -462,6 +462,8 @@ void check_adapter() {
                                product{dy.view(), w.view()}, product{low.view(), a.view()});
 }
 
+}  // namespace
+
 TEST_CASE("own products of plain matrices equal the sum in double", "[cuda][matmul]") {
     auto const conflicts = snug_test::shared_conflicts();
     check_plain<bf16, bf16, 1, 1, 1, 0>();
@@ -522,7 +524,7 @@ TEST_CASE("an adapter's product is summed with that of its quantized weight", "[
 }
 
 TEST_CASE("several plain products, and stores that the library does not know", "[cuda][matmul]") {
-    constexpr index m = 90, n = 200, k = 48, few = 24;
+    constexpr snug::index m = 90, n = 200, k = 48, few = 56;
     stored<bf16, k> const a(m, 1);
     stored<bf16, n> const b(k, 2);
     stored<bf16, few> const c(m, 3);
@@ -563,10 +565,7 @@ TEST_CASE("an empty product stores nothing", "[cuda][matmul]") {
 TEST_CASE("layers of one shape have biases of their own", "[cuda][matmul]") {
     stored<bf16, 32> const a(5, 2);
     stored<bf16, 32> const b(24, 1);
-    stored<bf16, 24> const first(1, 3),
-        second(1, 4);  // both at once: memory that is free again is the same memory
-    for (auto const* which : {&first, &second}) {
-        auto const& bias = *which;
+    auto const check = [&](auto const& bias) {
         result_memory<bf16, 24, 24> const result(5, false);
         auto expected = multiplied({{a.numbers, flipped(b.numbers)}});
         add(expected, bias.numbers, true);
@@ -574,7 +573,10 @@ TEST_CASE("layers of one shape have biases of their own", "[cuda][matmul]") {
                         snug::with_bias<snug::written<bf16, 24>, bf16>{{result.view()}, bias.memory.data()},
                         product{a.view(), transposed{b.view()}});
         REQUIRE(worst_error(result.memory.values(), 24, expected, 32, 0x1p-23, 0x1.02p-8) <= 1.0);
-    }
+    };
+    // Both at once: memory that is free again is the same memory.
+    stored<bf16, 24> const one(1, 3);
+    stored<bf16, 24> const other(1, 4);
+    check(one);
+    check(other);
 }
-
-}  // namespace
