@@ -7,10 +7,10 @@
 ///
 /// The host makes and quantizes 6.6 billion random weights for each trainer: a minute on 16 cores, more on fewer.
 
+#include "training.cuh"
+
 #include <snug/quantization/double_quantized.hpp>
 #include <snug/quantization/nf4.hpp>
-
-#include "training.cuh"
 
 namespace {
 
