@@ -3,6 +3,7 @@
 
 /// The light umbrella: models, axes, memory. Enough for a file that only asserts budgets: no backend's bodies, no Thrust.
 
+#include <snug/backend/cuda/tag.hpp>
 #include <snug/memory/budget.hpp>
 #include <snug/memory/devices.hpp>
 #include <snug/memory/report.hpp>
