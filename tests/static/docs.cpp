@@ -259,3 +259,15 @@ static_assert(snug::footprint<for_2>.workspace < snug::footprint<for_16>.workspa
 static_assert(snug::footprint<for_2>.activations == snug::footprint<for_16>.activations);
 
 }  // namespace documented_host
+
+// docs/cuda.md -----------------------------------------------------------------------------------------------------
+
+namespace documented_cuda {
+
+struct pretraining
+    : snug::trainer<snug::models::gpt2_1558m, snug::batch<8, 1024>, snug::precision::mixed<snug::bf16>,
+                    snug::checkpointing::selective, snug::on<snug::cuda>> {};
+static_assert(snug::fits<pretraining, snug::devices::a100_40gb>);
+static_assert(snug::footprint<pretraining>.total.count == 40'882'753'984);  // 38.1 GiB
+
+}  // namespace documented_cuda
