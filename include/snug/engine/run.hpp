@@ -147,13 +147,11 @@ class run {
     /// A parameter of the model by its name in `composition::parameter_table` ("blocks.qkv.weight"), all copies of a
     /// repeated block one after the other, as the products read it.
     /// In the trainer's memory: a device's is read and written by `copy_of_weights` and `set_weights` instead.
-    std::span<weight_type> weights(std::string_view name) requires(
-        !runs_ahead<typename Composition::backend>);
+    std::span<weight_type> weights(std::string_view name);
     /// The bytes of a quantized parameter, copy after copy, as its scheme lays them out.
-    std::span<std::byte> stored(std::string_view name) requires(!runs_ahead<typename Composition::backend>);
+    std::span<std::byte> stored(std::string_view name);
     /// The gradient of a parameter, between `accumulate` and `update`.
-    std::span<gradient_type const> gradients(std::string_view name) const
-        requires(!runs_ahead<typename Composition::backend>);
+    std::span<gradient_type const> gradients(std::string_view name) const;
     /// After weights were changed from outside: the master copy follows.
     void weights_changed();
 

@@ -15,6 +15,20 @@
 
 namespace snug {
 
+namespace refusal {
+
+template <class Backend>
+struct the_memory_of_a_device_is_not_the_programs {
+    static_assert(
+        in_program_memory<Backend>,
+        "snug: weights(), stored() and gradients() hand out the trainer's memory, and this one's is a "
+        "device's "
+        "(see Backend). Use copy_of_weights(), copy_of_stored(), copy_of_gradients(), set_weights() and "
+        "set_stored()");
+};
+
+}  // namespace refusal
+
 namespace detail {
 
 /// The blocks of a state that can be in blocks; a state that cannot is an element as it is.
@@ -459,19 +473,20 @@ int run<C>::quantized_parameter_named(std::string_view name) {
 }
 
 template <class C>
-std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) requires(
-    !runs_ahead<typename C::backend>) {
+std::span<typename run<C>::weight_type> run<C>::weights(std::string_view name) {
+    static_assert(sizeof(refusal::the_memory_of_a_device_is_not_the_programs<typename C::backend>) > 0);
     return elements<weight_type>(C::weight(plain_parameter_named(name)));
 }
 
 template <class C>
-std::span<std::byte> run<C>::stored(std::string_view name) requires(!runs_ahead<typename C::backend>) {
+std::span<std::byte> run<C>::stored(std::string_view name) {
+    static_assert(sizeof(refusal::the_memory_of_a_device_is_not_the_programs<typename C::backend>) > 0);
     return elements<std::byte>(C::weight(quantized_parameter_named(name)));
 }
 
 template <class C>
-std::span<typename run<C>::gradient_type const> run<C>::gradients(std::string_view name) const
-    requires(!runs_ahead<typename C::backend>) {
+std::span<typename run<C>::gradient_type const> run<C>::gradients(std::string_view name) const {
+    static_assert(sizeof(refusal::the_memory_of_a_device_is_not_the_programs<typename C::backend>) > 0);
     return elements<gradient_type>(C::gradient(parameter_named(name)));
 }
 
