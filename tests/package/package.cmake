@@ -13,6 +13,9 @@ if(WAY MATCHES "^find_package")
     list(APPEND options "-DCMAKE_PREFIX_PATH=${WORK}/prefix")
 endif()
 
+if(NOT WAY STREQUAL "find_package_plan")
+    list(APPEND options "-DCUDA_COMPILER=${CUDA_COMPILER}")
+endif()
 run(${CMAKE_COMMAND} -S "${CMAKE_CURRENT_LIST_DIR}/outside" -B "${WORK}/build" -G "${GENERATOR}"
     "-DCMAKE_CXX_COMPILER=${COMPILER}" ${options})
 run(${CMAKE_COMMAND} --build "${WORK}/build")
