@@ -9,6 +9,37 @@
 
 namespace mine {
 
+// What the operations run. These depend on a width and not on the layer: the layer's type spells the names of its modules,
+// which nvcc cannot repeat in the name of a kernel.
+template <snug::index Width>
+struct keep_and_scale {
+    template <class Value, class T>
+    constexpr void operator()(snug::index row, snug::index column, Value value, T* kept, auto factors,
+                              auto y) const {
+        kept[row * Width + column] = static_cast<T>(value);
+        y(row, column, value * static_cast<Value>(factors[column]));
+    }
+};
+
+template <class S, snug::index Width>
+struct scale_gradient {
+    constexpr S operator()(snug::index row, snug::index column, auto dy, auto kept) const {
+        return static_cast<S>(dy.row(row)[column]) * static_cast<S>(kept[row * Width + column]);
+    }
+};
+
+template <class S, snug::index Width>
+struct scale_row {
+    template <class T>
+    constexpr void operator()(auto team, snug::index row, auto dy, auto factors, T* scaled) const {
+        auto const* const d_out = dy.row(row);
+        auto* const to = scaled + row * Width;
+        team.for_each(Width, [=](snug::index i) {
+            to[i] = static_cast<T>(static_cast<S>(d_out[i]) * static_cast<S>(factors[i]));
+        });
+    }
+};
+
 /// y = scale ∘ (x Wᵀ) with W frozen, stored by Scheme; `scale`, one number for every output, is trained.
 template <class Linear, class Scheme>
 struct scaled_linear {
@@ -36,39 +67,11 @@ struct scaled_linear {
                snug::ops::matmul_workspace_with<Scheme, Setting>(input_width, output_width);
     }
 
-    struct keep_and_scale {
-        template <class Value, class T>
-        constexpr void operator()(snug::index row, snug::index column, Value value, T* kept, auto factors,
-                                  auto y) const {
-            kept[row * output_width + column] = static_cast<T>(value);
-            y(row, column, value * static_cast<Value>(factors[column]));
-        }
-    };
-
-    template <class S>
-    struct scale_gradient {
-        constexpr S operator()(snug::index row, snug::index column, auto dy, auto kept) const {
-            return static_cast<S>(dy.row(row)[column]) * static_cast<S>(kept[row * output_width + column]);
-        }
-    };
-
-    template <class S>
-    struct scale_row {
-        template <class T>
-        constexpr void operator()(auto team, snug::index row, auto dy, auto factors, T* scaled) const {
-            auto const* const d_out = dy.row(row);
-            auto* const to = scaled + row * output_width;
-            team.for_each(output_width, [=](snug::index i) {
-                to[i] = static_cast<T>(static_cast<S>(d_out[i]) * static_cast<S>(factors[i]));
-            });
-        }
-    };
-
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         snug::ops::matmul<typename Call::backend>(
             x, snug::transposed{call.operand(weight{})}, call.workspace,
-            snug::ops::bound<keep_and_scale>(call.saved(unscaled{}), call.value(scale{}), y));
+            snug::ops::bound<keep_and_scale<output_width>>(call.saved(unscaled{}), call.value(scale{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
@@ -77,11 +80,12 @@ struct scaled_linear {
         using setting = typename Call::setting;
         using S = typename setting::statistic;
         using element = typename setting::activation;
-        snug::ops::add_column_sums<backend>(dy.rows, output_width, call.gradient(scale{}),
-                                            snug::ops::bound<scale_gradient<S>>(dy, call.saved(unscaled{})));
+        snug::ops::add_column_sums<backend>(
+            dy.rows, output_width, call.gradient(scale{}),
+            snug::ops::bound<scale_gradient<S, output_width>>(dy, call.saved(unscaled{})));
         auto* const scaled = reinterpret_cast<element*>(call.workspace);
         snug::ops::for_each_row<backend, output_width>(
-            dy.rows, snug::ops::bound<scale_row<S>>(dy, call.value(scale{}), scaled));
+            dy.rows, snug::ops::bound<scale_row<S, output_width>>(dy, call.value(scale{}), scaled));
         snug::ops::matmul<backend>(snug::matrix<element const, output_width>{scaled, dy.rows},
                                    call.operand(weight{}), call.workspace + scaled_gradient<setting>(), dx);
     }
