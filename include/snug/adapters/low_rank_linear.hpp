@@ -222,13 +222,11 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
 
     /// When the base weights are new: every magnitude is the length that its row has, so that the update changes nothing yet.
     template <class Call, class Put>
-    static void start(Call const& call, Put const& put_magnitude) {
-        if constexpr (has_magnitude)
-            for_each_block([&]<index First, index Count, index, index Stacked>() {
-                auto const* const inverse = call.derived(inverse_length{});
-                for (index j = 0; j < Count; ++j)
-                    put_magnitude(magnitude{}, Stacked + j, 1 / inverse[First + j]);
-            });
+    requires has_magnitude static void start(Call const& call, Put const& put_magnitude) {
+        for_each_block([&]<index First, index Count, index, index Stacked>() {
+            auto const* const inverse = call.derived(inverse_length{});
+            for (index j = 0; j < Count; ++j) put_magnitude(magnitude{}, Stacked + j, 1 / inverse[First + j]);
+        });
     }
 
     /// Row j of the frozen weight, as fp32.

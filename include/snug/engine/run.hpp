@@ -198,6 +198,7 @@ class run {
     template <class Parameter>
     void store_quantized(int parameter, index copy, Parameter);
     void store_quantized_at(int parameter, index copy);
+    static bytes prepare();
     void refresh();
     void clear_states();
     std::int64_t checksum_of_base() const;

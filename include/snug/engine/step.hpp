@@ -21,10 +21,9 @@ template <class Backend>
 struct the_memory_of_a_device_is_not_the_programs {
     static_assert(
         in_program_memory<Backend>,
-        "snug: weights(), stored() and gradients() hand out the trainer's memory, and this one's is a "
-        "device's "
-        "(see Backend). Use copy_of_weights(), copy_of_stored(), copy_of_gradients(), set_weights() and "
-        "set_stored()");
+        "snug: weights(), stored() and gradients() hand out the trainer's memory, and this one's is "
+        "a device's (see Backend). Use copy_of_weights(), copy_of_stored(), copy_of_gradients(), "
+        "set_weights() and set_stored()");
 };
 
 }  // namespace refusal
@@ -46,8 +45,7 @@ struct block_of<State> {
 
 template <class C>
 run<C>::run(std::uint64_t seed)
-    : memory_((prepare_on(typename C::backend{}, C::bill), C::plan.total),
-              ops::memory<typename C::backend>()),
+    : memory_(prepare(), ops::memory<typename C::backend>()),
       paged_memory_(C::plan.paged, ops::paged_memory<typename C::backend>()) {
     auto const for_each_parameter = [](auto const& f) {
         int p = 0;
@@ -68,6 +66,13 @@ run<C>::run(std::uint64_t seed)
     for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
     clear_states();
     start_adapters();
+}
+
+/// Before the allocation: the place where it runs is ready for a trainer of this size, which is returned.
+template <class C>
+bytes run<C>::prepare() {
+    prepare_on(typename C::backend{}, C::bill);
+    return C::plan.total;
 }
 
 template <class C>
@@ -93,7 +98,12 @@ void run<C>::refresh() {
 template <class C>
 void run<C>::start_adapters() {
     refresh();
-    if constexpr (!std::is_same_v<typename C::adapters, adapters::none>) {
+    bool is_needed = false;
+    auto const put_nothing = [](auto, index, auto) {};
+    for_each_leaf<C>(memory_.data(), [&]<class Node>(auto const& call, index) {
+        is_needed |= requires { Node::type::start(call, put_nothing); };
+    });
+    if (is_needed) {
         host_view here(*this);
         for_each_leaf<C>(base_of_memory(), [this]<class Node>(auto const& call, index block) {
             auto const put = [&]<class Parameter>(Parameter, index i, auto value) {
@@ -108,9 +118,7 @@ void run<C>::start_adapters() {
         });
         here.write_back();
     }
-    if constexpr (C::has_derived) {
-        refresh();
-    }
+    if (is_needed) refresh();
 }
 
 template <class C>
