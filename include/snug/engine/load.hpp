@@ -2,7 +2,7 @@
 #pragma once
 
 #include <set>
-#include <snug/engine/run.hpp>
+#include <snug/engine/host_view.hpp>
 #include <snug/io/file_tensor.hpp>
 #include <snug/io/gguf.hpp>
 #include <snug/io/model_config.hpp>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <ratio>
 #include <snug/kernels/random.hpp>
 #include <snug/memory/declaration.hpp>
@@ -41,25 +42,28 @@ struct parameter {
     using initial = Initial;
 };
 
-/// A tensor that training does not change: no gradient, no optimizer state, no master copy. A quantization scheme stores it,
-/// or with `quantization::none` the precision's weight type.
-template <text Name, class Shape, class Initial, class Scheme = quantization::none>
-struct frozen_parameter {
+namespace detail {
+
+template <class Shape, class Scheme>
+struct stored_by {
     static_assert(Shape::rank == 2, "snug: a quantized parameter is a matrix");
-    static constexpr auto name = Name;
-    using shape = Shape;
-    using initial = Initial;
-    using scheme = Scheme;
     static constexpr quantization::shape extent{Shape::dimensions[0], Shape::dimensions[1]};
     /// Bytes of one copy; the next one starts on a multiple of 64 as well.
     static constexpr index stored_bytes = round_up(Scheme::storage(extent).count, 64);
 };
-template <text Name, class Shape, class Initial>
-struct frozen_parameter<Name, Shape, Initial, quantization::none> {
+template <class Shape>
+struct stored_by<Shape, quantization::none> {};
+
+}  // namespace detail
+
+/// A tensor that training does not change: no gradient, no optimizer state, no master copy. A quantization scheme stores it,
+/// or with `quantization::none` the precision's weight type.
+template <text Name, class Shape, class Initial, class Scheme = quantization::none>
+struct frozen_parameter : detail::stored_by<Shape, Scheme> {
     static constexpr auto name = Name;
     using shape = Shape;
     using initial = Initial;
-    using scheme = quantization::none;
+    using scheme = Scheme;
 };
 
 /// Numbers that follow from parameters, in the precision's statistic type: the layer's `refresh` computes them again
@@ -102,7 +106,12 @@ struct saved_per_token {
 template <text Name, class Layer>
 struct named : Layer {
     static constexpr auto name = Name;
+    using unnamed = Layer;
+    using itself = named;
 };
+/// L is `named<Name, Layer>`. nvcc 13.0 never matches a partial specialisation for that, and says nothing.
+template <class L>
+concept given_name = std::same_as<L, typename L::itself>;
 
 // What a layer is asked --------------------------------------------------------------------------------------
 

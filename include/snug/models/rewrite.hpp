@@ -10,24 +10,25 @@
 namespace snug {
 
 /// Rule::of<L, Name> for every leaf layer of L, with the name it has been given; composites are taken apart and put together
-/// again. Specialise it for a composite of your own.
-template <class Rule, class L, text Name = "">
+/// again. Specialise it for a composite of your own, with `auto Name`:
+/// nvcc 13.0 never matches a partial specialisation that deduces a `text`, and says nothing.
+template <class Rule, class L, auto Name = text{""}>
 struct rewrite {
     using type = typename Rule::template of<L, Name>;
 };
-template <class Rule, text Given, class L, text Name>
-struct rewrite<Rule, named<Given, L>, Name> {
-    using type = named<Given, typename rewrite<Rule, L, Given>::type>;
+template <class Rule, given_name L, auto Name>
+struct rewrite<Rule, L, Name> {
+    using type = named<L::name, typename rewrite<Rule, typename L::unnamed, L::name>::type>;
 };
-template <class Rule, class... Layers, text Name>
+template <class Rule, class... Layers, auto Name>
 struct rewrite<Rule, sequence<Layers...>, Name> {
     using type = sequence<typename rewrite<Rule, Layers>::type...>;
 };
-template <class Rule, class... Layers, text Name>
+template <class Rule, class... Layers, auto Name>
 struct rewrite<Rule, residual<Layers...>, Name> {
     using type = residual<typename rewrite<Rule, Layers>::type...>;
 };
-template <class Rule, index Blocks, class Block, text Name>
+template <class Rule, index Blocks, class Block, auto Name>
 struct rewrite<Rule, repeat<Blocks, Block>, Name> {
     using type = repeat<Blocks, typename rewrite<Rule, Block>::type>;
 };
