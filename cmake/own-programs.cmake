@@ -14,8 +14,9 @@ target_compile_options(
     snug_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wpedantic>"
     # GCC 12 sees an overlap in "text" + std::string that is not there (its bug 105651).
     "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>"
-    # Pragmas that are GCC's, comparisons that are pointless for some template arguments, conversions that derived classes have.
-    "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-diag-suppress=1675,186,554>")
+    # Pragmas that are GCC's, comparisons that are pointless for some template arguments, conversions that derived classes have,
+    # template parameters of lambdas that are given explicitly.
+    "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-diag-suppress=1675,186,554,445>")
 
 # CUDA where it is wanted and can be had: SNUG_HAS_CUDA says so.
 set(SNUG_HAS_CUDA FALSE)
