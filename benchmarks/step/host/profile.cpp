@@ -110,6 +110,12 @@ void attention_backward_on(timed_host, Shape shape, index sequences, index token
     });
 }
 void prepare_on(timed_host, snug::memory_bill const& bill) { prepare_on(snug::host{}, bill); }
+snug::memory_calls const& memory_on(timed_host) { return snug::memory_seam(); }
+snug::memory_calls const& paged_memory_on(timed_host) { return snug::memory_seam(); }
+template <class Recording, class Operations>
+void run_recorded_on(timed_host, Recording&, Operations const& operations) {
+    operations();
+}
 void copy_out_on(timed_host, void* to, void const* from, std::size_t size) {
     copy_out_on(snug::host{}, to, from, size);
 }

@@ -82,6 +82,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     static constexpr index output_width = Out;
     // A's gradient first: after it x is dead.
     static constexpr bool backward_writes_over_input = true;
+    static constexpr bool saves_without_output = true;
 
     using columns = detail::adapted_columns<Adapter, Out, Parts>;
     using ranges = decltype(detail::ranges_of<columns>(

@@ -33,7 +33,7 @@ class executor {
     void save(buffer_reference x) const {
         using L = typename Node::type;
         auto const its_call = call<Node>(forward_workspace<Node>());
-        if constexpr (requires { L::save(its_call, input<L>(x)); }) L::save(its_call, input<L>(x));
+        if constexpr (layer::saves_without_output<L>) L::save(its_call, input<L>(x));
         else L::forward(its_call, input<L>(x), discarded<L::output_width>{});
     }
 

@@ -90,7 +90,7 @@ template <class C>
 void run<C>::refresh() {
     if constexpr (C::has_derived)
         for_each_leaf<C>(memory_.data(), []<class Node>(auto const& call, index) {
-            if constexpr (requires { Node::type::refresh(call); }) Node::type::refresh(call);
+            if constexpr (layer::has_derived<typename Node::type>) Node::type::refresh(call);
         });
 }
 

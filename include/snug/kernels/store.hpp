@@ -11,7 +11,7 @@ namespace snug::kernels {
 /// what it stores, each lane reads a few neighbours before it writes any: wide accesses, whatever else lies in memory.
 template <class Team, class Sink, class Value>
 constexpr void store_row(Team team, Sink y, index row, index count, Value value) {
-    if constexpr (Team::lanes > 1 && requires { y.prepared(row, index{}, value(index{})); }) {
+    if constexpr (Team::lanes > 1 && is_prepared<Sink>) {
         auto* const to = y.to.aligned_row(row);
         team.map(
             count, [=](index i) { return y.prepared(row, i, value(i)); },
@@ -23,7 +23,7 @@ constexpr void store_row(Team team, Sink y, index row, index count, Value value)
 /// from may lie where they are stored.
 template <class Team, class Sink, class Value>
 constexpr void store_row_of_pairs(Team team, Sink y, index row, index count, index apart, Value value) {
-    if constexpr (Team::lanes > 1 && requires { y.prepared(row, index{}, value(index{}).first); }) {
+    if constexpr (Team::lanes > 1 && is_prepared<Sink>) {
         auto* const to = y.to.aligned_row(row);
         using element = std::remove_reference_t<decltype(*to)>;
         struct stored {

@@ -20,7 +20,7 @@
 ///
 /// and may declare `parameters`, `saved`, `forward_workspace<Setting>()`, `backward_workspace<Setting>()` and the
 /// four `backward_...` constants and `cheap_to_recompute` below. When a block runs again and nobody needs the output of its
-/// last layer, `save(call, x)` fills that layer's `saved` buffers alone, if the layer has it; otherwise `forward` runs into
+/// last layer, `save(call, x)` fills that layer's `saved` buffers alone, if the layer `saves_without_output`; otherwise `forward` runs into
 /// nowhere. A composite layer (`sequence`, `residual`, `repeat`) has children.
 /// Layers call operations (`snug::ops`); they know neither backend nor policy.
 namespace snug {
@@ -212,6 +212,18 @@ constexpr std::string_view name() {
     if constexpr (requires { L::name; }) return L::name.view();
     else return {};
 }
+
+/// `save(call, x)` fills the layer's saved buffers without its output.
+template <class L>
+inline constexpr bool saves_without_output = false;
+template <class L>
+    requires requires { L::saves_without_output; }
+inline constexpr bool saves_without_output<L> = L::saves_without_output;
+
+/// The layer has parameters that follow from others, and `refresh(call)` to compute them.
+template <class L>
+inline constexpr bool has_derived =
+    []<class... P>(meta::list<P...>) { return (is_derived<P> || ... || false); }(parameters<L>{});
 
 template <class L, class Setting>
 constexpr index forward_workspace() {

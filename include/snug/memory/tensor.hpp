@@ -103,6 +103,14 @@ struct added {
     }
 };
 
+/// The sink says what it will store.
+template <class Sink>
+inline constexpr bool is_prepared = false;
+template <class T, index Width, index Stride>
+inline constexpr bool is_prepared<written<T, Width, Stride>> = true;
+template <class T, index Width>
+inline constexpr bool is_prepared<added<T, Width>> = true;
+
 /// Adds to a gradient, shape (rows, Width).
 template <class T, index Width, index Stride = Width>
 struct accumulated {

@@ -39,7 +39,7 @@ constexpr index attention_backward_workspace(index sequences, index tokens) {
 template <class Backend, class Shape, class T, class S>
 inline void attention_forward(index sequences, index tokens, index past, T const* qkv,
                               std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {
-    if constexpr (requires {
+    if constexpr (takes_bodies_for_granted || requires {
                       attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, starts, out,
                                            logsumexp, workspace);
                   })
@@ -56,7 +56,7 @@ template <class Backend, class Shape, class T, class S>
 inline void attention_backward(index sequences, index tokens, T const* qkv, std::int32_t const* starts,
                                T const* out, T const* d_out, S const* logsumexp, T* d_qkv,
                                std::byte* workspace) {
-    if constexpr (requires {
+    if constexpr (takes_bodies_for_granted || requires {
                       attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, starts, out, d_out,
                                             logsumexp, d_qkv, workspace);
                   })

@@ -3,6 +3,7 @@
 
 #include <omp.h>
 #include <snug/backend/host/tag.hpp>
+#include <snug/memory/arena.hpp>
 #include <snug/memory/plan.hpp>
 
 namespace snug::backend::host {
@@ -11,6 +12,21 @@ namespace snug::backend::host {
 template <int Threads>
 void prepare_on(tag<Threads>, memory_bill const&) {
     if (omp_get_max_threads() > Threads) omp_set_num_threads(Threads);
+}
+
+template <int Threads>
+memory_calls const& memory_on(tag<Threads>) {
+    return memory_seam();
+}
+template <int Threads>
+memory_calls const& paged_memory_on(tag<Threads>) {
+    return memory_seam();
+}
+
+/// Operations are run as they come.
+template <int Threads, class Recording, class Operations>
+void run_recorded_on(tag<Threads>, Recording&, Operations const& operations) {
+    operations();
 }
 
 }  // namespace snug::backend::host

@@ -84,6 +84,10 @@ void page_out_on(tag<Threads>, int, void* to, void const* from, std::size_t size
     std::memcpy(to, from, size);
 }
 template <int Threads>
+void page_is_here_on(tag<Threads>, int) {}
+template <int Threads>
+void pages_are_away_on(tag<Threads>) {}
+template <int Threads>
 void copy_out_on(tag<Threads>, void* to, void const* from, std::size_t size) {
     std::memcpy(to, from, size);
 }
