@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a device's (see Backend)
+// expected-error: this one's is a device's
 // expected-error: the_memory_of_a_device_is_not_the_programs
 #include <snug/engine/step.hpp>
 #include <snug/plan.hpp>
