@@ -15,12 +15,6 @@ namespace snug::kernels {
 
 namespace detail {
 
-/// A function of its own: a temporary bf16 in the body of a simd loop keeps GCC 12 from vectorising the loop.
-template <class T, class Value>
-constexpr void put(T& to, Value value) {
-    to = static_cast<T>(value);
-}
-
 /// Inverted dropout of one value. The mask is a function of the key, so backward and recomputation see the same.
 template <class Value>
 constexpr Value kept(std::uint64_t key, index row, index column, Value value, double dropout) {
@@ -70,7 +64,7 @@ template <index Width>
 struct store_times {
     template <class Value>
     constexpr void operator()(index row, index column, Value value, auto* to, double scale) const {
-        detail::put(to[row * Width + column], value * static_cast<Value>(scale));
+        put(to[row * Width + column], value * static_cast<Value>(scale));
     }
 };
 
@@ -80,7 +74,7 @@ struct store_scaled {
     template <class Value>
     constexpr void operator()(index row, index column, Value value, auto* z, auto const* scales,
                               auto to) const {
-        detail::put(z[row * Width + column], value);
+        put(z[row * Width + column], value);
         to(row, column, value * static_cast<Value>(scales[column]));
     }
 };
@@ -91,7 +85,7 @@ struct store_kept {
     template <class Value>
     constexpr void operator()(index row, index column, Value value, auto draws, auto* to,
                               double dropout) const {
-        detail::put(to[row * Width + column], detail::kept(draws.key(), row, column, value, dropout));
+        put(to[row * Width + column], detail::kept(draws.key(), row, column, value, dropout));
     }
 };
 
@@ -112,8 +106,8 @@ struct drop_row {
         auto const key = draws.key();
         auto const* const from = x.row(row);
         team.for_each(Width, [=](index i) {
-            detail::put(to[row * Width + i],
-                        detail::kept(key, row, i, static_cast<decltype(zero)>(from[i]), dropout));
+            put(to[row * Width + i],
+                detail::kept(key, row, i, static_cast<decltype(zero)>(from[i]), dropout));
         });
     }
 };
@@ -124,8 +118,7 @@ struct scale_row {
     template <class S>
     constexpr void operator()(auto team, index row, auto dy, S const* scales, auto* to) const {
         auto const* const from = dy.row(row);
-        team.for_each(
-            Width, [=](index i) { detail::put(to[row * Width + i], static_cast<S>(from[i]) * scales[i]); });
+        team.for_each(Width, [=](index i) { put(to[row * Width + i], static_cast<S>(from[i]) * scales[i]); });
     }
 };
 

@@ -52,6 +52,13 @@ struct elements_of {
 template <class M>
 elements_of(M) -> elements_of<M>;
 
+/// to = value, rounded to T. A function of its own: a temporary bf16 in the body of a simd loop keeps GCC 12 from vectorising
+/// the loop.
+template <class T, class Value>
+constexpr void put(T& to, Value value) {
+    to = static_cast<T>(value);
+}
+
 /// to += value, computed in the value's type and rounded once to T.
 template <class T, class Value>
 constexpr void add_to(T& to, Value value) {

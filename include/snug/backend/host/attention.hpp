@@ -18,12 +18,6 @@ namespace detail {
 /// The first key that a query sees, in its sequence: that of its example.
 inline index first_key(std::int32_t const* starts, index row) { return starts != nullptr ? starts[row] : 0; }
 
-/// A function of its own: a temporary bf16 in the body of a simd loop keeps GCC 12 from vectorising the loop.
-template <class T, class Value>
-inline void put(T& to, Value value) {
-    to = static_cast<T>(value);
-}
-
 }  // namespace detail
 
 template <int Threads, class Shape, class T, class S>
@@ -73,11 +67,11 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
             sum const largest = team.template largest<sum>(limit - low, [=](index j) { return row[j]; });
             sum const total = team.template sum<sum>(limit - low, [=](index j) {
                 sum const e = kernels::exponential(row[j] - largest);
-                detail::put(p_row[j], e);
+                put(p_row[j], e);
                 return e;
             });
-            for (index j = 0; j < low; ++j) detail::put(p[j], sum(0));
-            for (index j = limit; j < keys; ++j) detail::put(p[j], sum(0));
+            for (index j = 0; j < low; ++j) put(p[j], sum(0));
+            for (index j = limit; j < keys; ++j) put(p[j], sum(0));
             inverse_sums[i] = sum(1) / total;
             logsumexp[(sequence * tokens + first + i) * Shape::heads + head] =
                 static_cast<S>(largest + std::log(total));
@@ -87,7 +81,7 @@ void attention_forward_on(tag<Threads>, Shape, index sequences, index tokens, in
                     products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
                         for (index c = 0; c < n; ++c)
-                            detail::put(o[i * Shape::output_width + j + c], s[c] * inverse_sums[i]);
+                            put(o[i * Shape::output_width + j + c], s[c] * inverse_sums[i]);
                     });
     });
 }
@@ -154,7 +148,7 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                                 for (index c = low; c < limit; ++c)
                                     row[c] = kernels::exponential(s[c] * scale - offset);
 #pragma omp simd
-                                for (index c = low; c < limit; ++c) detail::put(p_row[c], row[c]);
+                                for (index c = low; c < limit; ++c) put(p_row[c], row[c]);
                                 for (index c = 0; c < low; ++c) row[c] = sum(0), p_row[c] = T(sum(0));
                                 for (index c = std::max(limit, index{0}); c < n; ++c)
                                     row[c] = sum(0), p_row[c] = T(sum(0));
@@ -168,7 +162,7 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                                 sum const row_sum = row_sums[i];
 #pragma omp simd
                                 for (index c = 0; c < n; ++c)
-                                    detail::put(d_row[c], row[c] * (s[c] - row_sum) * scale);
+                                    put(d_row[c], row[c] * (s[c] - row_sum) * scale);
                             });
                 auto const add_to = [=](sum* gradient) {
                     return [=](index i, index j, index n, sum const* s) {
@@ -185,7 +179,7 @@ void attention_backward_on(tag<Threads>, Shape, index sequences, index tokens, T
                 gemm_serial(rows, width, keys, operand<T>{d_s, keys, 1}, operand<T>{qkv + k_begin, stride, 1},
                             products, [=](index i, index j, index n, sum const* s) {
 #pragma omp simd
-                                for (index c = 0; c < n; ++c) detail::put(d_q[i * stride + j + c], s[c]);
+                                for (index c = 0; c < n; ++c) put(d_q[i * stride + j + c], s[c]);
                             });
             }
         }

@@ -24,13 +24,6 @@ struct serial_team {
         for_each(n, f);
     }
 
-    /// store(i, value(i)) for every i.
-    template <class Value, class Store>
-    void map(index n, Value value, Store store) const {
-#pragma omp simd
-        for (index i = 0; i < n; ++i) store(i, value(i));
-    }
-
     template <class S, class F>
     S sum(index n, F f) const {
         S total{};
