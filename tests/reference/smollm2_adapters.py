@@ -9,13 +9,13 @@
 `make` writes smollm2_adapters.fixture. The model is what transformers decodes from SmolLM2-135M-Instruct.Q4_1.gguf; LoRA of
 rank 8 and alpha 16 is on all its linear layers. 20 steps, each on one of 5 batches of 2 sequences of 64 tokens in turn; in
 batch 2 the first 24 tokens of the second sequence are not counted. AdamW at a learning rate of 1e-3, everything else as in
-"The run" of README.md. Three cases: `lora` over the weights as they are, `nf4` and `double` over what bitsandbytes makes of
-them in blocks of 64, without and with quantized scales. Tensors, in the format of README.md:
+"The run" of README.md. Four cases: `lora` and `dora` over the weights as they are, `nf4` and `double`, LoRA over what
+bitsandbytes makes of them in blocks of 64, without and with quantized scales. Tensors, in the format of README.md:
 
     tokens                              i32 [5, 2, 65]   inputs and, one later, targets
     <case>.checksum                     i32 [4, 2]       of the decoded weights: see checksum()
     <case>.loss, .gradient_norm         f32 [20]         the norm is that before clipping
-    <case>.final                        f64 [4, 2]       2-norms of A and B after 20 steps
+    <case>.final                        f64 [4, 2]       2-norms of A and B after 20 steps; dora: [4, 3], and of magnitudes
     <case>.logits                       f32 [64]         then, of the first 64 tokens: every 768th logit after the last
 
 Rows of `checksum` and `final` are qkv, projection, gate_up and down, all blocks together. A starts as initial_a() says, and B
@@ -52,7 +52,7 @@ RANK, ALPHA, LEARNING_RATE, STEPS = 8, 16, 1e-3, 20
 BATCHES, SEQUENCES, LENGTH = 5, 2, 64
 NOT_COUNTED = (2, 1, 24)  # batch, sequence, tokens at its start
 LOGITS_STRIDE = 768
-CASES = ("lora", "nf4", "double")
+CASES = ("lora", "nf4", "double", "dora")
 
 TEXT = """\
 A program that trains a language model needs memory for four things. The weights are read in every layer, forward and backward.
@@ -159,7 +159,7 @@ def base_of(model, case):
     the modules one by one differs only by the groups of quantized scales."""
     model = copy.deepcopy(model)
     apart, squares = 0.0, 0.0
-    if case != "lora":
+    if case in ("nf4", "double"):
         for _, _, modules in layers_of(model):
             together = nf4(torch.cat([module.weight.data for module in modules]), case == "double")
             for module, rows in zip(modules, together.split([module.out_features for module in modules])):
@@ -189,15 +189,18 @@ def fine_tune(decoded_model, case, tokens):
     checksums = torch.stack([checksum([module.weight.data for name, _, modules in layers_of(base) if name == layer
                                        for module in modules]) for layer in runs.LLAMA_LINEAR])
     model = peft.get_peft_model(base, peft.LoraConfig(
-        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"))
+        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM",
+        use_dora=case == "dora"))
     for layer, i, modules in layers_of(base):
         stacked = initial_a(f"blocks.{i}.{layer}.lora_A", (len(modules) * RANK, modules[0].in_features))
         for module, rows in zip(modules, stacked.split(RANK)):
             module.lora_A["default"].weight.data = rows.clone()
             assert not module.lora_B["default"].weight.any()
     trained = [value for value in model.parameters() if value.requires_grad]
-    assert all(value.ndim == 2 for value in trained)
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, betas=plain.BETAS, eps=plain.ADAM_EPSILON,
+    vectors = [value for value in trained if value.ndim < 2]
+    assert bool(vectors) == (case == "dora")
+    groups = [{"params": [value for value in trained if value.ndim == 2]}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=plain.BETAS, eps=plain.ADAM_EPSILON,
                                   weight_decay=plain.WEIGHT_DECAY, foreach=False, fused=False)
     losses, norms = [], []
     for step in range(STEPS):
@@ -212,6 +215,7 @@ def fine_tune(decoded_model, case, tokens):
         optimizer.step()
         losses.append(loss.detach())
         print(f"{case}, step {step}: loss {loss.item():.6f}, gradient norm {norms[-1].item():.4f}", flush=True)
+    parts = ("lora_A", "lora_B") + (("lora_magnitude_vector",) if vectors else ())
     norm_of = lambda layer, part: sum(
         getattr(module, part)["default"].weight.detach().double().square().sum()
         for name, _, modules in layers_of(base) if name == layer for module in modules).sqrt()
@@ -221,7 +225,7 @@ def fine_tune(decoded_model, case, tokens):
         "checksum": checksums,
         "loss": torch.stack(losses),
         "gradient_norm": torch.stack(norms),
-        "final": torch.stack([torch.stack([norm_of(layer, part) for part in ("lora_A", "lora_B")])
+        "final": torch.stack([torch.stack([norm_of(layer, part) for part in parts])
                               for layer in runs.LLAMA_LINEAR]),
         "logits": logits.clone(),
     }

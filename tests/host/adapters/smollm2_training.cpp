@@ -25,7 +25,7 @@
 namespace {
 
 using namespace tiny;
-using adapters::lora;
+using adapters::lora, adapters::dora;
 
 using nf4 = quantization::nf4<64>;
 using nf4_double = quantization::double_quantized<nf4>;
@@ -33,6 +33,8 @@ using nf4_double = quantization::double_quantized<nf4>;
 template <class... Policies>
 using fine_tuning =
     trainer<models::smollm2_135m, batch<2, 64>, lora<rank<8>, alpha<16>>, precision::full<fp32>, Policies...>;
+using with_magnitudes =
+    trainer<models::smollm2_135m, batch<2, 64>, dora<rank<8>, alpha<16>>, precision::full<fp32>>;
 /// The adapter of the example fine_tune.
 template <class... Policies>
 using job = trainer<models::smollm2_135m, batch<1, 64>, lora<rank<16>, alpha<32>>, nf4_double, Policies...>;
@@ -65,6 +67,7 @@ std::uint64_t fnv1a(std::string const& text) {
 template <class Run>
 void start_adapter(Run& run) {
     for_each_trained_tensor<Run>([&](auto const& entry, snug::index copy, std::string const& name) {
+        if (name.ends_with("magnitude")) return;  // the lengths of the rows, since the weights were loaded
         bool const is_b = name.ends_with("lora_B");
         auto z = fnv1a(name);
         for (auto& value : copy_of(run.weights(entry.name.view()), entry, copy)) {
@@ -197,12 +200,14 @@ void compare(io::gguf const& file, std::string const& name) {
         worst_norm = std::max(worst_norm, std::abs(result.gradient_norm / norm - 1));
     }
     double worst_final = 0;
+    constexpr std::array<char const*, 3> part_names{".lora_A", ".lora_B", ".magnitude"};
+    auto const& finals = expected[name + ".final"];
+    auto const parts = static_cast<std::size_t>(finals.dims[1]);
     for (std::size_t i = 0; i < layer_names.size(); ++i)
-        for (std::size_t part = 0; part < 2; ++part) {
-            auto const found =
-                norm_of(run, std::string("blocks.") + layer_names[i] + (part == 0 ? ".lora_A" : ".lora_B"));
-            auto const wanted = expected[name + ".final"].values[2 * i + part];
-            INFO(name << ", final norm of " << layer_names[i] << (part == 0 ? " A" : " B"));
+        for (std::size_t part = 0; part < parts; ++part) {
+            auto const found = norm_of(run, std::string("blocks.") + layer_names[i] + part_names[part]);
+            auto const wanted = finals.values[parts * i + part];
+            INFO(name << ", final norm of " << layer_names[i] << part_names[part]);
             CHECK(found == Approx(wanted).epsilon(1e-4));
             worst_final = std::max(worst_final, std::abs(found / wanted - 1));
         }
@@ -245,6 +250,10 @@ TEST_CASE("LoRA on SmolLM2 over NF4 agrees with PEFT over bitsandbytes' values o
 }
 TEST_CASE("LoRA on SmolLM2 over NF4 with quantized scales agrees with PEFT over 20 steps") {
     if (auto const file = model_file()) compare<fine_tuning<nf4_double>>(*file, "double");
+}
+
+TEST_CASE("DoRA on SmolLM2 agrees with PEFT over 20 steps") {
+    if (auto const file = model_file()) compare<with_magnitudes>(*file, "dora");
 }
 
 TEST_CASE("logits with the adapter of the example fine_tune are left for PEFT") {
