@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -29,7 +30,11 @@ enum cublasComputeType_t {
 };
 enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_64F = 1, CUDA_R_16F = 2, CUDA_R_16BF = 14 };
 using cudaDataType = cudaDataType_t;
-enum cublasLtEpilogue_t { CUBLASLT_EPILOGUE_DEFAULT = 1, CUBLASLT_EPILOGUE_BIAS = 4 };
+enum cublasLtEpilogue_t {
+    CUBLASLT_EPILOGUE_DEFAULT = 1,
+    CUBLASLT_EPILOGUE_BIAS = 4,
+    CUBLASLT_EPILOGUE_DGELU = 192
+};
 enum cublasLtReductionScheme_t {
     CUBLASLT_REDUCTION_SCHEME_NONE = 0,
     CUBLASLT_REDUCTION_SCHEME_INPLACE = 1,
@@ -42,6 +47,8 @@ enum cublasLtMatmulDescAttributes_t {
     CUBLASLT_MATMUL_DESC_TRANSB = 4,
     CUBLASLT_MATMUL_DESC_EPILOGUE = 7,
     CUBLASLT_MATMUL_DESC_BIAS_POINTER = 8,
+    CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER = 11,
+    CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD = 12,
     CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE = 26
 };
 enum cublasLtMatmulPreferenceAttributes_t {
@@ -76,6 +83,8 @@ struct description {
     std::uint32_t epilogue;
     void const* bias;
     std::int32_t bias_type;
+    void const* aux;
+    std::int64_t aux_leading;
 };
 struct preference {
     std::uint64_t state;
@@ -89,7 +98,7 @@ struct algorithm {
     std::uint64_t workspace;
     std::uint32_t alignment[4];
     std::uint32_t bias_alignment;
-    bool biased;
+    std::uint32_t epilogue, aux_alignment;
     std::int32_t transpose_a, transpose_b;
 };
 
@@ -180,10 +189,23 @@ inline cublasStatus_t check(description const& d, layout const& a, layout const&
         if (d.bias_type != -1 && d.bias_type != static_cast<std::int32_t>(r.type))
             return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "bias of another type than D");
         if (r.type == CUDA_R_64F) return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "bias of double");
+    } else if (d.epilogue == CUBLASLT_EPILOGUE_DGELU) {
+        if (!d.aux) return invalid("gradient of GELU without its input");
+        if (d.aux_leading % 8 != 0 || d.aux_leading < static_cast<std::int64_t>(r.rows))
+            return invalid("leading dimension " + std::to_string(d.aux_leading) + " of GELU's input");
+        if (size_of(r.type) != 2 || a.type != r.type)
+            return refuse(CUBLAS_STATUS_NOT_SUPPORTED,
+                          "gradient of GELU of other types than those of 16 bits");
     } else if (d.epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
         return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "epilogue " + std::to_string(d.epilogue));
     }
     return CUBLAS_STATUS_SUCCESS;
+}
+
+/// Of x/2 (1 + tanh(u)), with u = √(2/π) (x + 0.044715 x³).
+inline double gelu_derivative(double x) {
+    double const c = std::sqrt(2 / 3.14159265358979323846), t = std::tanh(c * (x + 0.044715 * x * x * x));
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x);
 }
 
 inline std::uint32_t alignment_of(void const* pointer) {
@@ -249,7 +271,7 @@ inline cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cu
 inline cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t d, cublasComputeType_t compute,
                                              cudaDataType_t scale) {
     *d = {emulation::lt::alive,      compute, scale, CUBLAS_OP_N, CUBLAS_OP_N,
-          CUBLASLT_EPILOGUE_DEFAULT, nullptr, -1};
+          CUBLASLT_EPILOGUE_DEFAULT, nullptr, -1,    nullptr,     0};
     return CUBLAS_STATUS_SUCCESS;
 }
 inline cublasStatus_t cublasLtMatmulPreferenceInit(cublasLtMatmulPreference_t p) {
@@ -277,6 +299,8 @@ inline cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d,
     case CUBLASLT_MATMUL_DESC_EPILOGUE: return assign(d->epilogue, value, size);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return assign(d->bias, value, size);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: return assign(d->bias_type, value, size);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER: return assign(d->aux, value, size);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD: return assign(d->aux_leading, value, size);
     }
     return invalid("unknown attribute");
 }
@@ -322,7 +346,8 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cu
                    workspace,
                    {},
                    alignment_of(d->bias),
-                   d->epilogue == CUBLASLT_EPILOGUE_BIAS,
+                   d->epilogue,
+                   alignment_of(d->aux),
                    d->transpose_a,
                    d->transpose_b},
                   workspace,
@@ -352,8 +377,8 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc
     if (c == d && *c_layout != *d_layout) return invalid("in place with two layouts");
     if (!algo || algo->state != alive) return invalid("no algorithm");
     if (algo->a != *a_layout || algo->b != *b_layout || algo->c != *c_layout || algo->d != *d_layout ||
-        algo->biased != (operation->epilogue == CUBLASLT_EPILOGUE_BIAS) ||
-        algo->transpose_a != operation->transpose_a || algo->transpose_b != operation->transpose_b)
+        algo->epilogue != operation->epilogue || algo->transpose_a != operation->transpose_a ||
+        algo->transpose_b != operation->transpose_b)
         return invalid("the algorithm was chosen for another product");
     if (workspace_size < algo->workspace || (algo->workspace > 0 && alignment_of(workspace) < 256))
         return invalid("workspace too small, or not aligned to 256 bytes");
@@ -363,9 +388,13 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc
             return refuse(CUBLAS_STATUS_NOT_SUPPORTED, std::string("operand ") + "ABCD"[i] +
                                                            " is not aligned to the declared " +
                                                            std::to_string(algo->alignment[i]) + " bytes");
-    if (algo->biased && alignment_of(operation->bias) < std::min(algo->bias_alignment, 16u))
+    if (operation->epilogue == CUBLASLT_EPILOGUE_BIAS &&
+        alignment_of(operation->bias) < std::min(algo->bias_alignment, 16u))
         return refuse(CUBLAS_STATUS_NOT_SUPPORTED,
                       "bias less aligned than the one the algorithm was chosen with");
+    if (operation->epilogue == CUBLASLT_EPILOGUE_DGELU &&
+        alignment_of(operation->aux) < std::max(algo->aux_alignment, 16u))
+        return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "GELU's input not aligned to 16 bytes");
     bool const wide = operation->scale == CUDA_R_64F;
     double const factor =
         wide ? *static_cast<double const*>(alpha) : double{*static_cast<float const*>(alpha)};
@@ -383,6 +412,8 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc
                            read(b, lb.type, op.transpose_b ? j + k * lb.leading : k + j * lb.leading);
                 sum *= factor;
                 if (kept != 0) sum += kept * read(c, lc.type, i + j * lc.leading);
+                if (op.epilogue == CUBLASLT_EPILOGUE_DGELU)
+                    sum *= gelu_derivative(read(op.aux, ld.type, i + j * op.aux_leading));
                 if (op.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += read(op.bias, ld.type, i);
                 write(d, ld.type, i + j * ld.leading, sum);
             }

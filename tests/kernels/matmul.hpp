@@ -462,6 +462,74 @@ void check_adapter() {
                                product{dy.view(), w.view()}, product{low.view(), a.view()});
 }
 
+/// x², which the library does not know.
+struct square {
+    template <class S>
+    static constexpr S value(S x) {
+        return x * x;
+    }
+    template <class S>
+    static constexpr S derivative(S x) {
+        return 2 * x;
+    }
+};
+
+/// A function of what a product stores, and its derivative times what another one does. The library does the products, and the
+/// derivative in one step where it can.
+template <class Function, class T, index M, index N, index K>
+void check_elementwise(bool in_one_step) {
+    CAPTURE(M, N, K, sizeof(T));
+    using S = std::conditional_t<std::is_same_v<T, double>, double, float>;
+    stored<T, K> const a(M, 1);
+    stored<T, K> const b(N, 2);
+    stored<T, N> const bias(1, 3);
+    auto const factors = product{a.view(), transposed{b.view()}};
+    auto const sums = multiplied({{a.numbers, flipped(b.numbers)}});
+    auto const with = [&](auto sink) {
+        return snug::with_bias<decltype(sink), T const>{sink, bias.memory.data()};
+    };
+
+    result_memory<T, N, N> const before(M, false), after(M, false), alone(M, false);
+    auto products = library_products();
+    cuda::matmul_on(cuda::tag{}, workspace().data(),
+                    with(snug::kernels::stored_through<Function, S, T, N>{before.view(), after.view()}),
+                    factors);
+    // The stand-in's bias is none for fp64: there snug's own kernel computes both.
+    REQUIRE(library_products() - products == (snug_test::is_emulated && !std::is_same_v<T, double> ? 1 : 0));
+    cuda::matmul_on(cuda::tag{}, workspace().data(), with(snug::written<T, N>{alone.view()}), factors);
+    auto const x = before.memory.values();
+    REQUIRE(std::memcmp(x.data(), alone.memory.values().data(), x.size() * sizeof(T)) == 0);
+    auto const y = after.memory.values();
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        auto const expected = Function::value(static_cast<double>(x[i]));
+        REQUIRE(std::abs(static_cast<double>(y[i]) - expected) <=
+                epsilon_of<T> * 1.01 * std::abs(expected) +
+                    4 * epsilon_of<S> * (1 + std::abs(static_cast<double>(x[i]))));
+    }
+
+    result_memory<T, N, N> const gradient(M, false);
+    products = library_products();
+    cuda::matmul_on(cuda::tag{}, workspace().data(),
+                    snug::kernels::times_derivative<Function, S, T, N>{before.view(), gradient.view()},
+                    factors);
+    REQUIRE(library_products() - products == (snug_test::is_emulated ? 1 : 0));
+    auto expected = sums;
+    // Half the distance of the smallest numbers of fp16.
+    constexpr double smallest = std::is_same_v<T, fp16> ? 0x1p-25 : 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        auto const at_x = static_cast<double>(x[i]);
+        auto const slope = Function::derivative(at_x);
+        expected.sums.values[i] *= slope;
+        // The derivative too has a rounding error, some units of S where x is not large.
+        expected.magnitudes.values[i] *= std::abs(slope) + (1 + std::abs(at_x * at_x * at_x)) / 8;
+        expected.magnitudes.values[i] += smallest / sum_epsilon<T>;
+    }
+    // In two steps the product is rounded between them.
+    auto const roundings = in_one_step ? 1.01 : 2.02;
+    REQUIRE(worst_error(gradient.memory.values(), N, expected, K + 6, sum_epsilon<T>,
+                        epsilon_of<T> * roundings) <= 1.0);
+}
+
 }  // namespace
 
 TEST_CASE("own products of plain matrices equal the sum in double", "[cuda][matmul]") {
@@ -579,4 +647,13 @@ TEST_CASE("layers of one shape have biases of their own", "[cuda][matmul]") {
     stored<bf16, 24> const other(1, 4);
     check(one);
     check(other);
+}
+
+TEST_CASE("products store through elementwise functions", "[cuda][matmul]") {
+    check_elementwise<snug::kernels::gelu_function, bf16, 24, 40, 32>(true);
+    check_elementwise<snug::kernels::gelu_function, fp16, 24, 40, 32>(true);
+    check_elementwise<snug::kernels::gelu_function, bf16, 9, 20, 24>(false);
+    check_elementwise<snug::kernels::gelu_function, float, 9, 20, 24>(false);
+    check_elementwise<snug::kernels::gelu_function, double, 9, 20, 24>(false);
+    check_elementwise<square, bf16, 24, 40, 32>(false);
 }

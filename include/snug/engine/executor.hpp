@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/engine/composition.hpp>
+#include <snug/kernels/elementwise.hpp>
 
 namespace snug {
 
@@ -28,6 +29,14 @@ class executor {
         L::forward(call<Node>(forward_workspace<Node>()), input<L>(x), sink<Added, L::output_width>(y, base));
     }
 
+    /// y = f(layer(x)), with the function of the elementwise layer that follows; layer(x) is stored in `between`.
+    template <class Node, class Elementwise>
+    void forward_through(buffer_reference x, buffer_reference between, buffer_reference y) const {
+        using L = typename Node::type;
+        L::forward(call<Node>(forward_workspace<Node>()), input<L>(x),
+                   joined<kernels::stored_through, Elementwise>(between, y));
+    }
+
     /// What backward reads of forward, without its output.
     template <class Node>
     void save(buffer_reference x) const {
@@ -43,6 +52,16 @@ class executor {
         using L = typename Node::type;
         L::backward(call<Node>(forward_workspace<Node>() + 1), input<L>(x), activations<L::output_width>(y),
                     activations<L::output_width>(dy), sink<Added, L::input_width>(dx, base));
+    }
+
+    /// dx = f'(between) · layer'(x)ᵀ dy, with the function of the elementwise layer that comes before.
+    template <class Node, class Elementwise>
+    void backward_through(buffer_reference x, buffer_reference y, buffer_reference dy,
+                          buffer_reference between, buffer_reference dx) const {
+        using L = typename Node::type;
+        L::backward(call<Node>(forward_workspace<Node>() + 1), input<L>(x), activations<L::output_width>(y),
+                    activations<L::output_width>(dy),
+                    joined<kernels::times_derivative, Elementwise>(between, dx));
     }
 
     template <class Node, class TiedNode>
@@ -108,6 +127,14 @@ class executor {
         using element = typename setting::activation;
         if constexpr (Added) return added<element, Width>{activations<Width>(to), activations<Width>(base)};
         else return written<element, Width>{activations<Width>(to)};
+    }
+
+    template <template <class, class, class, index> class Sink, class Elementwise>
+    auto joined(buffer_reference x, buffer_reference to) const {
+        using L = typename Elementwise::type;
+        return Sink<typename L::elementwise_function, typename setting::statistic,
+                    typename setting::activation, L::input_width>{activations<L::input_width>(x),
+                                                                  activations<L::input_width>(to)};
     }
 
     template <class Node>
@@ -181,6 +208,12 @@ class leaf_visitor : public executor<Composition> {
     void forward(buffer_reference, buffer_reference, buffer_reference) const {
         f_.template operator()<Node>(this->template call<Node>(this->template forward_workspace<Node>()),
                                      this->block());
+    }
+
+    template <class Node, class Elementwise>
+    void forward_through(buffer_reference, buffer_reference, buffer_reference) const {
+        forward<Node, false>({}, {}, {});
+        forward<Elementwise, false>({}, {}, {});
     }
 
   private:

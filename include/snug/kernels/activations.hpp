@@ -21,6 +21,18 @@ constexpr T gelu_derivative(T x) {
     return T(0.5) * (T(1) + tangent) + T(0.5) * x * (T(1) - tangent * tangent) * inner_derivative;
 }
 
+/// GELU as the function of an elementwise layer.
+struct gelu_function {
+    template <class S>
+    static constexpr S value(S x) {
+        return gelu(x);
+    }
+    template <class S>
+    static constexpr S derivative(S x) {
+        return gelu_derivative(x);
+    }
+};
+
 /// SiLU, x · logistic(x).
 template <std::floating_point T>
 constexpr T silu(T x) {

@@ -2,53 +2,42 @@
 #pragma once
 
 #include <snug/kernels/activations.hpp>
+#include <snug/kernels/elementwise.hpp>
 #include <snug/kernels/store.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/ops/backend.hpp>
 
 namespace snug {
 
-/// GELU, tanh form, element by element.
-template <index Width>
-struct gelu {
+/// y = f(x), element by element. `Function` has two static functions, `value(x)` and `derivative(x)`, in one type that is given
+/// (see kernels/elementwise.hpp). Between two layers whose products store (`stores_products`) it costs no pass over memory.
+template <index Width, class Function>
+struct elementwise {
     static constexpr index input_width = Width;
     static constexpr index output_width = Width;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool cheap_to_recompute = true;
     static constexpr bool backward_writes_over_gradient = true;
+    using elementwise_function = Function;
 
     template <class Call, class X, class Y>
     static void forward(Call const&, X x, Y y) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<forward_row<S>>(x, y));
+        ops::for_each_row<typename Call::backend, Width>(x.rows,
+                                                         ops::bound<kernels::value_row<Function, S>>(x, y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const&, X x, Y, DY dy, DX dx) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<backward_row<S>>(x, dy, dx));
+        ops::for_each_row<typename Call::backend, Width>(
+            x.rows, ops::bound<kernels::derivative_row<Function, S>>(x, dy, dx));
     }
-
-    // What is done to a row. Not private: a device compiler takes no private type into a kernel.
-    template <class S>
-    struct forward_row {
-        constexpr void operator()(auto team, index row, auto x, auto y) const {
-            auto const* const in = x.aligned_row(row);
-            kernels::store_row(team, y, row, Width,
-                               [=](index i) { return kernels::gelu(static_cast<S>(in[i])); });
-        }
-    };
-    template <class S>
-    struct backward_row {
-        constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
-            auto const* const in = x.aligned_row(row);
-            auto const* const d_out = dy.aligned_row(row);
-            kernels::store_row(team, dx, row, Width, [=](index i) {
-                return static_cast<S>(d_out[i]) * kernels::gelu_derivative(static_cast<S>(in[i]));
-            });
-        }
-    };
 };
+
+/// GELU, tanh form.
+template <index Width>
+struct gelu : elementwise<Width, kernels::gelu_function> {};
 
 /// SwiGLU (Shazeer, arXiv 2002.05202): y = SiLU(gate) · up, where a row of x holds `Width` gates, then `Width` ups.
 template <index Width>

@@ -18,8 +18,8 @@
 ///     static void forward(auto const& call, auto x, auto y);                 // y(row, column, value) stores
 ///     static void backward(auto const& call, auto x, auto y, auto dy, auto dx);
 ///
-/// and may declare `parameters`, `saved`, `forward_workspace<Setting>()`, `backward_workspace<Setting>()` and the
-/// four `backward_...` constants and `cheap_to_recompute` below. When a block runs again and nobody needs the output of its
+/// and may declare `parameters`, `saved`, `forward_workspace<Setting>()`, `backward_workspace<Setting>()`, the
+/// four `backward_...` constants, `cheap_to_recompute` and `stores_products` below. When a block runs again and nobody needs the output of its
 /// last layer, `save(call, x)` fills that layer's `saved` buffers alone, if the layer `saves_without_output`; otherwise `forward` runs into
 /// nowhere. A composite layer (`sequence`, `residual`, `repeat`) has children.
 /// Layers call operations (`snug::ops`); they know neither backend nor policy.
@@ -212,6 +212,19 @@ constexpr std::string_view name() {
     if constexpr (requires { L::name; }) return L::name.view();
     else return {};
 }
+
+/// y = f(x), element by element: a neighbour may do it where it stores.
+template <class L>
+concept elementwise = requires {
+    typename L::elementwise_function;
+};
+
+/// A product stores the layer's output, and another one, last of all, the gradient of its input.
+template <class L>
+inline constexpr bool stores_products = false;
+template <class L>
+    requires requires { L::stores_products; }
+inline constexpr bool stores_products<L> = L::stores_products;
 
 /// `save(call, x)` fills the layer's saved buffers without its output.
 template <class L>

@@ -16,6 +16,11 @@ struct recording_walker {
         touch<Node>(saved_count<Node>, x, y, base);
     }
 
+    template <class Node, class Elementwise>
+    constexpr void forward_through(buffer_reference x, buffer_reference between, buffer_reference y) {
+        touch<Node>(saved_count<Node>, x, between, y);
+    }
+
     template <class Node>
     constexpr void save(buffer_reference x) {
         touch<Node>(saved_count<Node>, x);
@@ -27,6 +32,12 @@ struct recording_walker {
         using L = typename Node::type;
         touch<Node>(saved_count<Node> + 1, layer::backward_reads_input<L> ? x : buffer_reference{},
                     layer::backward_reads_output<L> ? y : buffer_reference{}, dy, dx, base);
+    }
+
+    template <class Node, class Elementwise>
+    constexpr void backward_through(buffer_reference x, buffer_reference y, buffer_reference dy,
+                                    buffer_reference between, buffer_reference dx) {
+        backward<Node, true>(x, y, dy, dx, between);
     }
 
     /// The head: forward and backward at once, the gradient takes the place of x.

@@ -49,7 +49,8 @@ struct fit_together<meta::list<Before...>, meta::list<After...>> {
 }  // namespace detail
 
 /// One layer after another. Between two layers stands one activation: kept for backward only when one of
-/// the two reads it there; its gradient takes over the storage of something that is dead by then, if it can.
+/// the two reads it there; its gradient takes over the storage of something that is dead by then, if it can. An elementwise
+/// layer between two products is done where they store, forward and backward.
 template <class... Layers>
 struct sequence {
     static_assert(sizeof...(Layers) > 0, "snug: a sequence needs at least one layer");
@@ -124,7 +125,13 @@ struct sequence {
                                        buffer_reference base) {
         each([&]<int K>() {
             auto const in = K == 0 ? x : value<Node>(K - 1);
-            if constexpr (K == length - 1) layer::forward<child_node<Node, K>, Added>(walker, in, y, base);
+            if constexpr (joins_products<K>) {
+                // Layer K - 1 has done it.
+            } else if constexpr (joins_products<K + 1>)
+                walker.template forward_through<child_node<Node, K>, child_node<Node, K + 1>>(
+                    in, value<Node>(K), value<Node>(K + 1));
+            else if constexpr (K == length - 1)
+                layer::forward<child_node<Node, K>, Added>(walker, in, y, base);
             else layer::forward<child_node<Node, K>, false>(walker, in, value<Node>(K), {});
             if constexpr (K > 0)
                 if constexpr (value_is_recomputed<K - 1, typename Walker::checkpointing>)
@@ -143,7 +150,12 @@ struct sequence {
                 if constexpr (value_is_recomputed<K - 1, typename Walker::checkpointing>)
                     layer::forward<child_node<Node, K - 1>, false>(walker, K == 1 ? x : value<Node>(K - 2),
                                                                    in, {});
-            if constexpr (K == 0)
+            if constexpr (joins_products<K>) {
+                // Layer K + 1 has done it.
+            } else if constexpr (joins_products<K - 1>)
+                walker.template backward_through<child_node<Node, K>, child_node<Node, K - 1>>(
+                    in, out, d_out, value<Node>(K - 2), gradient<Node, K - 2>(dy));
+            else if constexpr (K == 0)
                 layer::backward<child_node<Node, K>, Added>(walker, in, out, d_out, dx, base);
             else
                 layer::backward<child_node<Node, K>, false>(walker, in, out, d_out, gradient<Node, K - 1>(dy),
@@ -152,6 +164,15 @@ struct sequence {
     }
 
   private:
+    /// Layer K is elementwise and stands between two products, which do it where they store.
+    template <int K>
+    static constexpr bool joins_products = [] {
+        if constexpr (K > 0 && K < length - 1)
+            return layer::elementwise<child<K>> && layer::stores_products<child<K - 1>> &&
+                   layer::stores_products<child<K + 1>>;
+        else return false;
+    }();
+
     enum class home { output_gradient, value, own };
 
     template <int K>

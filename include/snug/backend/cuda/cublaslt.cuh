@@ -10,6 +10,8 @@
 #include <snug/backend/cuda/context.cuh>
 #include <snug/backend/cuda/gemm_sizes.hpp>
 #include <snug/error.hpp>
+#include <snug/kernels/activations.hpp>
+#include <snug/kernels/elementwise.hpp>
 #include <snug/memory/tensor.hpp>
 #include <snug/ops/backend.hpp>
 #include <snug/precision/bf16.hpp>
@@ -19,7 +21,7 @@
 #include <type_traits>
 
 /// Products that cuBLASLt can do: one product of two plain matrices, whose result is stored, added to another matrix or to
-/// what is there, with a bias or without.
+/// what is there, with a bias or without, or stored times a GELU's derivative.
 namespace snug::backend::cuda {
 
 namespace detail {
@@ -76,11 +78,13 @@ struct library_operand_of<transposed<matrix<T, Width, Stride>>>
     }
 };
 
-/// Where the library puts a result: d = a b + (base, if any) + (bias, if any).
+/// Where the library puts a result: d = a b + (base, if any) + (bias, if any), or d = a b · gelu'(x) if there is an x, which is
+/// laid out like d.
 struct library_result {
     void* data;
     void const* base;
     void const* bias;
+    void const* gelu_of;
     std::int64_t stride;
 };
 
@@ -94,7 +98,7 @@ struct library_result_of<written<T, Width, Stride>> {
     static constexpr bool possible = library_operand_of<matrix<T, Width>>::possible;
     static constexpr bool has_bias = false;
     static constexpr library_result of(written<T, Width, Stride> const& y) {
-        return {y.to.data, nullptr, nullptr, Stride};
+        return {y.to.data, nullptr, nullptr, nullptr, Stride};
     }
 };
 template <class T, index Width>
@@ -103,7 +107,7 @@ struct library_result_of<added<T, Width>> {
     static constexpr bool possible = library_operand_of<matrix<T, Width>>::possible;
     static constexpr bool has_bias = false;
     static constexpr library_result of(added<T, Width> const& y) {
-        return {y.to.data, y.base.data, nullptr, Width};
+        return {y.to.data, y.base.data, nullptr, nullptr, Width};
     }
 };
 template <class T, index Width, index Stride>
@@ -112,7 +116,19 @@ struct library_result_of<accumulated<T, Width, Stride>> {
     static constexpr bool possible = library_operand_of<matrix<T, Width>>::possible;
     static constexpr bool has_bias = false;
     static constexpr library_result of(accumulated<T, Width, Stride> const& y) {
-        return {y.to.data, y.to.data, nullptr, Stride};
+        return {y.to.data, y.to.data, nullptr, nullptr, Stride};
+    }
+};
+/// The library wants rows of x that are multiples of 8 elements; for other types than those of 16 bits it promises nothing.
+template <class S, class T, index Width>
+struct library_result_of<kernels::times_derivative<kernels::gelu_function, S, T, Width>> {
+    using element = T;
+    static constexpr bool possible =
+        library_operand_of<matrix<T, Width>>::possible && sizeof(T) == 2 && Width % 8 == 0;
+    static constexpr bool has_bias = false;
+    static constexpr library_result of(
+        kernels::times_derivative<kernels::gelu_function, S, T, Width> const& y) {
+        return {y.to.data, nullptr, nullptr, y.x.data, Width};
     }
 };
 template <class Sink, class Bias>
@@ -153,7 +169,8 @@ constexpr bool library_computes() {
 /// All that the choice of an algorithm depends on.
 struct library_problem {
     cudaDataType_t operands, result;
-    bool left_transposed, right_transposed, has_bias;
+    bool left_transposed, right_transposed;
+    cublasLtEpilogue_t epilogue;
     std::int64_t rows, columns, depth;
     std::int64_t left_stride, right_stride, result_stride;
     std::array<std::uint32_t, 4> alignment;  ///< of the right and the left operand, the base and the result
@@ -165,7 +182,9 @@ struct library_problem {
         return std::to_string(rows) + " x " + std::to_string(columns) + " x " + std::to_string(depth) + " (" +
                name_of(operands) + (left_transposed ? " transposed" : "") + ", " + name_of(operands) +
                (right_transposed ? " transposed" : "") + ", to " + name_of(result) +
-               (has_bias ? ", bias)" : ")");
+               (epilogue == CUBLASLT_EPILOGUE_BIAS    ? ", bias)"
+                : epilogue == CUBLASLT_EPILOGUE_DGELU ? ", gradient of GELU)"
+                                                      : ")");
     }
 };
 
@@ -212,18 +231,18 @@ class library_plan {
   public:
     library_problem problem{};
 
-    void prepare(library_problem const& wanted, void const* bias) {
+    void prepare(library_problem const& wanted, library_result const& d) {
         problem = {};  // so that a failure leaves nothing that looks usable
         bool const wide = wanted.operands == CUDA_R_64F;
         require(wanted, cublasLtMatmulDescInit(&operation_, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
                                                wide ? CUDA_R_64F : CUDA_R_32F));
         describe(wanted, CUBLASLT_MATMUL_DESC_TRANSA, operation_of(wanted.right_transposed));
         describe(wanted, CUBLASLT_MATMUL_DESC_TRANSB, operation_of(wanted.left_transposed));
-        if (wanted.has_bias) {
-            describe(wanted, CUBLASLT_MATMUL_DESC_EPILOGUE, std::uint32_t{CUBLASLT_EPILOGUE_BIAS});
+        describe(wanted, CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(wanted.epilogue));
+        if (d.bias != nullptr)
             describe(wanted, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(wanted.result));
-            describe(wanted, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-        }
+        if (d.gelu_of != nullptr) describe(wanted, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, d.stride);
+        point_epilogue(wanted, d);
         lay_out(wanted, right_, wanted.operands, wanted.columns, wanted.depth, wanted.right_transposed,
                 wanted.right_stride);
         lay_out(wanted, left_, wanted.operands, wanted.depth, wanted.rows, wanted.left_transposed,
@@ -235,7 +254,7 @@ class library_plan {
 
     void run(library_operand const& a, library_operand const& b, library_result const& d,
              std::byte* workspace) {
-        if (problem.has_bias) describe(problem, CUBLASLT_MATMUL_DESC_BIAS_POINTER, d.bias);
+        point_epilogue(problem, d);
         bool const wide = problem.operands == CUDA_R_64F;
         double const numbers[] = {0, 1};
         float const short_numbers[] = {0, 1};
@@ -262,6 +281,10 @@ class library_plan {
     template <class T>
     void describe(library_problem const& wanted, cublasLtMatmulDescAttributes_t which, T value) {
         require(wanted, cublasLtMatmulDescSetAttribute(&operation_, which, &value, sizeof value));
+    }
+    void point_epilogue(library_problem const& wanted, library_result const& d) {
+        if (d.bias != nullptr) describe(wanted, CUBLASLT_MATMUL_DESC_BIAS_POINTER, d.bias);
+        if (d.gelu_of != nullptr) describe(wanted, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, d.gelu_of);
     }
     template <class T>
     static void prefer(library_problem const& wanted, cublasLtMatmulPreferenceOpaque_t& preference,
@@ -308,12 +331,12 @@ class library_plan {
 /// the types. In place, so that a step that has seen its shapes allocates nothing.
 class library_plans {
   public:
-    library_plan& plan_for(library_problem const& problem, void const* bias) {
+    library_plan& plan_for(library_problem const& problem, library_result const& d) {
         for (auto& plan : plans_)
             if (plan.problem == problem) return plan;
         auto& oldest = plans_[next_];
         next_ = (next_ + 1) % plans_.size();
-        oldest.prepare(problem, bias);
+        oldest.prepare(problem, d);
         return oldest;
     }
 
@@ -361,7 +384,9 @@ inline void library_product(library_plans& plans, cudaDataType_t operands, cudaD
         result,
         a.is_transposed,
         b.is_transposed,
-        d.bias != nullptr,
+        d.bias != nullptr      ? CUBLASLT_EPILOGUE_BIAS
+        : d.gelu_of != nullptr ? CUBLASLT_EPILOGUE_DGELU
+                               : CUBLASLT_EPILOGUE_DEFAULT,
         rows,
         columns,
         a.outer_columns(),
@@ -371,7 +396,7 @@ inline void library_product(library_plans& plans, cudaDataType_t operands, cudaD
         {alignment_of(b.data, b.stride, operands), alignment_of(a.data, a.stride, operands),
          alignment_of(d.base ? d.base : d.data, d.stride, result), alignment_of(d.data, d.stride, result)},
         room.size};
-    plans.plan_for(problem, d.bias).run(a, b, d, room.first);
+    plans.plan_for(problem, d).run(a, b, d, room.first);
 }
 
 }  // namespace detail
