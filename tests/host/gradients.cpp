@@ -259,6 +259,19 @@ using attention_part =
              named<"projection", linear<8, 6, false>>>;
 using gelu_part =
     residual<named<"norm", layer_norm<6>>, named<"up", linear<6, 9>>, gelu<9>, named<"down", linear<9, 6>>>;
+/// x / (1 + x²), a function of a user's.
+struct witch {
+    template <class S>
+    static constexpr S value(S x) {
+        return x / (1 + x * x);
+    }
+    template <class S>
+    static constexpr S derivative(S x) {
+        return (1 - x * x) / ((1 + x * x) * (1 + x * x));
+    }
+};
+using witch_part =
+    residual<linear<6, 9>, elementwise<9, witch>, linear<9, 7>, elementwise<7, witch>, linear<7, 6, false>>;
 using swiglu_part =
     residual<named<"norm", rms_norm<6>>, named<"up", linear<6, 10>>, swiglu<5>, named<"down", linear<5, 6>>>;
 
@@ -268,6 +281,13 @@ TEST_CASE("gradients of a sequence") {
     check_layer<sequence<named<"a", linear<7, 9>>, gelu<9>, layer_norm<9>, named<"b", linear<9, 4>>>>();
     check_layer<sequence<linear<6, 16>, causal_attention<2, 1, 4>>>();
     check_layer<sequence<attention_part, gelu_part, linear<6, 3>>>();
+}
+
+TEST_CASE("gradients of elementwise layers, between products and elsewhere") {
+    check_layer<witch_part>();
+    check_layer<sequence<witch_part, elementwise<6, witch>, elementwise<6, witch>, linear<6, 3>>>();
+    check_layer<repeat<2, gelu_part>, batch<2, 5>, checkpointing::selective>();
+    check_layer<repeat<2, gelu_part>, batch<2, 5>, checkpointing::every_block>();
 }
 
 TEST_CASE("gradients of a residual connection") {

@@ -248,6 +248,27 @@ std::string second_part(my_trainer& run) {
 
 }  // namespace documented_snapshots
 
+// docs/layers.md, besides what is in examples/custom_block.cpp ---------------------------------------------------------
+
+namespace documented_layers {
+
+struct squared_relu_function {
+    template <class S>
+    static constexpr S value(S x) {
+        return x > 0 ? x * x : S(0);
+    }
+    template <class S>
+    static constexpr S derivative(S x) {
+        return x > 0 ? 2 * x : S(0);
+    }
+};
+template <snug::index Width>
+using squared_relu = snug::elementwise<Width, squared_relu_function>;
+
+static_assert(squared_relu<8>::output_width == 8 && snug::layer::elementwise<squared_relu<8>>);
+
+}  // namespace documented_layers
+
 // docs/host.md -----------------------------------------------------------------------------------------------------
 
 namespace documented_host {

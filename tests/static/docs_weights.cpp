@@ -23,7 +23,8 @@ float first_weight(std::string const& path) {
 }
 
 void list(std::string const& path) {
-    for (auto const& tensor : snug::io::safetensors(path).tensors())
+    snug::io::safetensors const file(path);
+    for (auto const& tensor : file.tensors())
         std::cout << tensor.name << ' ' << snug::io::shape_text(tensor) << '\n';
 }
 

@@ -164,7 +164,8 @@ class gguf {
     }
 
     /// In the order of the file.
-    std::vector<file_tensor> const& tensors() const noexcept { return tensors_.all(); }
+    std::vector<file_tensor> const& tensors() const& noexcept { return tensors_.all(); }
+    std::vector<file_tensor> const& tensors() const&& = delete;  // they would end with the file
     bool has_tensor(std::string_view name) const noexcept { return tensors_.find(name) != nullptr; }
     /// Throws when there is no tensor of that name.
     file_tensor const& tensor(std::string_view name) const { return tensors_.at(path(), name); }

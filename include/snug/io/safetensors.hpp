@@ -69,7 +69,8 @@ class safetensors {
     /// Throws when there is no tensor of that name.
     file_tensor const& tensor(std::string_view name) const { return tensors_.at(path_, name); }
     /// In the order of the data, file by file.
-    std::vector<file_tensor> const& tensors() const noexcept { return tensors_.all(); }
+    std::vector<file_tensor> const& tensors() const& noexcept { return tensors_.all(); }
+    std::vector<file_tensor> const& tensors() const&& = delete;  // they would end with the file
 
     /// Texts that the files carry beside the tensors, such as "format": "pt".
     std::map<std::string, std::string, std::less<>> const& metadata() const noexcept { return metadata_; }

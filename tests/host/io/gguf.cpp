@@ -133,7 +133,8 @@ TEST_CASE("versions 2 and 3 of GGUF are read, and another alignment") {
         CHECK(read.tensor("b").offset % 64 == 0);
     }
     test::write_file(folder / "g", header(0, 0));
-    CHECK(gguf(folder / "g").tensors().empty());
+    gguf const file(folder / "g");
+    CHECK(file.tensors().empty());
 }
 
 TEST_CASE("hostile GGUF files are refused with file and place") {
