@@ -64,7 +64,10 @@ struct scaled_linear {
     template <class Setting>
     static constexpr snug::index backward_workspace() {
         return scaled_gradient<Setting>() +
-               snug::ops::matmul_workspace_with<Scheme, Setting>(input_width, output_width);
+               std::max(
+                   snug::ops::matmul_workspace_with<Scheme, Setting>(input_width, output_width),
+                   snug::ops::column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
+                       Setting::rows, output_width));
     }
 
     template <class Call, class X, class Y>
@@ -80,14 +83,15 @@ struct scaled_linear {
         using setting = typename Call::setting;
         using S = typename setting::statistic;
         using element = typename setting::activation;
-        snug::ops::add_column_sums<backend>(
-            dy.rows, output_width, call.gradient(scale{}),
-            snug::ops::bound<scale_gradient<S, output_width>>(dy, call.saved(unscaled{})));
         auto* const scaled = reinterpret_cast<element*>(call.workspace);
+        auto* const scratch = call.workspace + scaled_gradient<setting>();
+        snug::ops::add_column_sums<backend>(
+            dy.rows, output_width, scratch, call.gradient(scale{}),
+            snug::ops::bound<scale_gradient<S, output_width>>(dy, call.saved(unscaled{})));
         snug::ops::for_each_row<backend, output_width>(
             dy.rows, snug::ops::bound<scale_row<S, output_width>>(dy, call.value(scale{}), scaled));
         snug::ops::matmul<backend>(snug::matrix<element const, output_width>{scaled, dy.rows},
-                                   call.operand(weight{}), call.workspace + scaled_gradient<setting>(), dx);
+                                   call.operand(weight{}), scratch, dx);
     }
 
   private:

@@ -60,7 +60,7 @@ struct table {
     }
 };
 
-/// A layer's call with parameters and saved buffers of its own.
+/// A layer's call with parameters, saved buffers and a workspace of its own.
 template <class Layer>
 auto call_of(carver& from) {
     snug::layer_call<Layer, setting> call;
@@ -74,6 +74,7 @@ auto call_of(carver& from) {
         using element = snug::resolved<typename B::element, setting>;
         call.saved_buffers[i++] = reinterpret_cast<std::byte*>(from.take<element>(B::per_token * rows));
     });
+    call.workspace = from.take<std::byte>(snug::layer::backward_workspace<Layer, setting>());
     call.span = {setting::sequences, setting::tokens, 0};
     return call;
 }
@@ -187,15 +188,18 @@ void rows_of(table& t) {
         };
     });
     t.row("column sums (bias gradient)" + width, bytes_of(Width), [](carver& from) {
-        return [sums = from.take<float>(Width), x = activations<Width>(from)] {
-            ops::add_column_sums<snug::cuda>(rows, Width, sums, snug::elements_of{x});
-        };
+        return
+            [sums = from.take<float>(Width), x = activations<Width>(from),
+             workspace = from.take<std::byte>(ops::column_sums_workspace<snug::cuda, float>(rows, Width))] {
+                ops::add_column_sums<snug::cuda>(rows, Width, workspace, sums, snug::elements_of{x});
+            };
     });
     t.row("column sums, layer_norm's weight" + width, bytes_of(2.0 * Width), [](carver& from) {
         return
-            [call = call_of<layer_norm>(from), x = activations<Width>(from), dy = activations<Width>(from)] {
+            [call = call_of<layer_norm>(from), x = activations<Width>(from), dy = activations<Width>(from),
+             workspace = from.take<std::byte>(ops::column_sums_workspace<snug::cuda, float>(rows, Width))] {
                 ops::add_column_sums<snug::cuda>(
-                    rows, Width, call.gradient(typename layer_norm::weight{}),
+                    rows, Width, workspace, call.gradient(typename layer_norm::weight{}),
                     ops::bound<typename layer_norm::weight_gradient>(
                         x, dy, static_cast<float const*>(call.saved(typename layer_norm::mean{})),
                         static_cast<float const*>(call.saved(typename layer_norm::rstd{}))));

@@ -188,19 +188,27 @@ void check_cross_entropy(index rows) {
     check_near(d_logits.values(), gradient);
 }
 
+/// Poison, of the size that is declared and no more.
+on_device<std::byte> declared(index bytes) { return on_device<std::byte>(static_cast<std::size_t>(bytes)); }
+
 template <class T>
 void check_column_sums(index rows) {
-    constexpr index width = 40, stride = 48;
+    constexpr index width = 520, stride = 528;
     auto const x = random_numbers<T>(rows * stride, 6), y = random_numbers<T>(rows * stride, 7);
     auto const before = random_numbers<float>(width, 8);
     on_device<T> const d_x(x), d_y(y);
     on_device<int> const outside(std::vector<int>{0});
-    for (index columns : {index{1}, index{7}, index{8}, index{16}, index{25}, width}) {
-        on_device<float> const sums(before);
-        ops::add_column_sums<device>(rows, columns, sums.data(),
-                                     ops::bound<product_of>(matrix<T const, width, stride>{d_x.data(), rows},
-                                                            matrix<T const, width, stride>{d_y.data(), rows},
-                                                            columns, outside.data()));
+    for (index columns : {index{1}, index{7}, index{8}, index{25}, index{256}, index{259}, width}) {
+        auto const add = [&] {
+            on_device<float> const sums(before);
+            auto const workspace = declared(ops::column_sums_workspace<device, float>(rows, columns));
+            ops::add_column_sums<device>(
+                rows, columns, workspace.data(), sums.data(),
+                ops::bound<product_of>(matrix<T const, width, stride>{d_x.data(), rows},
+                                       matrix<T const, width, stride>{d_y.data(), rows}, columns,
+                                       outside.data()));
+            return sums.values();
+        };
         auto wanted = before;
         for (index column = 0; column < columns; ++column) {
             double sum = number(before[static_cast<std::size_t>(column)]);
@@ -210,9 +218,109 @@ void check_column_sums(index rows) {
             }
             wanted[static_cast<std::size_t>(column)] = static_cast<float>(sum);
         }
-        check_near(sums.values(), wanted);
+        auto const got = add();
+        check_near(got, wanted);
+        CHECK(snug_test::same_bits(got, add()));
     }
     CHECK(outside.values()[0] == 0);
+}
+
+/// Where the gradient of the input is put.
+enum class place { over_input, over_gradient, elsewhere };
+
+/// The body does to a row what the sums must not see; so do lanes with the rows of other lanes.
+template <index Width>
+struct reverse_and_scale {
+    template <class T>
+    constexpr void operator()(auto team, index row, T* x, T const* dy, T* dx) const {
+        auto const total = team.template sum<float>(Width, [=](index i) {
+            return static_cast<float>(x[row * Width + i]) * static_cast<float>(dy[row * Width + i]);
+        });
+        team.for_each(Width, [=](index i) { dx[row * Width + Width - 1 - i] = static_cast<T>(total); });
+    }
+};
+/// Stores before it has read anything: only the operation itself can keep it from what others have still to read.
+template <index Width>
+struct overwrite_row {
+    template <class T>
+    constexpr void operator()(auto team, index row, T*, T const*, T* dx) const {
+        team.for_each(Width,
+                      [=](index i) { dx[row * Width + Width - 1 - i] = static_cast<T>(float(row % 7)); });
+    }
+};
+template <index Width>
+struct product_at {
+    constexpr float operator()(index row, index column, auto x, auto dy) const {
+        return static_cast<float>(x[row * Width + column]) * static_cast<float>(dy[row * Width + column]);
+    }
+};
+template <index Width>
+struct number_at {
+    constexpr float operator()(index row, index column, auto dy) const {
+        return static_cast<float>(dy[row * Width + column]);
+    }
+};
+
+template <index Width, class T, class Body, class Sum, int Sums>
+void check_rows_with_sums(index rows, place where) {
+    auto const x = random_numbers<T>(rows * Width, 15), dy = random_numbers<T>(rows * Width, 16);
+    auto const before = random_numbers<float>(Sums * Width, 17);
+    std::vector<double> exact(before.begin(), before.end());
+    std::vector<Sum> start(before.begin(), before.end());
+    for (index row = 0; row < rows; ++row)
+        for (index i = 0; i < Width; ++i) {
+            auto const at = static_cast<std::size_t>(row * Width + i);
+            exact[static_cast<std::size_t>(i)] += number(x[at]) * number(dy[at]);
+            if constexpr (Sums > 1) exact[static_cast<std::size_t>(Width + i)] += number(dy[at]);
+        }
+    auto const target = [where](T* from, T* gradient, T* free) {
+        return where == place::over_input ? from : where == place::over_gradient ? gradient : free;
+    };
+    auto h_x = x, h_dy = dy, h_dx = std::vector<T>(x.size());
+    auto* const h_to = target(h_x.data(), h_dy.data(), h_dx.data());
+    on_host(rows, ops::bound<Body>(h_x.data(), static_cast<T const*>(h_dy.data()), h_to));
+
+    auto const run = [&](bool check) {
+        on_device<T> const d_x(x), d_dy(dy), d_dx(x.size());
+        on_device<Sum> const sums(start);
+        auto const workspace = declared(ops::rows_with_column_sums_workspace<device, Sum>(rows, Width, Sums));
+        auto const* const from = static_cast<T const*>(d_x.data());
+        auto const* const gradient = static_cast<T const*>(d_dy.data());
+        auto const body =
+            ops::bound<Body>(d_x.data(), gradient, target(d_x.data(), d_dy.data(), d_dx.data()));
+        ops::column_sum const of_products{sums.data(), ops::bound<product_at<Width>>(from, gradient)};
+        if constexpr (Sums == 1)
+            ops::for_each_row_with_column_sums<device, Width>(rows, workspace.data(), body, of_products);
+        else
+            ops::for_each_row_with_column_sums<device, Width>(
+                rows, workspace.data(), body, of_products,
+                ops::column_sum{sums.data() + Width, ops::bound<number_at<Width>>(gradient)});
+        auto const got = sums.values();
+        if (check) {
+            std::size_t wrong = 0;
+            for (std::size_t i = 0; i < got.size(); ++i)
+                wrong += !(std::abs(static_cast<double>(got[i]) - exact[i]) <=
+                           tolerance<Sum> * (1 + std::abs(exact[i])) * std::sqrt(1.0 + double(rows)));
+            CHECK(wrong == 0);
+            check_near(where == place::over_input      ? d_x.values()
+                       : where == place::over_gradient ? d_dy.values()
+                                                       : d_dx.values(),
+                       where == place::over_input      ? h_x
+                       : where == place::over_gradient ? h_dy
+                                                       : h_dx);
+        }
+        return got;
+    };
+    auto const once = run(true);
+    CHECK(snug_test::same_bits(once, run(false)));
+}
+
+template <index Width, class T, class Sum = float>
+void check_rows_with_sums(index rows) {
+    for (auto const where : {place::over_input, place::over_gradient, place::elsewhere}) {
+        check_rows_with_sums<Width, T, reverse_and_scale<Width>, Sum, 1>(rows, where);
+        check_rows_with_sums<Width, T, overwrite_row<Width>, Sum, 2>(rows, where);
+    }
 }
 
 template <index Width, class T>
@@ -258,11 +366,39 @@ TEST_CASE("cross-entropy of rows by warps and by blocks") {
 }
 
 TEST_CASE("sums of columns") {
-    for (snug::index rows :
-         {snug::index{1}, snug::index{3}, snug::index{255}, snug::index{256}, snug::index{1300}}) {
+    // Of so many rows that there are several pieces, and one more.
+    for (snug::index rows : {snug::index{1}, snug::index{3}, snug::index{255}, snug::index{513}}) {
         check_column_sums<bf16>(rows);
         check_column_sums<float>(rows);
     }
+}
+
+TEST_CASE("rows are cut into pieces by their number, not by the device") {
+    using backend::column_sums_pieces, backend::rows_with_sums_pieces;
+    static_assert(column_sums_pieces(1, 768) == 1 && column_sums_pieces(33, 768) == 2);
+    static_assert(column_sums_pieces(8192, 768) == 176 && column_sums_pieces(8192, 50257) == 3);
+    static_assert(column_sums_pieces(1 << 20, 8) == 528 && column_sums_pieces(1 << 20, 1 << 20) == 1);
+    static_assert(rows_with_sums_pieces(1) == 1 && rows_with_sums_pieces(9) == 3 &&
+                  rows_with_sums_pieces(1 << 20) == 528);
+    static_assert(ops::rows_with_column_sums_workspace<device, float>(8192, 768, 2) == 2 * 528 * 768 * 4);
+    // Too wide for one pass: the sums come one after the other.
+    static_assert(ops::rows_with_column_sums_workspace<device, float>(8192, 8200, 2) ==
+                  ops::column_sums_workspace<device, float>(8192, 8200));
+}
+
+TEST_CASE("rows and the sums of their columns as they were before") {
+    check_rows_with_sums<8, float>(3);
+    check_rows_with_sums<77, float>(2115);  // more rows than warps in all pieces
+    check_rows_with_sums<96, bf16>(21);
+    check_rows_with_sums<264, bf16>(530);
+    check_rows_with_sums<768, bf16>(6);
+    check_rows_with_sums<1024, float>(9);
+    check_rows_with_sums<1024, float, double>(5);  // by blocks
+    check_rows_with_sums<1029, float>(9);
+    check_rows_with_sums<1600, bf16>(5);
+    check_rows_with_sums<1032, bf16>(533);  // more rows than pieces
+    check_rows_with_sums<8192, bf16>(3);
+    check_rows_with_sums<8200, bf16>(3);  // several passes
 }
 
 TEST_CASE("rows are added to the rows of their keys, in order") {

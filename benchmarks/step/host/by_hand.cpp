@@ -180,7 +180,7 @@ class by_hand {
         ops::matmul<backend>(
             transposed{matrix<float const, Out>{dy, rows}}, matrix<float const, In>{x, rows}, workspace_,
             [=](index row, index column, float value) { d_weight[row * In + column] += value; });
-        ops::add_column_sums<backend>(rows, Out, d_bias,
+        ops::add_column_sums<backend>(rows, Out, nullptr, d_bias,
                                       [=](index row, index column) { return dy[row * Out + column]; });
         ops::matmul<backend>(matrix<float const, Out>{dy, rows}, matrix<float const, In>{w, Out}, workspace_,
                              [=](index row, index column, float value) { dx[row * In + column] = value; });
@@ -213,10 +213,10 @@ class by_hand {
     template <class Store>
     static void norm_backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias,
                               float const* mean, float const* rstd, Store const& store) {
-        ops::add_column_sums<backend>(rows, Width, d_weight, [=](index row, index column) {
+        ops::add_column_sums<backend>(rows, Width, nullptr, d_weight, [=](index row, index column) {
             return dy[row * Width + column] * (x[row * Width + column] - mean[row]) * rstd[row];
         });
-        ops::add_column_sums<backend>(rows, Width, d_bias,
+        ops::add_column_sums<backend>(rows, Width, nullptr, d_bias,
                                       [=](index row, index column) { return dy[row * Width + column]; });
         ops::for_each_row<backend>(rows, [=](auto team, index row) {
             kernels::layer_norm_backward(team, Width, x + row * Width, dy + row * Width, w, mean[row],

@@ -52,7 +52,9 @@ profile& current() {
 struct timed_host : private snug::host {
     using snug::host::attention_backward_workspace;
     using snug::host::attention_forward_workspace;
+    using snug::host::column_sums_workspace;
     using snug::host::matmul_workspace;
+    using snug::host::rows_with_column_sums_workspace;
 };
 
 template <class M>
@@ -81,8 +83,16 @@ void for_each_element_on(timed_host, index count, Body const& body) {
     current().time("elements", 0, [&] { for_each_element_on(snug::host{}, count, body); });
 }
 template <class T, class Value>
-void add_column_sums_on(timed_host, index rows, index columns, T* sums, Value const& value) {
-    current().time("column sums", 0, [&] { add_column_sums_on(snug::host{}, rows, columns, sums, value); });
+void add_column_sums_on(timed_host, index rows, index columns, std::byte* workspace, T* sums,
+                        Value const& value) {
+    current().time("column sums", 0,
+                   [&] { add_column_sums_on(snug::host{}, rows, columns, workspace, sums, value); });
+}
+template <index Width, class Body, class... Sums>
+void for_each_row_with_column_sums_on(timed_host on, std::integral_constant<index, Width> width, index rows,
+                                      std::byte* workspace, Body const& body, Sums const&... sums) {
+    (add_column_sums_on(on, rows, Width, workspace, sums.sums, sums.value), ...);
+    for_each_row_on(on, width, rows, body);
 }
 template <class Sum, class T, class From, class Key>
 void add_rows_on(timed_host, Sum sum, From from, T* to, Key const& key) {

@@ -127,7 +127,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     static constexpr index backward_workspace() {
         return dropped_bytes<Setting>() + low_rank_bytes<Setting>() + direction_bytes<Setting>() +
                std::max({products<Setting>(In, std::max(Out, ranks)), products<Setting>(In, Setting::rows),
-                         products<Setting>(rank, std::max(Out, Setting::rows))});
+                         products<Setting>(rank, std::max(Out, Setting::rows)), sums_bytes<Setting>()});
     }
 
     template <class Call, class X, class Y>
@@ -163,7 +163,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         auto* const d_ax = reinterpret_cast<typename setting::activation*>(memory + dropped_bytes<setting>());
         auto* const directions = memory + dropped_bytes<setting>() + low_rank_bytes<setting>();
         auto* const scratch = directions + direction_bytes<setting>();
-        auto const dz = direction_gradient(call, dy, directions);
+        auto const dz = direction_gradient(call, dy, directions, scratch);
         for_each_block([&]<index First, index Count, index K, index Stacked>() {
             auto const d_block = dz.template columns<First, Count>();
             ops::matmul<backend>(
@@ -314,7 +314,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
 
     /// The gradient before the magnitude, and the magnitude's own.
     template <class Call, class DY>
-    static auto direction_gradient(Call const& call, DY dy, [[maybe_unused]] std::byte* memory) {
+    static auto direction_gradient(Call const& call, DY dy, [[maybe_unused]] std::byte* memory,
+                                   [[maybe_unused]] std::byte* scratch) {
         using setting = typename Call::setting;
         using element = typename setting::activation;
         matrix<element const, Out> result{dy.data, dy.rows};
@@ -325,7 +326,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             auto const* const z = call.saved(direction{});
             for_each_block([&]<index First, index Count, index, index Stacked>() {
                 ops::add_column_sums<typename Call::backend>(
-                    dy.rows, Count, call.gradient(magnitude{}) + Stacked,
+                    dy.rows, Count, scratch, call.gradient(magnitude{}) + Stacked,
                     ops::bound<kernels::magnitude_gradient<Out>>(dy.template columns<First, Count>(),
                                                                  z + First,
                                                                  static_cast<S const*>(inverse + First)));
@@ -357,6 +358,16 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     template <class Setting>
     static constexpr index direction_bytes() {
         return has_magnitude ? elements<Setting>(Setting::rows * Out) : 0;
+    }
+    template <class Setting>
+    static constexpr index sums_bytes() {
+        index most = 0;
+        if constexpr (has_magnitude)
+            for (auto const count : columns::count)
+                most = std::max(
+                    most, ops::column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
+                              Setting::rows, count));
+        return most;
     }
     template <class Setting>
     static constexpr index lengths_bytes() {

@@ -26,7 +26,11 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
     }
     template <class Setting>
     static constexpr index backward_workspace() {
-        return ops::matmul_workspace_with<Scheme, Setting>(In, Out);
+        return std::max(
+            ops::matmul_workspace_with<Scheme, Setting>(In, Out),
+            Bias ? ops::column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
+                       Setting::rows, Out)
+                 : 0);
     }
 
     template <class Call, class X, class Y>
@@ -45,7 +49,8 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
         using backend = typename Call::backend;
         if constexpr (Bias)
             if constexpr (Call::trains(bias{}))
-                ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}), elements_of{dy});
+                ops::add_column_sums<backend>(dy.rows, Out, call.workspace, call.gradient(bias{}),
+                                              elements_of{dy});
         ops::matmul<backend>(dy, call.operand(weight{}), call.workspace, dx);
     }
 };

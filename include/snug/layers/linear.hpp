@@ -53,8 +53,10 @@ struct linear {
     static constexpr index backward_workspace() {
         using backend = typename Setting::backend;
         using element = typename Setting::activation;
-        return std::max(ops::matmul_workspace<backend, element>(In, Setting::rows),
-                        ops::matmul_workspace<backend, element>(In, Out));
+        return std::max(
+            {ops::matmul_workspace<backend, element>(In, Setting::rows),
+             ops::matmul_workspace<backend, element>(In, Out),
+             Bias ? ops::column_sums_workspace<backend, typename Setting::gradient>(Setting::rows, Out) : 0});
     }
 
     template <class Call, class X, class Y>
@@ -76,7 +78,8 @@ struct linear {
         ops::matmul<backend>(transposed{dy}, x, call.workspace,
                              accumulated<typename Call::gradient_type, In>{{call.gradient(weight{}), Out}});
         if constexpr (Bias)
-            ops::add_column_sums<backend>(dy.rows, Out, call.gradient(bias{}), elements_of{dy});
+            ops::add_column_sums<backend>(dy.rows, Out, call.workspace, call.gradient(bias{}),
+                                          elements_of{dy});
         ops::matmul<backend>(dy, w, call.workspace, dx);
     }
 };

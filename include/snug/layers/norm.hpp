@@ -25,6 +25,12 @@ struct layer_norm {
     using rstd = saved_per_token<"rstd", statistic, 1>;
     using saved = meta::list<mean, rstd>;
 
+    template <class Setting>
+    static constexpr index backward_workspace() {
+        return ops::rows_with_column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
+            Setting::rows, Width, 2);
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         ops::for_each_row<typename Call::backend, Width>(
@@ -37,13 +43,20 @@ struct layer_norm {
         using backend = typename Call::backend;
         auto const* const means = call.saved(mean{});
         auto const* const rstds = call.saved(rstd{});
-        if constexpr (Call::trains(weight{}))
-            ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}),
-                                          ops::bound<weight_gradient>(x, dy, means, rstds));
-        if constexpr (Call::trains(bias{}))
-            ops::add_column_sums<backend>(x.rows, Width, call.gradient(bias{}), elements_of{dy});
-        ops::for_each_row<backend, Width>(
-            x.rows, ops::bound<backward_row>(x, dy, call.value(weight{}), means, rstds, dx));
+        auto const rows = ops::bound<backward_row>(x, dy, call.value(weight{}), means, rstds, dx);
+        // dx may lie where x or dy lies.
+        auto const with_sums = [&](auto... sums) {
+            ops::for_each_row_with_column_sums<backend, Width>(x.rows, call.workspace, rows, sums...);
+        };
+        auto const of_weight = ops::bound<weight_gradient>(x, dy, means, rstds);
+        auto const of_bias = elements_of{dy};
+        if constexpr (Call::trains(weight{}) && Call::trains(bias{}))
+            with_sums(ops::column_sum{call.gradient(weight{}), of_weight},
+                      ops::column_sum{call.gradient(bias{}), of_bias});
+        else if constexpr (Call::trains(weight{}))
+            with_sums(ops::column_sum{call.gradient(weight{}), of_weight});
+        else if constexpr (Call::trains(bias{})) with_sums(ops::column_sum{call.gradient(bias{}), of_bias});
+        else with_sums();
     }
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
@@ -85,6 +98,12 @@ struct rms_norm {
     using rstd = saved_per_token<"rstd", statistic, 1>;
     using saved = meta::list<rstd>;
 
+    template <class Setting>
+    static constexpr index backward_workspace() {
+        return ops::rows_with_column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
+            Setting::rows, Width, 1);
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         ops::for_each_row<typename Call::backend, Width>(
@@ -95,11 +114,13 @@ struct rms_norm {
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using backend = typename Call::backend;
         auto const* const rstds = call.saved(rstd{});
+        auto const rows = ops::bound<backward_row>(x, dy, call.value(weight{}), rstds, dx);
+        // dx may lie where x or dy lies.
         if constexpr (Call::trains(weight{}))
-            ops::add_column_sums<backend>(x.rows, Width, call.gradient(weight{}),
-                                          ops::bound<weight_gradient>(x, dy, rstds));
-        ops::for_each_row<backend, Width>(x.rows,
-                                          ops::bound<backward_row>(x, dy, call.value(weight{}), rstds, dx));
+            ops::for_each_row_with_column_sums<backend, Width>(
+                x.rows, call.workspace, rows,
+                ops::column_sum{call.gradient(weight{}), ops::bound<weight_gradient>(x, dy, rstds)});
+        else ops::for_each_row<backend, Width>(x.rows, rows);
     }
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.

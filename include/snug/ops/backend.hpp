@@ -47,6 +47,7 @@ struct matmul;
 struct for_each_row;
 struct for_each_element;
 struct add_column_sums;
+struct for_each_row_with_column_sums;
 struct add_rows;
 struct add_sum;
 struct copy;
@@ -181,15 +182,57 @@ inline void for_each_element(index count, Body const& body) {
             refusal::this_backend_has_no_body_for_this_operation<Backend, operation::for_each_element, Body>);
 }
 
+/// Bytes of workspace that `add_column_sums` needs to add numbers of type T, for so many rows or fewer. A constant of the
+/// program: it depends on no machine.
+template <class Backend, class T>
+constexpr index column_sums_workspace(index rows, index columns) {
+    return Backend::template column_sums_workspace<T>(rows, columns);
+}
+
 /// sums[column] += Σ over rows of value(row, column). The order of summation is fixed.
+/// `workspace` has `column_sums_workspace` bytes, aligned to a cache line.
 template <class Backend, class T, class Value>
-inline void add_column_sums(index rows, index columns, T* sums, Value const& value) {
+inline void add_column_sums(index rows, index columns, std::byte* workspace, T* sums, Value const& value) {
     if constexpr (takes_bodies_for_granted ||
-                  requires { add_column_sums_on(Backend{}, rows, columns, sums, value); })
-        add_column_sums_on(Backend{}, rows, columns, sums, value);
+                  requires { add_column_sums_on(Backend{}, rows, columns, workspace, sums, value); })
+        add_column_sums_on(Backend{}, rows, columns, workspace, sums, value);
     else
         (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::add_column_sums,
                                                                           T, Value>);
+}
+
+/// What `for_each_row_with_column_sums` adds where.
+template <class T, class Value>
+struct column_sum {
+    using element = T;
+    T* sums;
+    Value value;
+};
+template <class T, class Value>
+column_sum(T*, Value) -> column_sum<T, Value>;
+
+/// Bytes of workspace that `for_each_row_with_column_sums` needs for `sums` sums of type T, for so many rows or fewer.
+template <class Backend, class T>
+constexpr index rows_with_column_sums_workspace(index rows, index width, index sums) {
+    return Backend::template rows_with_column_sums_workspace<T>(rows, width, sums);
+}
+
+/// `for_each_row` and, in the same pass where a backend can, `add_column_sums` over the `Width` columns of the same rows: each of
+/// `sums` is a `column_sum`, all of them of one type of number. They are of what was there before: `body` may store a row
+/// where the sums read it, but nothing of another row. `workspace` has `rows_with_column_sums_workspace` bytes.
+template <class Backend, index Width, class Body, class... Sums>
+inline void for_each_row_with_column_sums(index rows, std::byte* workspace, Body const& body,
+                                          Sums const&... sums) {
+    using width = std::integral_constant<index, Width>;
+    if constexpr (sizeof...(Sums) == 0) for_each_row<Backend, Width>(rows, body);
+    else if constexpr (takes_bodies_for_granted || requires {
+                           for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body,
+                                                            sums...);
+                       })
+        for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
+    else
+        (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<
+                     Backend, operation::for_each_row_with_column_sums, Body, Sums...>);
 }
 
 /// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one after the other.

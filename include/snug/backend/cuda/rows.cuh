@@ -4,7 +4,9 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <snug/backend/cuda/launch.cuh>
+#include <snug/backend/cuda/row_sizes.hpp>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/backend/cuda/team.cuh>
 #include <snug/memory/tensor.hpp>
@@ -49,47 +51,190 @@ __global__ void __launch_bounds__(element_threads) element_for_each_thread(index
         if (auto const i = first + k * element_threads; i < count) body(i);
 }
 
-/// Columns of one block of `column_sums`: a sector of memory of the 16-bit formats, read by two lanes.
-inline constexpr int sum_columns = 2 * group_size;
-inline constexpr int sum_threads = 512;
+inline constexpr int sum_threads = 256;
 inline constexpr int rows_in_flight = 4;
 
-/// Each thread sums 8 neighbouring columns of every 256th row; then lanes, then warps are added up.
-template <class S, class T, class Value>
-__global__ void __launch_bounds__(sum_threads) column_sums(index rows, index columns, T* sums, Value value) {
-    constexpr int rows_at_once = sum_threads / 2;
-    auto const column = opaque(static_cast<index>(blockIdx.x) * 2 + threadIdx.x % 2) * group_size;
+/// The block sums 256 columns (x) of one piece (y) of the rows, which are dealt out to all warps of the pieces in turn: a lane 8
+/// neighbouring columns of its warp's rows, then the warps are added up in order.
+template <class S, class Value>
+__global__ void __launch_bounds__(sum_threads)
+    column_sums(index rows, index columns, S* partials, Value value) {
+    constexpr int warps = sum_threads / warp_width;
+    static_assert(columns_of_block == warp_width * group_size && columns_of_block == sum_threads);
+    auto const lane = threadIdx.x % warp_width, warp = threadIdx.x / warp_width;
+    auto const column = opaque(static_cast<index>(blockIdx.x) * warp_width + lane) * group_size;
+    auto const first = static_cast<index>(blockIdx.y) * warps + warp;
+    auto const step = static_cast<index>(gridDim.y) * warps;
     S total[group_size] = {};
     if (column + group_size <= columns) {
 #pragma unroll rows_in_flight
-        for (index i = threadIdx.x / 2; i < rows; i += rows_at_once) {
+        for (auto i = first; i < rows; i += step) {
             auto const row = opaque(i);
 #pragma unroll
             for (int k = 0; k < group_size; ++k) total[k] += static_cast<S>(value(row, column + k));
         }
     } else {
-        for (index row = threadIdx.x / 2; row < rows; row += rows_at_once)
+        for (auto row = first; row < rows; row += step)
 #pragma unroll
             for (int k = 0; k < group_size; ++k)
                 if (column + k < columns) total[k] += static_cast<S>(value(row, column + k));
     }
-    constexpr int warps = sum_threads / warp_width;
-    __shared__ S of_warp[warps][sum_columns];
+    alignas(16) __shared__ S of_warp[warps][columns_of_block];
 #pragma unroll
-    for (int k = 0; k < group_size; ++k) {
-#pragma unroll
-        for (int bit = warp_width / 2; bit > 1; bit /= 2)
-            total[k] += __shfl_xor_sync(full_warp, total[k], bit);
-        if (threadIdx.x % warp_width < 2)
-            of_warp[threadIdx.x / warp_width][threadIdx.x % warp_width * group_size + k] = total[k];
-    }
+    for (int k = 0; k < group_size; ++k) of_warp[warp][lane * group_size + k] = total[k];
     __syncthreads();
-    auto const mine = static_cast<index>(blockIdx.x) * sum_columns + threadIdx.x;
-    if (threadIdx.x >= sum_columns || mine >= columns) return;
+    auto const mine = static_cast<index>(blockIdx.x) * columns_of_block + threadIdx.x;
+    if (mine >= columns) return;
     S all = of_warp[0][threadIdx.x];
 #pragma unroll
     for (int i = 1; i < warps; ++i) all += of_warp[i][threadIdx.x];
-    add_to(sums[mine], all);
+    partials[blockIdx.y * columns + mine] = all;
+}
+
+/// Where sums are added.
+template <class T, int Sums>
+struct sums_at {
+    T* to[Sums];
+};
+
+inline constexpr int finishing_threads = 1024;
+
+/// Adds the partial sums of all pieces, of shape (sums, pieces, columns), onto the sums: a warp every 32nd piece, then the warps in
+/// order.
+template <class S, class T, int Sums>
+__global__ void __launch_bounds__(finishing_threads)
+    add_partial_sums(index pieces, index columns, S const* partials, sums_at<T, Sums> sums) {
+    constexpr int warps = finishing_threads / warp_width;
+    auto const lane = threadIdx.x % warp_width, warp = threadIdx.x / warp_width;
+    auto const column = static_cast<index>(blockIdx.x) * warp_width + lane;
+    __shared__ S of_warp[warps][warp_width];
+    if (column < columns) {
+        auto const* const from = partials + blockIdx.y * pieces * columns + column;
+        S total{};
+#pragma unroll 8
+        for (index piece = warp; piece < pieces; piece += warps) total += from[piece * columns];
+        of_warp[warp][lane] = total;
+    }
+    __syncthreads();
+    if (warp > 0 || column >= columns) return;
+    S all = of_warp[0][lane];
+#pragma unroll
+    for (int i = 1; i < warps; ++i) all += of_warp[i][lane];
+    T* to = sums.to[0];  // by comparisons: an index would put all of them into local memory
+#pragma unroll
+    for (int sum = 1; sum < Sums; ++sum)
+        if (blockIdx.y == static_cast<unsigned>(sum)) to = sums.to[sum];
+    add_to(to[column], all);
+}
+
+/// Groups of columns that a lane of `Lanes` owns.
+template <index Width, int Lanes>
+inline constexpr int groups_of_lane = static_cast<int>((Width + Lanes * group_size - 1) /
+                                                       (Lanes * group_size));
+
+/// One lane's part of the sums of a row, for several sums at once, so that what they share is read once. The lane of a team of
+/// `Lanes` owns the groups of columns that `team.map` gives it.
+template <index Width, int Lanes, class S, int Sums>
+struct column_totals {
+    static constexpr int groups = groups_of_lane<Width, Lanes>;
+    S total[Sums][groups][group_size] = {};
+
+    /// f(group, k, column) for every column of the lane.
+    template <class F>
+    static __device__ __forceinline__ void for_each_column(index lane, F f) {
+#pragma unroll
+        for (int g = 0; g < groups; ++g) {
+            auto const column = opaque(lane + g * Lanes) * group_size;
+            if ((g + 1) * Lanes * group_size <= Width || column + group_size <= Width) {
+#pragma unroll
+                for (int k = 0; k < group_size; ++k) f(g, k, column + k);
+            } else if constexpr (Width % group_size != 0) {
+#pragma unroll
+                for (int k = 0; k < group_size; ++k)
+                    if (column + k < Width) f(g, k, column + k);
+            }
+        }
+    }
+
+    template <class... Values>
+    __device__ __forceinline__ void add(index lane, index row, Values const&... values) {
+        for_each_column(lane, [&](int g, int k, index column) {
+            int sum = 0;
+            ((total[sum++][g][k] += static_cast<S>(values(row, column))), ...);
+        });
+    }
+
+    __device__ __forceinline__ void store(index lane, int sum, S* to) const {
+        auto* const place = aligned<Width>(to);
+        for_each_column(lane, [&](int g, int k, index column) { place[column] = total[sum][g][k]; });
+    }
+};
+
+/// Warps go through rows of up to this many columns, as long as the totals of all sums fit into 64 registers.
+inline constexpr index widest_for_warp_with_sums = 1024;
+template <index Width, class S, int Sums>
+inline constexpr bool sums_by_warps = Width <=
+                                      widest_for_warp_with_sums&& Sums* groups_of_lane<Width, warp_width>*
+                                          group_size* static_cast<int>(sizeof(S)) <= 256;
+
+/// Row by row: the sums' parts of what is there, then what is done to the row, which now is in the first cache. The rows are
+/// dealt out to all warps in turn.
+template <index Width, class S, class Body, class... Values>
+__global__ void __launch_bounds__(warps_of_rows* warp_width, 4)
+    rows_with_sums_by_warps(index rows, S* partials, Body body, Values... values) {
+    constexpr int sums = sizeof...(Values), threads = warps_of_rows * warp_width;
+    auto const lane = threadIdx.x % warp_width, warp = threadIdx.x / warp_width;
+    auto const blocks = static_cast<index>(gridDim.x);
+    column_totals<Width, warp_width, S, sums> totals;
+    for (auto i = static_cast<index>(blockIdx.x) * warps_of_rows + warp; i < rows;
+         i += blocks * warps_of_rows) {
+        auto const row = opaque(i);
+        totals.add(lane, row, values...);
+        __syncwarp();  // the body may store where other lanes have read
+        body(warp_team{}, row);
+    }
+    alignas(16) __shared__ S of_warp[warps_of_rows][round_up(Width, group_size)];
+#pragma unroll
+    for (int sum = 0; sum < sums; ++sum) {
+        totals.store(lane, sum, of_warp[warp]);
+        __syncthreads();
+        auto* const to = partials + (sum * blocks + blockIdx.x) * Width;
+        for (index column = threadIdx.x; column < Width; column += threads) {
+            S all = of_warp[0][column];
+#pragma unroll
+            for (int w = 1; w < warps_of_rows; ++w) all += of_warp[w][column];
+            to[column] = all;
+        }
+        __syncthreads();  // the next sum is stored there again
+    }
+}
+
+template <index Width>
+inline constexpr int threads_with_sums = static_cast<int>(round_up((Width + group_size - 1) / group_size,
+                                                                   warp_width));
+
+/// The same by a block for every piece of the rows: a thread owns one group of columns.
+template <index Width, class S, class Body, class... Values>
+__global__ void __launch_bounds__(threads_with_sums<Width>)
+    rows_with_sums_by_block(index rows, S* partials, Body body, Values... values) {
+    constexpr int sums = sizeof...(Values), threads = threads_with_sums<Width>;
+    auto const blocks = static_cast<index>(gridDim.x);
+    column_totals<Width, threads, S, sums> totals;
+    for (auto i = static_cast<index>(blockIdx.x); i < rows; i += blocks) {
+        auto const row = opaque(i);
+        totals.add(threadIdx.x, row, values...);
+        __syncthreads();  // the body may store where other threads have read
+        body(block_team<threads>{}, row);
+    }
+#pragma unroll
+    for (int sum = 0; sum < sums; ++sum)
+        totals.store(threadIdx.x, sum, aligned<Width>(partials) + opaque(sum * blocks + blockIdx.x) * Width);
+}
+
+template <class S, class T, int Sums>
+void add_partial_sums_of(index pieces, index columns, S const* partials, sums_at<T, Sums> sums) {
+    launch(add_partial_sums<S, T, Sums>, dim3(detail::pieces(columns, warp_width), Sums), finishing_threads,
+           0, pieces, columns, partials, sums);
 }
 
 /// Adds rows of one key to the row of that key: the block of the first of them does it, the blocks of the others find an earlier
@@ -194,13 +339,50 @@ void for_each_element_on(tag, index count, Body const& body) {
            detail::element_threads, 0, count, body);
 }
 
-/// One pass: nothing has to be kept. Fast where `value` reads aligned rows (`snug::aligned`): then 8 columns are one access.
+/// Fast where `value` reads aligned rows (`snug::aligned`): then 8 columns are one access.
 template <class T, class Value>
-void add_column_sums_on(tag, index rows, index columns, T* sums, Value const& value) {
-    using sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
+void add_column_sums_on(tag, index rows, index columns, std::byte* workspace, T* sums, Value const& value) {
+    using sum = column_sum_type<T>;
     if (rows <= 0 || columns <= 0) return;
-    launch(detail::column_sums<sum, T, Value>, detail::pieces(columns, detail::sum_columns),
-           detail::sum_threads, 0, rows, columns, sums, value);
+    auto const pieces = column_sums_pieces(rows, columns);
+    auto* const partials = reinterpret_cast<sum*>(workspace);
+    launch(detail::column_sums<sum, Value>,
+           dim3(detail::pieces(columns, columns_of_block), static_cast<unsigned>(pieces)),
+           detail::sum_threads, 0, rows, columns, partials, value);
+    detail::add_partial_sums_of<sum>(pieces, columns, partials, detail::sums_at<T, 1>{{sums}});
+}
+
+/// One pass over the rows; several, each over all rows, where they are too wide for a block to keep their sums.
+template <index Width, class Body, class First, class... Others>
+void for_each_row_with_column_sums_on(tag on, std::integral_constant<index, Width> width, index rows,
+                                      std::byte* workspace, Body const& body, First const& first,
+                                      Others const&... others) {
+    using T = typename First::element;
+    static_assert((std::is_same_v<T, typename Others::element> && ...),
+                  "snug: the column sums of one pass are of one type");
+    if (rows <= 0) return;
+    if constexpr (Width > widest_with_sums) {
+        add_column_sums_on(on, rows, Width, workspace, first.sums, first.value);
+        (add_column_sums_on(on, rows, Width, workspace, others.sums, others.value), ...);
+        for_each_row_on(on, width, rows, body);
+    } else {
+        using sum = column_sum_type<T>;
+        constexpr int sums = 1 + sizeof...(Others);
+        auto const blocks = rows_with_sums_pieces(rows);
+        auto* const partials = reinterpret_cast<sum*>(workspace);
+        if constexpr (detail::sums_by_warps<Width, sum, sums>)
+            launch(detail::rows_with_sums_by_warps<Width, sum, Body, decltype(First::value),
+                                                   decltype(Others::value)...>,
+                   static_cast<unsigned>(blocks), detail::warps_of_rows * warp_width, 0, rows, partials, body,
+                   first.value, others.value...);
+        else
+            launch(detail::rows_with_sums_by_block<Width, sum, Body, decltype(First::value),
+                                                   decltype(Others::value)...>,
+                   static_cast<unsigned>(blocks), detail::threads_with_sums<Width>, 0, rows, partials, body,
+                   first.value, others.value...);
+        detail::add_partial_sums_of<sum>(blocks, Width, partials,
+                                         detail::sums_at<T, sums>{{first.sums, others.sums...}});
+    }
 }
 
 /// Rows of one key are added in Sum and rounded once.

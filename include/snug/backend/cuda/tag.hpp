@@ -3,6 +3,7 @@
 
 #include <snug/backend/cuda/attention_sizes.hpp>
 #include <snug/backend/cuda/gemm_sizes.hpp>
+#include <snug/backend/cuda/row_sizes.hpp>
 #include <snug/units.hpp>
 #include <utility>
 
@@ -53,6 +54,14 @@ struct tag {
     template <class T>
     static constexpr index quantized_matmul_workspace(index columns, index depth) {
         return matmul_workspace_bytes<T>(columns, depth);
+    }
+    template <class T>
+    static constexpr index column_sums_workspace(index rows, index columns) {
+        return column_sums_bytes<T>(rows, columns);
+    }
+    template <class T>
+    static constexpr index rows_with_column_sums_workspace(index rows, index width, index sums) {
+        return rows_with_sums_bytes<T>(rows, width, sums);
     }
     template <class Shape, class T>
     static constexpr index attention_forward_workspace(index sequences, index tokens) {

@@ -26,7 +26,7 @@ void for_each_element_on(tag<Threads>, index count, Body const& body) {
 }
 
 template <int Threads, class T, class Value>
-void add_column_sums_on(tag<Threads>, index rows, index columns, T* sums, Value const& value) {
+void add_column_sums_on(tag<Threads>, index rows, index columns, std::byte*, T* sums, Value const& value) {
     constexpr index slice = 64;
     parallel_for((columns + slice - 1) / slice, [&](index s) {
         auto const first = s * slice;
@@ -39,6 +39,14 @@ void add_column_sums_on(tag<Threads>, index rows, index columns, T* sums, Value 
         }
         for (index i = 0; i < count; ++i) add_to(sums[first + i], total[i]);
     });
+}
+
+/// The sums first: what they are of is gone when the rows have been stored.
+template <int Threads, index Width, class Body, class... Sums>
+void for_each_row_with_column_sums_on(tag<Threads> on, std::integral_constant<index, Width> width, index rows,
+                                      std::byte* workspace, Body const& body, Sums const&... sums) {
+    (add_column_sums_on(on, rows, Width, workspace, sums.sums, sums.value), ...);
+    for_each_row_on(on, width, rows, body);
 }
 
 template <int Threads, class Sum, class T, class From, class Key>

@@ -25,6 +25,16 @@ struct tag {
         return MaxThreads * quantized_tile_bytes + gemm_scratch_bytes<T>(columns, depth, MaxThreads);
     }
 
+    /// A thread sums a slice of the columns over all rows, in place.
+    template <class T>
+    static constexpr index column_sums_workspace(index /*rows*/, index /*columns*/) {
+        return 0;
+    }
+    template <class T>
+    static constexpr index rows_with_column_sums_workspace(index /*rows*/, index /*width*/, index /*sums*/) {
+        return 0;
+    }
+
     /// Rows of queries that one task works on; scores exist for these only.
     static constexpr index query_tile = 64;
 
