@@ -79,8 +79,7 @@ class by_hand {
             norm_forward(b.middle, norm2_weight.value + l * Width, norm2_bias.value + l * Width, b.mean2,
                          b.rstd2, b.norm2);
             forward<Width, inner>(b.norm2, up_weight.value + l * inner * Width,
-                                  written{b.up, up_bias.value + l * inner, inner});
-            gelu_forward(b.up, b.gelu);
+                                  through_gelu{b.up, b.gelu, up_bias.value + l * inner});
             forward<inner, Width>(b.gelu, down_weight.value + l * Width * inner,
                                   added{stream(l + 1), b.middle, down_bias.value + l * Width});
         }
@@ -98,24 +97,23 @@ class by_hand {
             auto& b = blocks_[l];
             backward<inner, Width>(b.gelu, d, down_weight.value + l * Width * inner,
                                    down_weight.gradient + l * Width * inner, down_bias.gradient + l * Width,
-                                   b.gelu);
-            gelu_backward(b.up, b.gelu);
+                                   times_gelu_derivative{b.gelu, b.up});
             backward<Width, inner>(b.norm2, b.gelu, up_weight.value + l * inner * Width,
                                    up_weight.gradient + l * inner * Width, up_bias.gradient + l * inner,
-                                   b.norm2);
+                                   stored<Width>{b.norm2});
             norm_backward(b.middle, b.norm2, norm2_weight.value + l * Width,
                           norm2_weight.gradient + l * Width, norm2_bias.gradient + l * Width, b.mean2,
                           b.rstd2, add_to_d);
             backward<Width, Width>(b.attended, d, projection_weight.value + l * Width * Width,
                                    projection_weight.gradient + l * Width * Width,
-                                   projection_bias.gradient + l * Width, d_attended_);
+                                   projection_bias.gradient + l * Width, stored<Width>{d_attended_});
             ops::attention_backward<backend, attention>(
                 Sequences, Tokens, static_cast<float const*>(b.qkv), nullptr,
                 static_cast<float const*>(b.attended), static_cast<float const*>(d_attended_),
                 static_cast<float const*>(b.logsumexp), b.qkv, workspace_);
             backward<Width, 3 * Width>(b.norm1, b.qkv, qkv_weight.value + l * 3 * Width * Width,
                                        qkv_weight.gradient + l * 3 * Width * Width,
-                                       qkv_bias.gradient + l * 3 * Width, b.norm1);
+                                       qkv_bias.gradient + l * 3 * Width, stored<Width>{b.norm1});
             norm_backward(stream(l), b.norm1, norm1_weight.value + l * Width,
                           norm1_weight.gradient + l * Width, norm1_bias.gradient + l * Width, b.mean1,
                           b.rstd1, add_to_d);
@@ -160,6 +158,29 @@ class by_hand {
             to[row * width + column] = value + bias[column];
         }
     };
+    struct through_gelu {
+        float* x;
+        float* to;
+        float const* bias;
+        void operator()(index row, index column, float value) const {
+            auto const i = row * inner + column;
+            x[i] = value + bias[column];
+            to[i] = kernels::gelu(x[i]);
+        }
+    };
+    struct times_gelu_derivative {
+        float* to;
+        float const* x;
+        void operator()(index row, index column, float value) const {
+            auto const i = row * inner + column;
+            to[i] = value * kernels::gelu_derivative(x[i]);
+        }
+    };
+    template <index W>
+    struct stored {
+        float* to;
+        void operator()(index row, index column, float value) const { to[row * W + column] = value; }
+    };
     struct added {
         float* to;
         float const* base;
@@ -174,32 +195,16 @@ class by_hand {
         ops::matmul<backend>(matrix<float const, In>{x, rows}, transposed{matrix<float const, In>{w, Out}},
                              workspace_, store);
     }
-    template <index In, index Out>
+    template <index In, index Out, class Store>
     void backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias,
-                  float* dx) const {
+                  Store const& dx) const {
         ops::matmul<backend>(
             transposed{matrix<float const, Out>{dy, rows}}, matrix<float const, In>{x, rows}, workspace_,
             [=](index row, index column, float value) { d_weight[row * In + column] += value; });
         ops::add_column_sums<backend>(rows, Out, nullptr, d_bias,
                                       [=](index row, index column) { return dy[row * Out + column]; });
         ops::matmul<backend>(matrix<float const, Out>{dy, rows}, matrix<float const, In>{w, Out}, workspace_,
-                             [=](index row, index column, float value) { dx[row * In + column] = value; });
-    }
-    // Not inlined, for GCC inlines only so much into one function, and then it leaves the exponential out of the loop.
-    [[gnu::noinline]] static void gelu_forward(float const* x, float* y) {
-        ops::for_each_row<backend>(rows, [=](auto team, index row) {
-            auto const* const in = x + row * inner;
-            auto* const out = y + row * inner;
-            team.for_each(inner, [=](index i) { out[i] = kernels::gelu(in[i]); });
-        });
-    }
-    [[gnu::noinline]] static void gelu_backward(float const* x, float* d) {
-        ops::for_each_row<backend>(rows, [=](auto team, index row) {
-            auto const* const in = x + row * inner;
-            auto* const gradient = d + row * inner;
-            team.for_each(inner,
-                          [=](index i) { gradient[i] = gradient[i] * kernels::gelu_derivative(in[i]); });
-        });
+                             dx);
     }
     static void norm_forward(float const* x, float const* w, float const* b, float* mean, float* rstd,
                              float* y) {

@@ -40,6 +40,7 @@ struct linear {
     static constexpr index input_width = In;
     static constexpr index output_width = Out;
     static constexpr bool backward_writes_over_input = true;
+    static constexpr bool stores_products = true;
 
     using weight = parameter<"weight", shape<Out, In>, Initial>;
     using bias = parameter<"bias", shape<Out>, initial::zeros>;
