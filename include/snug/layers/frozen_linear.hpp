@@ -26,11 +26,11 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
     }
     template <class Setting>
     static constexpr index backward_workspace() {
-        return std::max(
-            ops::matmul_workspace_with<Scheme, Setting>(In, Out),
-            Bias ? ops::column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
-                       Setting::rows, Out)
-                 : 0);
+        using backend = typename Setting::backend;
+        using gradient = typename Setting::gradient;
+        auto const products = ops::matmul_workspace_with<Scheme, Setting>(In, Out);
+        if (!Bias || !Setting::trains(bias{})) return products;
+        return std::max(products, ops::column_sums_workspace<backend, gradient>(Setting::rows, Out));
     }
 
     template <class Call, class X, class Y>

@@ -25,11 +25,13 @@ struct head_with_loss {
 
     /// Logits of one chunk take at most this, unless a single row takes more. Every chunk reads and writes the gradient of the
     /// head's weight once: a backend that has much memory says `logits_bytes`.
-    template <class Backend>
-    static constexpr index largest_chunk_bytes = [] {
-        if constexpr (requires { Backend::logits_bytes; }) return index{Backend::logits_bytes};
-        else return index{64} << 20;
-    }();
+    template <class Setting>
+    static constexpr index largest_chunk_bytes() {
+        using backend = typename Setting::backend;
+        if constexpr (requires { backend::logits_bytes; })
+            if (Setting::trains(weight{})) return backend::logits_bytes;
+        return index{64} << 20;
+    }
 
     /// The largest divisor of the rows whose logits fit: all chunks are alike.
     template <class Setting>
@@ -37,7 +39,7 @@ struct head_with_loss {
         constexpr auto row = logits_stride * static_cast<index>(sizeof(typename Setting::activation));
         index chunk = 1;
         for (index rows = 1; rows <= Setting::rows; ++rows)
-            if (Setting::rows % rows == 0 && rows * row <= largest_chunk_bytes<typename Setting::backend>) chunk = rows;
+            if (Setting::rows % rows == 0 && rows * row <= largest_chunk_bytes<Setting>()) chunk = rows;
         return chunk;
     }
 

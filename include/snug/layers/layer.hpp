@@ -126,7 +126,16 @@ struct setting {
     using gradient = typename Precision::gradient;
     using statistic = typename Precision::statistic;
     using backend = Backend;
+
+    /// Training changes this parameter: of a layer that nobody froze.
+    template <class Parameter>
+    static constexpr bool trains(Parameter) {
+        return true;
+    }
 };
+
+template <class Setting, class Layer>
+struct setting_of;
 
 template <class Element, class Setting>
 using resolved = std::conditional_t<
@@ -241,14 +250,14 @@ inline constexpr bool has_derived =
 template <class L, class Setting>
 constexpr index forward_workspace() {
     if constexpr (requires { L::template forward_workspace<Setting>(); })
-        return L::template forward_workspace<Setting>();
+        return L::template forward_workspace<setting_of<Setting, L>>();
     else return 0;
 }
 
 template <class L, class Setting>
 constexpr index backward_workspace() {
     if constexpr (requires { L::template backward_workspace<Setting>(); })
-        return L::template backward_workspace<Setting>();
+        return L::template backward_workspace<setting_of<Setting, L>>();
     else return 0;
 }
 
@@ -333,6 +342,15 @@ inline constexpr bool trains = !frozen_layer<L> && !is_derived<Parameter> && !re
 
 }  // namespace layer
 
+/// A setting as a layer sees it, which knows what of it trains: what is not needed then is not declared.
+template <class Setting, class Layer>
+struct setting_of : Setting {
+    template <class Parameter>
+    static constexpr bool trains(Parameter) {
+        return layer::trains<Layer, Parameter>;
+    }
+};
+
 namespace refusal {
 
 template <class Layer, class Parameter>
@@ -380,7 +398,7 @@ struct dropout_draws {
 /// What a leaf layer works with in one call: its parameters, their gradients, its saved buffers, its workspace.
 template <class Layer, class Setting>
 struct layer_call {
-    using setting = Setting;
+    using setting = setting_of<Setting, Layer>;
     using backend = typename Setting::backend;
     using weight_type = typename Setting::weight;
     using gradient_type = typename Setting::gradient;

@@ -27,8 +27,10 @@ struct layer_norm {
 
     template <class Setting>
     static constexpr index backward_workspace() {
-        return ops::rows_with_column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
-            Setting::rows, Width, 2);
+        using backend = typename Setting::backend;
+        using gradient = typename Setting::gradient;
+        if (!Setting::trains(weight{})) return 0;
+        return ops::rows_with_column_sums_workspace<backend, gradient>(Setting::rows, Width, 2);
     }
 
     template <class Call, class X, class Y>
@@ -44,19 +46,13 @@ struct layer_norm {
         auto const* const means = call.saved(mean{});
         auto const* const rstds = call.saved(rstd{});
         auto const rows = ops::bound<backward_row>(x, dy, call.value(weight{}), means, rstds, dx);
-        // dx may lie where x or dy lies.
-        auto const with_sums = [&](auto... sums) {
-            ops::for_each_row_with_column_sums<backend, Width>(x.rows, call.workspace, rows, sums...);
-        };
-        auto const of_weight = ops::bound<weight_gradient>(x, dy, means, rstds);
-        auto const of_bias = elements_of{dy};
-        if constexpr (Call::trains(weight{}) && Call::trains(bias{}))
-            with_sums(ops::column_sum{call.gradient(weight{}), of_weight},
-                      ops::column_sum{call.gradient(bias{}), of_bias});
-        else if constexpr (Call::trains(weight{}))
-            with_sums(ops::column_sum{call.gradient(weight{}), of_weight});
-        else if constexpr (Call::trains(bias{})) with_sums(ops::column_sum{call.gradient(bias{}), of_bias});
-        else with_sums();
+        // Both train or neither does. dx may lie where x or dy lies.
+        if constexpr (Call::trains(weight{}))
+            ops::for_each_row_with_column_sums<backend, Width>(
+                x.rows, call.workspace, rows,
+                ops::column_sum{call.gradient(weight{}), ops::bound<weight_gradient>(x, dy, means, rstds)},
+                ops::column_sum{call.gradient(bias{}), elements_of{dy}});
+        else ops::for_each_row<backend, Width>(x.rows, rows);
     }
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
@@ -100,8 +96,10 @@ struct rms_norm {
 
     template <class Setting>
     static constexpr index backward_workspace() {
-        return ops::rows_with_column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
-            Setting::rows, Width, 1);
+        using backend = typename Setting::backend;
+        using gradient = typename Setting::gradient;
+        if (!Setting::trains(weight{})) return 0;
+        return ops::rows_with_column_sums_workspace<backend, gradient>(Setting::rows, Width, 1);
     }
 
     template <class Call, class X, class Y>
