@@ -107,6 +107,7 @@ struct counters {
     std::int64_t products = 0, searches = 0;
     std::uint64_t most_workspace = 16384;              ///< that an algorithm uses of what it may
     cublasStatus_t fail_next = CUBLAS_STATUS_SUCCESS;  ///< the next product's answer
+    bool knows_gelu = true;                            ///< an algorithm for its gradient
 };
 inline counters& counted() {
     static counters only;
@@ -193,7 +194,7 @@ inline cublasStatus_t check(description const& d, layout const& a, layout const&
         if (!d.aux) return invalid("gradient of GELU without its input");
         if (d.aux_leading % 8 != 0 || d.aux_leading < static_cast<std::int64_t>(r.rows))
             return invalid("leading dimension " + std::to_string(d.aux_leading) + " of GELU's input");
-        if (size_of(r.type) != 2 || a.type != r.type)
+        if (size_of(r.type) != 2 || a.type != r.type || !counted().knows_gelu)
             return refuse(CUBLAS_STATUS_NOT_SUPPORTED,
                           "gradient of GELU of other types than those of 16 bits");
     } else if (d.epilogue != CUBLASLT_EPILOGUE_DEFAULT) {

@@ -230,6 +230,9 @@ namespace detail {
 class library_plan {
   public:
     library_problem problem{};
+    /// The library has an algorithm. Without one for the gradient of GELU, which not every device and version have, there is
+    /// another way; without one for anything else, an error.
+    bool is_possible = false;
 
     void prepare(library_problem const& wanted, library_result const& d) {
         problem = {};  // so that a failure leaves nothing that looks usable
@@ -318,7 +321,9 @@ class library_plan {
         auto status = cublasLtMatmulAlgoGetHeuristic(library(), &operation_, &right_, &left_, &result_,
                                                      &result_, &preference, 1, &found, &count);
         if (status == CUBLAS_STATUS_SUCCESS) status = count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED;
-        require(wanted, status, "cublasLtMatmulAlgoGetHeuristic");
+        is_possible = status == CUBLAS_STATUS_SUCCESS;
+        if (status != CUBLAS_STATUS_NOT_SUPPORTED || wanted.epilogue != CUBLASLT_EPILOGUE_DGELU)
+            require(wanted, status, "cublasLtMatmulAlgoGetHeuristic");
         algorithm_ = found.algo;
     }
 
@@ -372,11 +377,12 @@ inline void const* aligned_bias(void const* bias, std::int64_t bytes, library_ro
     return copy;
 }
 
-inline void library_product(library_plans& plans, cudaDataType_t operands, cudaDataType_t result,
+/// False, and nothing done, if the library cannot do it (see `library_plan::is_possible`).
+inline bool library_product(library_plans& plans, cudaDataType_t operands, cudaDataType_t result,
                             library_operand const& a, library_operand const& b, library_result d,
                             std::byte* workspace) {
     auto const rows = a.outer_rows(), columns = b.outer_columns();
-    if (rows == 0 || columns == 0) return;
+    if (rows == 0 || columns == 0) return true;
     library_room room(workspace);
     d.bias = aligned_bias(d.bias, columns * size_of(result), room);
     library_problem const problem{
@@ -396,21 +402,24 @@ inline void library_product(library_plans& plans, cudaDataType_t operands, cudaD
         {alignment_of(b.data, b.stride, operands), alignment_of(a.data, a.stride, operands),
          alignment_of(d.base ? d.base : d.data, d.stride, result), alignment_of(d.data, d.stride, result)},
         room.size};
-    plans.plan_for(problem, d).run(a, b, d, room.first);
+    auto& plan = plans.plan_for(problem, d);
+    if (plan.is_possible) plan.run(a, b, d, room.first);
+    return plan.is_possible;
 }
 
 }  // namespace detail
 
-/// store = a b by the library, for what `detail::library_computes` says it can.
+/// store = a b by the library, for what `detail::library_computes` says it can. False, and nothing done, if it turns out that it
+/// cannot: only with the gradient of GELU.
 template <class A, class B, class Store>
-void library_matmul(std::byte* workspace, Store const& store, product<A, B> factors) {
+bool library_matmul(std::byte* workspace, Store const& store, product<A, B> factors) {
     using left = detail::library_operand_of<A>;
     using right = detail::library_operand_of<B>;
     using result = detail::library_result_of<Store>;
     static detail::library_plans plans;
-    detail::library_product(plans, detail::library_type<typename left::element>,
-                            detail::library_type<typename result::element>, left::of(factors.a),
-                            right::of(factors.b), result::of(store), workspace);
+    return detail::library_product(plans, detail::library_type<typename left::element>,
+                                   detail::library_type<typename result::element>, left::of(factors.a),
+                                   right::of(factors.b), result::of(store), workspace);
 }
 
 }  // namespace snug::backend::cuda

@@ -63,12 +63,13 @@ constexpr bool library_begins() {
 
 template <class Store, class A, class B, class... Further>
 void matmul_on(tag, std::byte* workspace, Store const& store, product<A, B> first, Further... further) {
-    if constexpr (sizeof...(Further) == 0 && detail::library_computes<A, B, Store>()) {
-        library_matmul(workspace, store, first);
-    } else if constexpr (sizeof...(Further) == 0 && detail::library_begins<A, B, Store>()) {
+    constexpr bool alone = sizeof...(Further) == 0;
+    if constexpr (alone && detail::library_computes<A, B, Store>())
+        if (library_matmul(workspace, store, first)) return;
+    if constexpr (alone && detail::library_begins<A, B, Store>()) {
         library_matmul(workspace, detail::two_steps<Store>::first(store), first);
         detail::two_steps<Store>::second(store);
-    } else {
+    } else if constexpr (!alone || !detail::library_computes<A, B, Store>()) {
         own_matmul(store, first, further...);
     }
 }
