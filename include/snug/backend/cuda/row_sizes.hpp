@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <snug/meta.hpp>
 #include <snug/units.hpp>
 #include <type_traits>
 
