@@ -211,6 +211,29 @@ void linear(bench& b, std::string const& name, index rows) {
           });
 }
 
+/// The input gradient of the product after a GELU, times GELU's derivative: as trainers have it, in cuBLASLt's epilogue where
+/// that has an algorithm, and in a pass of its own.
+template <index In, index Out>
+void gelu_gradient(bench& b, std::string const& name, index rows) {
+    using function = snug::kernels::gelu_function;
+    bare_shape const shape{rows, In, Out, false, false, false, false, false};
+    auto const x = [&](operands const& o) { return matrix<bf16, In>{o.base, rows}; };
+    auto const dx = [&](operands const& o) { return matrix<bf16, In>{static_cast<bf16*>(o.result), rows}; };
+    auto const run = [&](operands const& o, auto sink) {
+        ops::matmul<snug::cuda>(matrix<bf16, Out>{o.left, rows}, matrix<bf16 const, In>{o.right, Out},
+                                b.workspace, sink);
+    };
+    b.row(name + " in the epilogue", shape, 0, [&](operands const& o) {
+        run(o, snug::kernels::times_derivative<function, float, bf16, In>{x(o), dx(o)});
+    });
+    b.row(name + " in a pass", shape, 0, [&](operands const& o) {
+        auto const to = snug::written<bf16, In>{dx(o)};
+        run(o, to);
+        ops::for_each_row<snug::cuda, In>(
+            rows, ops::bound<snug::kernels::derivative_row<function, float>>(x(o), dx(o), to));
+    });
+}
+
 /// The head's three products of a chunk of rows.
 template <index Vocabulary>
 void head(bench& b, std::string const& name, index rows) {
@@ -373,9 +396,10 @@ int main(int argc, char** argv) {
         linear<1600, 1600, true, true>(b, "projection", gpt2_rows);
         linear<1600, 6400, true, false>(b, "up", gpt2_rows);
         linear<6400, 1600, true, true>(b, "down", gpt2_rows);
+        gelu_gradient<6400, 1600>(b, "down, GELU's gradient", gpt2_rows);
         // Ours with the model's 50257 tokens in rows of 50304, bare with 50304.
         head<50257>(b, "head, 512 rows", 512);
-        head<50257>(b, "head, 4096 rows", 4096);
+        head<50257>(b, "head, 2048 rows", 2048);
 
         print_header("Llama-2 7B, 4096 tokens: by cuBLASLt");
         linear<4096, 12288, false, false>(b, "Llama qkv", llama_rows);

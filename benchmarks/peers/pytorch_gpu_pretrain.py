@@ -8,20 +8,18 @@ fused optimizer, and the loss in the compiled graph. See benchmarks/gpu/README.m
 """
 
 import argparse
-import json
-import statistics
-import time
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from gpu_timing import report
 
 MODELS = {  # layers, heads, width, vocabulary, sequences of a micro-batch
     "124m": (12, 12, 768, 50257, 32),
     "1558m": (48, 25, 1600, 50257, 16),
     "tiny": (2, 2, 64, 256, 2),
 }
-PEAK_TFLOPS = 989.4  # dense bf16 of an H100 SXM, as in snug's benchmarks
 
 
 class Block(nn.Module):
@@ -143,38 +141,20 @@ def main():
             master.scatter()
         return total.item()  # waits for the device, as snug's step does
 
-    losses, seconds = [], []
-    for _ in range(options.warmup + options.steps):
-        start = time.perf_counter()
-        losses.append(step())
-        seconds.append(time.perf_counter() - start)
-    timed, tokens_per_step = seconds[options.warmup:], options.micro_batches * sequences * options.tokens
-    flop = 6 * parameters + 12 * layers * width * options.tokens
-    mib = 1 << 20
-    result = {
-        "program": f"PyTorch {torch.__version__}",
-        "device": "cpu" if options.cpu else torch.cuda.get_device_name(),
-        "model": f"GPT-2 {options.model}",
-        "mode": "eager" if options.eager else f"compiled, {options.mode}",
-        "precision": "bf16 with fp32 master weights" if options.master else "autocast to bf16",
-        "checkpointing": "every block" if options.checkpoint else "none",
-        "chunks": options.chunks,
-        "batch": [sequences, options.tokens],
-        "micro_batches": options.micro_batches,
-        "parameters": parameters,
-        "tokens_per_second": round(tokens_per_step / statistics.median(timed), 1),
-        "tokens_per_second_of_fastest_step": round(tokens_per_step / min(timed), 1),
-        "step_ms": round(statistics.median(timed) * 1e3, 3),
-        "mfu": round(flop * tokens_per_step / statistics.median(timed) / (PEAK_TFLOPS * 1e12), 4),
-        "first_step_seconds": round(seconds[0], 1),
-        "loss": [round(losses[0], 4), round(losses[-1], 4)],
-    }
-    if not options.cpu:
-        free, total = torch.cuda.mem_get_info()
-        result["max_allocated_mib"] = round(torch.cuda.max_memory_allocated() / mib, 1)
-        result["max_reserved_mib"] = round(torch.cuda.max_memory_reserved() / mib, 1)
-        result["device_used_mib"] = round((total - free) / mib, 1)
-    print(json.dumps(result))
+    report(
+        {
+            "program": f"PyTorch {torch.__version__}",
+            "model": f"GPT-2 {options.model}",
+            "mode": "eager" if options.eager else f"compiled, {options.mode}",
+            "precision": "bf16 with fp32 master weights" if options.master else "autocast to bf16",
+            "checkpointing": "every block" if options.checkpoint else "none",
+            "chunks": options.chunks,
+            "batch": [sequences, options.tokens],
+            "micro_batches": options.micro_batches,
+            "parameters": parameters,
+        },
+        step, options, options.micro_batches * sequences * options.tokens,
+        6 * parameters + 12 * layers * width * options.tokens)
 
 
 if __name__ == "__main__":

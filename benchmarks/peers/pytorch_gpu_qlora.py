@@ -11,19 +11,18 @@ policy: compare it with nothing but itself. See benchmarks/gpu/README.md.
 import argparse
 import importlib.util
 import json
-import statistics
 import sys
-import time
 import warnings
 
 import torch
 from torch.nn import functional
 
+from gpu_timing import report
+
 MODELS = {  # layers, heads, width, MLP, vocabulary
     "7b": (32, 32, 4096, 11008, 32000),
     "tiny": (2, 2, 64, 128, 256),
 }
-PEAK_TFLOPS = 989.4  # dense bf16 of an H100 SXM, as in snug's benchmarks
 
 
 def make_model(transformers, options, device):
@@ -125,42 +124,24 @@ def main():
         optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
-    losses, seconds = [], []
-    for _ in range(options.warmup + options.steps):
-        start = time.perf_counter()
-        losses.append(step())
-        seconds.append(time.perf_counter() - start)
-    timed, tokens_per_step = seconds[options.warmup:], options.batch * options.tokens
     count_trained = sum(p.numel() for p in trained)
     # The base without the embedding: 4 for each of its parameters, 6 for those of the adapter, and attention's scores.
     heads_and_linears = sum(
         m.in_features * m.out_features for n, m in model.named_modules()
         if hasattr(m, "in_features") and "lora_" not in n and not n.endswith("base_layer"))
     norms = sum(p.numel() for n, p in model.named_parameters() if "norm" in n)
-    flop = 4 * (heads_and_linears + norms) + 6 * count_trained + 12 * layers * width * options.tokens
-    mib = 1 << 20
     versions = [f"{name} {__import__(name).__version__}" for name in wanted]
-    result = {
-        "program": f"PyTorch {torch.__version__}, " + ", ".join(versions),
-        "device": "cpu" if options.cpu else torch.cuda.get_device_name(),
-        "model": f"Llama-2 {options.model}",
-        "adapter": "LoRA over bf16" if options.lora else "QLoRA",
-        "mode": "compiled" if options.compile else "eager",
-        "batch": [options.batch, options.tokens],
-        "trained_parameters": count_trained,
-        "tokens_per_second": round(tokens_per_step / statistics.median(timed), 1),
-        "tokens_per_second_of_fastest_step": round(tokens_per_step / min(timed), 1),
-        "step_ms": round(statistics.median(timed) * 1e3, 3),
-        "mfu": round(flop * tokens_per_step / statistics.median(timed) / (PEAK_TFLOPS * 1e12), 4),
-        "first_step_seconds": round(seconds[0], 1),
-        "loss": [round(losses[0], 4), round(losses[-1], 4)],
-    }
-    if not options.cpu:
-        free, total = torch.cuda.mem_get_info()
-        result["max_allocated_mib"] = round(torch.cuda.max_memory_allocated() / mib, 1)
-        result["max_reserved_mib"] = round(torch.cuda.max_memory_reserved() / mib, 1)
-        result["device_used_mib"] = round((total - free) / mib, 1)
-    print(json.dumps(result))
+    report(
+        {
+            "program": f"PyTorch {torch.__version__}, " + ", ".join(versions),
+            "model": f"Llama-2 {options.model}",
+            "adapter": "LoRA over bf16" if options.lora else "QLoRA",
+            "mode": "compiled" if options.compile else "eager",
+            "batch": [options.batch, options.tokens],
+            "trained_parameters": count_trained,
+        },
+        step, options, options.batch * options.tokens,
+        4 * (heads_and_linears + norms) + 6 * count_trained + 12 * layers * width * options.tokens)
 
 
 if __name__ == "__main__":
