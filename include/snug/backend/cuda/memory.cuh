@@ -59,10 +59,6 @@ inline void copy_on_device(void* to, void const* from, std::size_t size) {
     check(cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToDevice, stream()),
           "cudaMemcpyAsync on the device");
 }
-/// All bytes zero.
-inline void zero_on(tag, void* to, std::size_t size) {
-    check(cudaMemsetAsync(to, 0, size, stream()), "cudaMemsetAsync");
-}
 
 inline memory_calls const& memory_on(tag) { return device_memory_calls(); }
 inline memory_calls const& paged_memory_on(tag) { return pinned_memory_calls(); }
