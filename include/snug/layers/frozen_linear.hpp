@@ -15,6 +15,7 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
     static constexpr index input_width = In;
     static constexpr index output_width = Out;
     static constexpr bool backward_reads_input = false;
+    static constexpr bool stores_products = true;
 
     using weight = frozen_parameter<"weight", shape<Out, In>, Initial, Scheme>;
     using bias = parameter<"bias", shape<Out>, initial::zeros>;
