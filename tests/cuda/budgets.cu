@@ -25,6 +25,11 @@ static_assert(parameter_count<models::gpt2_124m> == 124'439'808);
 static_assert(footprint<pretraining>.weights == 2_B * parameter_count<models::gpt2_124m>);
 static_assert(footprint<pretraining>.optimizer_state == 8_B * parameter_count<models::gpt2_124m>);
 
+// The page docs/cuda.md: g++ finds the same bytes in tests/static/docs.cpp.
+struct on_a_device : trainer<models::gpt2_1558m, batch<8, 1024>, precision::mixed<bf16>,
+                             checkpointing::selective, on<cuda>> {};
+static_assert(footprint<on_a_device>.total.count == 40'957'792'704);
+
 // A policy, a layer and a budget of one's own.
 namespace user {
 
