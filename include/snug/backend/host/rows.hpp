@@ -13,7 +13,10 @@ namespace snug::backend::host {
 
 template <int Threads, index Width, class Body>
 void for_each_row_on(tag<Threads>, std::integral_constant<index, Width>, index rows, Body const& body) {
-    parallel_for(rows, [&](index row) { body(serial_team{}, row); });
+    parallel_for(rows, [&](index row) {
+        auto const mine = body;  // see serial_team
+        mine(serial_team{}, row);
+    });
 }
 
 template <int Threads, class Body>
