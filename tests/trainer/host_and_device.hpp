@@ -132,6 +132,7 @@ TEST_CASE("16-bit precisions agree on host and device") {
 }
 
 TEST_CASE("adapters agree on host and device") {
+    agree<both<llama, batch<2, 32>, lora<rank<4>>, optimizers::paged<optimizers::adamw<>>>>(fp32_bound);
     agree<both<gpt2, batch<2, 32>, lora<rank<4>, dropout<std::ratio<1, 4>>, targets<"c_attn">>>>(fp32_bound);
     agree<both<llama, batch<2, 32>, dora<rank<4>>, precision::mixed<bf16>>>(bf16_bound);
 }
