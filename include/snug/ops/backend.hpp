@@ -224,11 +224,9 @@ template <class Backend, index Width, class Body, class... Sums>
 inline void for_each_row_with_column_sums(index rows, std::byte* workspace, Body const& body,
                                           Sums const&... sums) {
     using width = std::integral_constant<index, Width>;
-    if constexpr (sizeof...(Sums) == 0) for_each_row<Backend, Width>(rows, body);
-    else if constexpr (takes_bodies_for_granted || requires {
-                           for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body,
-                                                            sums...);
-                       })
+    if constexpr (takes_bodies_for_granted || requires {
+                      for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
+                  })
         for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
     else
         (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<

@@ -15,8 +15,8 @@ namespace snug::backend::cuda {
 
 namespace detail {
 
-/// A store with an elementwise function in two steps: what the product stores, then a pass over the rows. GELU's value is
-/// always one: the library computes it of the sum before it is rounded, and then it would have other bits than when a
+/// A store with an elementwise function in two steps: what the product stores, then a pass over the rows. The value of GELU
+/// always takes two: the library would compute it of the sum before that is rounded, and it would have other bits than when a
 /// checkpointing policy computes it again of what was stored.
 template <class Store>
 struct two_steps {
