@@ -244,23 +244,23 @@ void add(sums_and_magnitudes& to, dense const& more, bool is_row = false) {
 template <class T>
 constexpr double sum_epsilon = std::is_same_v<T, double> ? 0x1p-52 : 0x1p-23;
 
-/// Every store of one product, twice. `by_library` is how many of the products the library has to do.
-template <class R, index M, index N, index Pad, class A, class B>
-void check_stores(dense const& a_numbers, dense const& b_numbers, product<A, B> p, bool by_library,
-                  index offset = 0) {
+/// Every store of one product, twice; `multiply(store)` does it, with so many products of the library where that does it.
+template <class R, index M, index N, index Pad, class Multiply>
+void check_stores(dense const& a_numbers, dense const& b_numbers, Multiply const& multiply,
+                  std::int64_t by_library, index offset = 0) {
     CAPTURE(M, N, Pad, offset);
     auto const base_sums = multiplied({{a_numbers, b_numbers}});
     auto const depth = a_numbers.columns;
     stored<R, N> const base(M, 9, offset);
     stored<R, N> const bias(1, 10, offset);
     auto const check = [&]<index Stride>(bool holds_numbers, auto const& expected, auto const& make,
-                                         bool in_library) {
+                                         std::int64_t in_library) {
         std::vector<R> first;
         for (int run = 0; run < 2; ++run) {
             result_memory<R, N, Stride> const result(M, holds_numbers, offset);
             auto const products = library_products();
-            cuda::matmul_on(cuda::tag{}, workspace().data(), make(result.view()), p);
-            REQUIRE(library_products() - products == (in_library && snug_test::is_emulated ? 1 : 0));
+            multiply(make(result.view()));
+            REQUIRE(library_products() - products == (snug_test::is_emulated ? in_library : 0));
             auto const after = result.memory.values();
             result.check_gaps(after);
             REQUIRE(worst_error(after, Stride, expected, depth, sum_epsilon<R>, epsilon_of<R> * 1.01) <= 1.0);
@@ -274,7 +274,9 @@ void check_stores(dense const& a_numbers, dense const& b_numbers, product<A, B> 
     add(plus_both, base.numbers);
     add(plus_both, bias.numbers, true);
     add(plus_old, result_memory<R, N, N + Pad>(M, true).numbers_before());
-    auto const bias_in_library = by_library && !std::is_same_v<R, double>;
+    auto scaled_sums = base_sums;
+    for (auto& value : scaled_sums.sums.values) value *= 0.375;
+    auto const bias_in_library = std::is_same_v<R, double> ? 0 : by_library;
     check.template operator()<N + Pad>(
         false, base_sums, [](auto to) { return snug::written<R, N, N + Pad>{to}; }, by_library);
     check.template operator()<N>(
@@ -291,6 +293,18 @@ void check_stores(dense const& a_numbers, dense const& b_numbers, product<A, B> 
             return snug::with_bias<snug::written<R, N, N + Pad>, R>{{to}, bias.memory.data()};
         },
         bias_in_library);
+    check.template operator()<N + Pad>(
+        false, scaled_sums,
+        [](auto to) {
+            return snug::scaled{snug::written<R, N, N + Pad>{to}, 0.375};
+        },
+        by_library);
+    check.template operator()<N>(
+        false, plus_base,
+        [&](auto to) {
+            return snug::with_addend<snug::written<R, N>, R>{{to}, base.view()};
+        },
+        by_library);
     check.template operator()<N>(
         false, plus_both,
         [&](auto to) {
@@ -305,13 +319,16 @@ void check_library(index offset = 0) {
     stored<T, M, M + Pad> const at_(K, 2, offset);
     stored<T, N, N + Pad> const b(K, 3, offset);
     stored<T, K, K + Pad> const bt(N, 4, offset);
-    check_stores<R, M, N, Pad>(a.numbers, b.numbers, product{a.view(), b.view()}, true, offset);
-    check_stores<R, M, N, Pad>(a.numbers, flipped(bt.numbers), product{a.view(), transposed{bt.view()}}, true,
-                               offset);
-    check_stores<R, M, N, Pad>(flipped(at_.numbers), b.numbers, product{transposed{at_.view()}, b.view()},
-                               true, offset);
-    check_stores<R, M, N, Pad>(flipped(at_.numbers), flipped(bt.numbers),
-                               product{transposed{at_.view()}, transposed{bt.view()}}, true, offset);
+    auto const check = [&](dense const& a_numbers, dense const& b_numbers, auto p) {
+        check_stores<R, M, N, Pad>(
+            a_numbers, b_numbers,
+            [&](auto const& store) { cuda::matmul_on(cuda::tag{}, workspace().data(), store, p); }, 1,
+            offset);
+    };
+    check(a.numbers, b.numbers, product{a.view(), b.view()});
+    check(a.numbers, flipped(bt.numbers), product{a.view(), transposed{bt.view()}});
+    check(flipped(at_.numbers), b.numbers, product{transposed{at_.view()}, b.view()});
+    check(flipped(at_.numbers), flipped(bt.numbers), product{transposed{at_.view()}, transposed{bt.view()}});
 }
 
 /// A quantized matrix on the device, and its numbers as the host decodes them.
@@ -462,6 +479,116 @@ void check_adapter() {
                                product{dy.view(), w.view()}, product{low.view(), a.view()});
 }
 
+/// Workspace for slices of a decoded operand too.
+template <std::int64_t Slice>
+device_array<std::byte> const& workspace_behind() {
+    static device_array<std::byte> const only(std::vector<std::byte>(at(Slice) + workspace().size()), 64);
+    return only;
+}
+
+/// Every store of products with a quantized operand, of which slices are decoded.
+template <class T, class R, class Scheme, index Rows, index Width, index Pad>
+void check_decoded() {
+    CAPTURE(q::name_of<Scheme>(), Rows, Width);
+    constexpr index m = 20;
+    constexpr std::int64_t narrow = 1;  // slices as narrow as there are
+    constexpr auto slice = [](index columns, index depth) {
+        return cuda::decoded_slice_bytes(columns, depth, sizeof(T), narrow);
+    };
+    constexpr auto slices = [](index columns) { return (columns + 127) / 128; };
+    static_assert(slices(Rows) == Rows / cuda::decoded_columns(Rows, Width, sizeof(T), narrow) +
+                                      (Rows % cuda::decoded_columns(Rows, Width, sizeof(T), narrow) != 0));
+    quantized<Scheme, Rows, Width> const w(5);
+    auto const& numbers = std::is_same_v<T, bf16> ? w.rounded : w.numbers;
+    stored<T, Width, Width + Pad> const x(m, 6);
+    stored<T, Rows, Rows + Pad> const dy(m, 7);
+    check_stores<R, m, Rows, Pad>(
+        x.numbers, flipped(numbers),
+        [&](auto const& store) {
+            cuda::detail::decoded_matmul<narrow>(workspace_behind<slice(Rows, Width)>().data(), store,
+                                                 product{x.view(), transposed{w.view()}});
+        },
+        slices(Rows));
+    check_stores<R, m, Width, Pad>(
+        dy.numbers, numbers,
+        [&](auto const& store) {
+            cuda::detail::decoded_matmul<narrow>(workspace_behind<slice(Width, Rows)>().data(), store,
+                                                 product{dy.view(), w.view()});
+        },
+        slices(Width));
+}
+
+/// A product of many rows and an adapter's update: the library adds the former to what the latter has stored.
+template <index Rows, index In, index Out, class Base>
+void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
+    CAPTURE(Rows, In, Out);
+    constexpr index rank = 8;
+    using blocks = two_blocks<Out, 8, Out / 2 - 13, Out / 4 + 1>;
+    stored<bf16, In> const x(Rows, 6);
+    stored<bf16, 2 * rank> const low(Rows, 7);
+    stored<bf16, rank> const b(blocks::count[0] + blocks::count[1], 8);
+    stored<bf16, Out> const dy(Rows, 11);
+    stored<bf16, In> const a(2 * rank, 12);
+    auto& room = workspace_behind<cuda::decoded_slice_bytes(Out, In, 2)>();
+    auto const check = [&]<index Width>(std::integral_constant<index, Width>, auto const& factors,
+                                        auto const& base, auto const& update, std::int64_t by_library) {
+        auto expected = multiplied(factors);
+        stored<bf16, Width> const bias(1, 13);
+        add(expected, bias.numbers, true);
+        // The update is rounded before the rest is added.
+        auto const small = multiplied({factors[1]});
+        for (std::size_t i = 0; i < expected.sums.values.size(); ++i)
+            expected.magnitudes.values[i] +=
+                0x1.02p-8 * (small.magnitudes.values[i] + 1) / sum_epsilon<bf16> / 3;
+        std::vector<bf16> first;
+        for (int run = 0; run < 2; ++run) {
+            result_memory<bf16, Width, Width> const result(Rows, false);
+            auto const products = library_products();
+            cuda::matmul_on(
+                cuda::tag{}, room.data(),
+                snug::with_bias<snug::written<bf16, Width>, bf16>{{result.view()}, bias.memory.data()}, base,
+                update);
+            REQUIRE(library_products() - products == (snug_test::is_emulated ? by_library : 0));
+            auto const after = result.memory.values();
+            REQUIRE(worst_error(after, Width, expected, depth_of(factors), sum_epsilon<bf16>, 0x1.02p-8) <=
+                    1.0);
+            if (run == 0) first = after;
+            REQUIRE(std::memcmp(after.data(), first.data(), after.size() * sizeof(bf16)) == 0);
+        }
+    };
+    using factors = std::vector<std::pair<dense, dense>>;
+    check(std::integral_constant<index, Out>{},
+          factors{{x.numbers, flipped(numbers)}, {low.numbers, spread<blocks, rank>(b.numbers)}},
+          product{x.view(), transposed{w}},
+          product{low.view(), snug::block_diagonal<bf16, blocks, rank>{b.memory.data()}}, 1);
+    check(std::integral_constant<index, In>{}, factors{{dy.numbers, numbers}, {low.numbers, a.numbers}},
+          product{dy.view(), w}, product{low.view(), a.view()}, 2);
+    // What a magnitude scales: rounded where it is stored, and again times the scale.
+    using scaled_store =
+        snug::kernels::stored_and_scaled<bf16, float, snug::with_bias<snug::written<bf16, Out>, bf16>>;
+    stored<float, Out> const scales(1, 14);
+    stored<bf16, Out> const bias(1, 15);
+    result_memory<bf16, Out, Out> const z(Rows, false), unscaled(Rows, false), y(Rows, false);
+    auto const base = product{x.view(), transposed{w}};
+    auto const update = product{low.view(), snug::block_diagonal<bf16, blocks, rank>{b.memory.data()}};
+    cuda::matmul_on(cuda::tag{}, room.data(),
+                    scaled_store{z.view(), scales.memory.data(), {{y.view()}, bias.memory.data()}}, base,
+                    update);
+    cuda::matmul_on(cuda::tag{}, room.data(), snug::written<bf16, Out>{unscaled.view()}, base, update);
+    auto const stored_z = z.memory.values(), got = y.memory.values();
+    REQUIRE(std::memcmp(stored_z.data(), unscaled.memory.values().data(), stored_z.size() * sizeof(bf16)) ==
+            0);
+    double worst = 0;
+    for (index i = 0; i < Rows; ++i)
+        for (index j = 0; j < Out; ++j) {
+            auto const exact =
+                static_cast<double>(stored_z[at(i * Out + j)]) * scales.numbers(0, j) + bias.numbers(0, j);
+            worst = std::max(worst, std::abs(static_cast<double>(got[at(i * Out + j)]) - exact) /
+                                        (0x1.02p-8 * std::abs(exact) + 0x1p-20));
+        }
+    REQUIRE(worst <= 1.0);
+}
+
 /// x², which the library does not know.
 struct square {
     template <class S>
@@ -589,6 +716,23 @@ TEST_CASE("an adapter's product is summed with that of its quantized weight", "[
     check_adapter<bf16, bf16, scheme, 8, 64, 104, 1>();
     check_adapter<bf16, float, q::int8<64>, 8, 64, 104>();  // an adapter in fp32: no tensor cores
     check_adapter<float, float, scheme, 5, 48, 88>();
+}
+
+TEST_CASE("slices of a quantized weight are decoded for the library's product", "[cuda][matmul]") {
+    check_decoded<bf16, bf16, q::double_quantized<q::nf4<64>>, 300, 328, 8>();
+    check_decoded<bf16, float, q::int8<64>, 136, 40, 8>();
+    check_decoded<float, float, q::nf4<64>, 40, 264, 4>();
+    check_decoded<bf16, bf16, q::quantile_4bit, 33, 21, 3>();  // no pieces of 8
+    check_decoded<bf16, bf16, q::outlier_split<q::threshold<3>, q::nf4<64>, q::outlier_columns<40>>, 24, 40,
+                  0>();
+}
+
+TEST_CASE("with many rows the library multiplies the weight, and its product is added to the adapter's",
+          "[cuda][matmul]") {
+    quantized<q::double_quantized<q::nf4<64>>, 104, 64> const w(5);
+    check_adapter_of_many_rows<cuda::rows_worth_decoding, 64, 104>(w.view(), w.rounded);
+    stored<bf16, 64> const plain(104, 5);
+    check_adapter_of_many_rows<cuda::rows_worth_adding, 64, 104>(plain.view(), plain.numbers);
 }
 
 TEST_CASE("several plain products, and stores that the library does not know", "[cuda][matmul]") {

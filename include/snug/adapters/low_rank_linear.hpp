@@ -120,14 +120,16 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
 
     template <class Setting>
     static constexpr index forward_workspace() {
-        return std::max(dropped_bytes<Setting>() + products<Setting>(Out, std::max(In, ranks)),
+        return std::max(dropped_bytes<Setting>() + std::max(products<Setting>(Out, std::max(In, ranks)),
+                                                            plain_products<Setting>(ranks, In)),
                         has_magnitude ? lengths_bytes<Setting>() + products<Setting>(Out, In) : 0);
     }
     template <class Setting>
     static constexpr index backward_workspace() {
         return dropped_bytes<Setting>() + low_rank_bytes<Setting>() + direction_bytes<Setting>() +
-               std::max({products<Setting>(In, std::max(Out, ranks)), products<Setting>(In, Setting::rows),
-                         products<Setting>(rank, std::max(Out, Setting::rows)), sums_bytes<Setting>()});
+               std::max({products<Setting>(In, std::max(Out, ranks)),
+                         plain_products<Setting>(In, std::max(ranks, Setting::rows)),
+                         plain_products<Setting>(rank, std::max(Out, Setting::rows)), sums_bytes<Setting>()});
     }
 
     template <class Call, class X, class Y>
@@ -141,10 +143,13 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                     block_diagonal<typename Call::weight_type, ranges, rank>{call.value(lora_b{})}};
         auto const to = biased(call, y);
         if constexpr (has_magnitude)
-            ops::matmul<backend>(scratch,
-                                 ops::bound<kernels::store_scaled<Out>>(call.saved(direction{}),
-                                                                        call.derived(direction_scale{}), to),
-                                 base, update);
+            ops::matmul<backend>(
+                scratch,
+                kernels::stored_and_scaled{
+                    matrix<typename Call::setting::activation, Out>{call.saved(direction{}), x.rows},
+                    static_cast<typename Call::setting::statistic const*>(call.derived(direction_scale{})),
+                    to},
+                base, update);
         else ops::matmul<backend>(scratch, to, base, update);
     }
 
@@ -169,7 +174,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             ops::matmul<backend>(
                 d_block,
                 matrix<typename Call::weight_type const, rank>{call.value(lora_b{}) + Stacked * rank, Count},
-                scratch, ops::bound<kernels::store_times<ranks>>(d_ax + K, scale));
+                scratch,
+                scaled{written<typename setting::activation, rank, ranks>{{d_ax + K, x.rows}}, scale});
             ops::matmul<backend>(transposed{d_block}, low_rank_of(call, x.rows).template columns<K, rank>(),
                                  scratch,
                                  accumulated<typename Call::gradient_type, rank>{
@@ -185,7 +191,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                 auto* const through = reinterpret_cast<typename setting::activation*>(memory);
                 ops::matmul<backend>(
                     scratch, ops::bound<kernels::store_kept<In>>(call.draws, through, dropout), update);
-                ops::matmul<backend>(scratch, ops::bound<kernels::store_with<In>>(through, dx), base);
+                ops::matmul<backend>(
+                    scratch, with_addend<DX, typename setting::activation>{dx, {through, x.rows}}, base);
                 return;
             }
         }
@@ -260,7 +267,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         ops::matmul<typename Call::backend>(
             dropped(call, x, call.workspace), transposed{a_of(call)},
             call.workspace + dropped_bytes<typename Call::setting>(),
-            ops::bound<kernels::store_times<ranks>>(call.saved(low_rank{}), scale));
+            scaled{written<typename Call::setting::activation, ranks>{{call.saved(low_rank{}), x.rows}},
+                   scale});
     }
 
     /// f<first column, columns, first rank, first stacked column>() for every block.
@@ -333,7 +341,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             });
             auto* const to = reinterpret_cast<element*>(memory);
             ops::for_each_row<typename Call::backend, Out>(
-                dy.rows, ops::bound<kernels::scale_row<Out>>(dy, static_cast<S const*>(scales), to));
+                dy.rows, ops::bound<kernels::scale_row>(dy, static_cast<S const*>(scales),
+                                                        written<element, Out>{{to, dy.rows}}));
             result.data = to;
         }
         return result;
@@ -342,6 +351,10 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     template <class Setting>
     static constexpr index products(index wide, index deep) {
         return ops::matmul_workspace_with<Scheme, Setting>(wide, deep);
+    }
+    template <class Setting>
+    static constexpr index plain_products(index wide, index deep) {
+        return ops::matmul_workspace_with<quantization::none, Setting>(wide, deep);
     }
     template <class Setting>
     static constexpr index elements(index count) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <snug/kernels/random.hpp>
+#include <snug/kernels/store.hpp>
 #include <snug/memory/tensor.hpp>
 #include <snug/meta.hpp>
 #include <snug/quantization/matrix.hpp>
@@ -59,25 +60,22 @@ constexpr S square_of_row(W w, Team team, index row) {
 
 }  // namespace detail
 
-/// to[row, column] = scale · value, in rows of `Width`.
-template <index Width>
-struct store_times {
-    template <class Value>
-    constexpr void operator()(index row, index column, Value value, auto* to, double scale) const {
-        put(to[row * Width + column], value * static_cast<Value>(scale));
-    }
-};
+/// Stores a value in z and, in another sink, `scales[column]` times it.
+template <class T, class S, class Sink>
+struct stored_and_scaled {
+    static constexpr index width = Sink::width;
+    matrix<T, width> z;
+    S const* scales;
+    Sink to;
 
-/// z = value and to(value · scales[column]).
-template <index Width>
-struct store_scaled {
     template <class Value>
-    constexpr void operator()(index row, index column, Value value, auto* z, auto const* scales,
-                              auto to) const {
-        put(z[row * Width + column], value);
+    constexpr void operator()(index row, index column, Value value) const {
+        put(z.row(row)[column], value);
         to(row, column, value * static_cast<Value>(scales[column]));
     }
 };
+template <class T, index Width, class S, class Sink>
+stored_and_scaled(matrix<T, Width>, S const*, Sink) -> stored_and_scaled<T, S, Sink>;
 
 /// to = value with dropout.
 template <index Width>
@@ -86,15 +84,6 @@ struct store_kept {
     constexpr void operator()(index row, index column, Value value, auto draws, auto* to,
                               double dropout) const {
         put(to[row * Width + column], detail::kept(draws.key(), row, column, value, dropout));
-    }
-};
-
-/// to(value + further).
-template <index Width>
-struct store_with {
-    template <class Value>
-    constexpr void operator()(index row, index column, Value value, auto* further, auto to) const {
-        to(row, column, value + static_cast<Value>(further[row * Width + column]));
     }
 };
 
@@ -112,13 +101,12 @@ struct drop_row {
     }
 };
 
-/// to = dy · scales, column by column.
-template <index Width>
+/// A row of y = x · scales, column by column.
 struct scale_row {
     template <class S>
-    constexpr void operator()(auto team, index row, auto dy, S const* scales, auto* to) const {
-        auto const* const from = dy.row(row);
-        team.for_each(Width, [=](index i) { put(to[row * Width + i], static_cast<S>(from[i]) * scales[i]); });
+    constexpr void operator()(auto team, index row, auto x, S const* scales, auto y) const {
+        auto const* const from = x.aligned_row(row);
+        store_row(team, y, row, x.width, [=](index i) { return static_cast<S>(from[i]) * scales[i]; });
     }
 };
 

@@ -145,4 +145,32 @@ struct with_bias {
 template <class Sink, class T>
 with_bias(Sink, T const*) -> with_bias<Sink, T>;
 
+/// Adds a matrix of the same shape to what another sink stores.
+template <class Sink, class T>
+struct with_addend {
+    static constexpr index width = Sink::width;
+    Sink to;
+    matrix<T const, width> addend;
+
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value) const {
+        to(row, column, value + static_cast<Value>(addend.row(row)[column]));
+    }
+};
+
+/// Gives `factor` times the value to another sink.
+template <class Sink>
+struct scaled {
+    static constexpr index width = Sink::width;
+    Sink to;
+    double factor;
+
+    template <class Value>
+    constexpr void operator()(index row, index column, Value value) const {
+        to(row, column, value * static_cast<Value>(factor));
+    }
+};
+template <class Sink>
+scaled(Sink, double) -> scaled<Sink>;
+
 }  // namespace snug

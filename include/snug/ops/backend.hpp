@@ -118,23 +118,25 @@ constexpr index matmul_workspace(index columns, index depth) {
     return Backend::template matmul_workspace<T>(columns, depth);
 }
 
-/// The same when a quantization scheme stores the right operand.
+/// The same when a quantization scheme stores the right operand, for up to `rows` rows of the result.
 template <class Backend, class T>
-constexpr index quantized_matmul_workspace(index columns, index depth) {
-    return Backend::template quantized_matmul_workspace<T>(columns, depth);
+constexpr index quantized_matmul_workspace(index rows, index columns, index depth) {
+    return Backend::template quantized_matmul_workspace<T>(rows, columns, depth);
 }
 
-/// Either of the two: `Scheme` stores the right operand, `quantization::none` for none; T is the setting's activation.
+/// Either of the two, for the rows of the setting and its type of activations: `Scheme` stores the right operand,
+/// `quantization::none` for none.
 template <class Scheme, class Setting>
 constexpr index matmul_workspace_with(index columns, index depth) {
     using backend = typename Setting::backend;
     using element = typename Setting::activation;
     if constexpr (std::is_same_v<Scheme, quantization::none>)
         return matmul_workspace<backend, element>(columns, depth);
-    else return quantized_matmul_workspace<backend, element>(columns, depth);
+    else return quantized_matmul_workspace<backend, element>(Setting::rows, columns, depth);
 }
 
-/// store(row, column, value) for every element of the sum of products A B, rounded only there; A and B are `matrix` or
+/// store(row, column, value) for every element of the sum of products A B, rounded there; a device may also round what the
+/// later products add up to. A and B are `matrix` or
 /// `transposed<matrix>`, B also a `quantized_matrix`, its transpose, or `block_diagonal`.
 /// `workspace` has `matmul_workspace` bytes for the longest of the products, aligned to a cache line.
 template <class Backend, class Store, class... A, class... B>

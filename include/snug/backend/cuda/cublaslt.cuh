@@ -20,8 +20,9 @@
 #include <string>
 #include <type_traits>
 
-/// Products that cuBLASLt can do: one product of two plain matrices, whose result is stored, added to another matrix or to
-/// what is there, with a bias or without, or stored times a GELU's derivative.
+/// Products that cuBLASLt can do: one product of two plain matrices, or of one and a quantized one that is decoded for it, whose
+/// result is stored, perhaps times a number, added to another matrix or to what is there, with a bias or without, or stored
+/// times a GELU's derivative.
 namespace snug::backend::cuda {
 
 namespace detail {
@@ -78,14 +79,28 @@ struct library_operand_of<transposed<matrix<T, Width, Stride>>>
     }
 };
 
-/// Where the library puts a result: d = a b + (base, if any) + (bias, if any), or d = a b · gelu'(x) if there is an x, which is
-/// laid out like d.
+/// Where the library puts a result: d = scale · a b + (base, if any) + (bias, if any), or d = a b · gelu'(x) if there is an x;
+/// base and x are laid out like d.
 struct library_result {
     void* data;
     void const* base;
     void const* bias;
     void const* gelu_of;
     std::int64_t stride;
+    double scale = 1;
+
+    /// The columns from `first` on; an element has `size` bytes.
+    library_result columns_from(std::int64_t first, std::int64_t size) const {
+        auto const skipped = [&](void const* from) {
+            return from == nullptr ? nullptr : static_cast<std::byte const*>(from) + first * size;
+        };
+        return {static_cast<std::byte*>(data) + first * size,
+                skipped(base),
+                skipped(bias),
+                skipped(gelu_of),
+                stride,
+                scale};
+    }
 };
 
 template <class Store>
@@ -119,6 +134,26 @@ struct library_result_of<accumulated<T, Width, Stride>> {
         return {y.to.data, y.to.data, nullptr, nullptr, Stride};
     }
 };
+template <class T, index Width, index Stride>
+struct library_result_of<scaled<written<T, Width, Stride>>> : library_result_of<written<T, Width, Stride>> {
+    static library_result of(scaled<written<T, Width, Stride>> const& y) {
+        auto result = library_result_of<written<T, Width, Stride>>::of(y.to);
+        result.scale = y.factor;
+        return result;
+    }
+};
+template <class T, index Width>
+struct library_result_of<with_addend<written<T, Width>, T>> : library_result_of<written<T, Width>> {
+    static constexpr library_result of(with_addend<written<T, Width>, T> const& y) {
+        return {y.to.to.data, y.addend.data, nullptr, nullptr, Width};
+    }
+};
+/// The one result for which the library may turn out to have no algorithm.
+template <class Store>
+inline constexpr bool is_gradient_of_gelu = false;
+template <class S, class T, index Width>
+inline constexpr bool is_gradient_of_gelu<kernels::times_derivative<kernels::gelu_function, S, T, Width>> =
+    true;
 /// The library wants rows of x that are multiples of 8 elements; for other types than those of 16 bits it promises nothing.
 template <class S, class T, index Width>
 struct library_result_of<kernels::times_derivative<kernels::gelu_function, S, T, Width>> {
@@ -259,18 +294,17 @@ class library_plan {
              std::byte* workspace) {
         point_epilogue(problem, d);
         bool const wide = problem.operands == CUDA_R_64F;
-        double const numbers[] = {0, 1};
-        float const short_numbers[] = {0, 1};
-        auto const number = [&](bool one) {
-            return wide ? static_cast<void const*>(&numbers[one])
-                        : static_cast<void const*>(&short_numbers[one]);
+        double const numbers[] = {d.scale, d.base != nullptr ? 1.0 : 0.0};
+        float const short_numbers[] = {static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
+        auto const number = [&](int which) {
+            return wide ? static_cast<void const*>(&numbers[which])
+                        : static_cast<void const*>(&short_numbers[which]);
         };
-        require(
-            problem,
-            cublasLtMatmul(library(), &operation_, number(true), b.data, &right_, a.data, &left_,
-                           number(d.base != nullptr), d.base ? d.base : d.data, &result_, d.data, &result_,
-                           &algorithm_, workspace, static_cast<std::size_t>(problem.workspace), stream()),
-            "cublasLtMatmul");
+        require(problem,
+                cublasLtMatmul(library(), &operation_, number(0), b.data, &right_, a.data, &left_, number(1),
+                               d.base ? d.base : d.data, &result_, d.data, &result_, &algorithm_, workspace,
+                               static_cast<std::size_t>(problem.workspace), stream()),
+                "cublasLtMatmul");
     }
 
   private:

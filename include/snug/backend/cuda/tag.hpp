@@ -55,8 +55,8 @@ struct tag {
         return matmul_workspace_bytes<T>(columns, depth);
     }
     template <class T>
-    static constexpr index quantized_matmul_workspace(index columns, index depth) {
-        return matmul_workspace_bytes<T>(columns, depth);
+    static constexpr index quantized_matmul_workspace(index rows, index columns, index depth) {
+        return quantized_matmul_workspace_bytes<T>(rows, columns, depth);
     }
     template <class T>
     static constexpr index column_sums_workspace(index rows, index columns) {

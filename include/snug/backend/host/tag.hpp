@@ -20,7 +20,7 @@ struct tag {
 
     /// The same with a quantized right operand: every thread decodes into a tile of its own.
     template <class T>
-    static constexpr index quantized_matmul_workspace(index columns, index depth) {
+    static constexpr index quantized_matmul_workspace(index /*rows*/, index columns, index depth) {
         // Operands other than bf16 are computed with as float or double; the larger is safe.
         return MaxThreads * quantized_tile_bytes + gemm_scratch_bytes<T>(columns, depth, MaxThreads);
     }
