@@ -4,9 +4,10 @@
 ///   benchmark.gpu.products [part of a row's name]
 ///
 /// First products that go to cuBLASLt, by snug::ops::matmul, against cuBLASLt called bare: the same operation by the fastest of
-/// eight algorithms that its heuristic names, and the plain product (no bias, nothing added). Then products by snug's own
-/// kernels, with LoRA's second product or an NF4 operand, against the bare product of the same shape. Then attention. Every round
-/// is one graph over several sets of operands, more than fit into L2 together.
+/// eight algorithms that its heuristic names, and the plain product (no bias, nothing added). Then products with LoRA's second
+/// product or an NF4 operand against the bare product of the same shape, each by the library, for which slices of the operand
+/// are decoded, and by snug's own kernel, which decodes on the way: `rows_worth_decoding` and `rows_worth_adding` are to be where
+/// the two are even. Then attention. Every round is one graph over several sets of operands, more than fit into L2 together.
 
 #include <snug/adapters/lora.hpp>
 #include <snug/adapters/low_rank_linear.hpp>
@@ -121,7 +122,7 @@ struct bench {
     /// Sets of operands, as many as are needed to leave L2.
     std::vector<operands> sets(bare_shape const& s) const {
         std::vector<operands> result;
-        carver from(room.data() + cuda::library_workspace);
+        carver from(room.data() + cuda::library_workspace + cuda::decoded_bytes);
         std::size_t of_one = 0;
         do {
             auto const* const before = from.end();
@@ -265,7 +266,7 @@ using lora = snug::adapters::lora<snug::rank<16>, snug::alpha<32>>;
 using nf4 = snug::quantization::nf4<64>;
 using double_nf4 = snug::quantization::double_quantized<nf4>;
 
-/// Own kernels: the base is bf16 or stored by Scheme, with or without the adapter's product. Ratio to the bare bf16 product.
+/// The base of an adapter: bf16, or stored by Scheme.
 template <class Scheme, index In, index Out>
 auto base_of(operands const& o) {
     if constexpr (std::is_same_v<Scheme, snug::quantization::none>)
@@ -275,8 +276,9 @@ auto base_of(operands const& o) {
             Scheme::view_of(reinterpret_cast<std::byte const*>(o.right), {Out, In})};
 }
 
+/// The two ways of products with a base, with or without the adapter's. Ratio to the bare bf16 product.
 template <class Scheme, index In, index Out>
-void own(bench& b, std::string const& name, index rows) {
+void adapted(bench& b, std::string const& name, index rows) {
     constexpr index rank = 16;
     using columns = snug::detail::adapted_columns<lora, Out, snug::parts<>>;
     // The adapter's operands: part of the base of a sum that nothing is added to here.
@@ -285,6 +287,15 @@ void own(bench& b, std::string const& name, index rows) {
         return snug::block_diagonal<bf16, columns, rank>{o.base + rows * rank};
     };
     auto const a_of = [&](operands const& o) { return matrix<bf16 const, In>{o.base + rows * rank, rank}; };
+    auto const both_ways = [&](std::string const& what, bare_shape const& shape, auto store,
+                               auto... product) {
+        b.row(what + ", library", shape, 0, [&](operands const& o) {
+            (void)cuda::detail::by_library(b.workspace, store(o), product(o)...);
+        });
+        b.row(what + ", own kernel", shape, 0,
+              [&](operands const& o) { cuda::own_matmul(store(o), product(o)...); });
+    };
+    auto const title = name + ", " + std::to_string(rows);
     bare_shape const forward{rows, Out, In, false, true, false, false, false};
     bare_shape const backward{rows, In, Out, false, false, false, false, false};
     auto const y = [&](operands const& o) {
@@ -293,48 +304,38 @@ void own(bench& b, std::string const& name, index rows) {
     auto const dx = [&](operands const& o) {
         return snug::written<bf16, In>{{static_cast<bf16*>(o.result), rows}};
     };
+    auto const x_w = [&](operands const& o) {
+        return snug::product{matrix<bf16, In>{o.left, rows}, transposed{base_of<Scheme, In, Out>(o)}};
+    };
+    auto const dy_w = [&](operands const& o) {
+        return snug::product{matrix<bf16, Out>{o.left, rows}, base_of<Scheme, In, Out>(o)};
+    };
     if constexpr (!std::is_same_v<Scheme, snug::quantization::none>) {
-        b.row(name + " forward", forward, 0, [&](operands const& o) {
-            ops::matmul<snug::cuda>(
-                b.workspace, y(o),
-                snug::product{matrix<bf16, In>{o.left, rows}, transposed{base_of<Scheme, In, Out>(o)}});
-        });
-        b.row(name + " input gradient", backward, 0, [&](operands const& o) {
-            ops::matmul<snug::cuda>(
-                b.workspace, dx(o),
-                snug::product{matrix<bf16, Out>{o.left, rows}, base_of<Scheme, In, Out>(o)});
-        });
+        both_ways(title + " forward", forward, y, x_w);
+        both_ways(title + " backward", backward, dx, dy_w);
     }
-    b.row(name + " + LoRA forward", forward, 0, [&](operands const& o) {
-        ops::matmul<snug::cuda>(
-            b.workspace, y(o),
-            snug::product{matrix<bf16, In>{o.left, rows}, transposed{base_of<Scheme, In, Out>(o)}},
-            snug::product{low_rank(o), b_of(o)});
+    both_ways(title + " + LoRA forward", forward, y, x_w, [&](operands const& o) {
+        return snug::product{low_rank(o), b_of(o)};
     });
-    b.row(name + " + LoRA input gradient", backward, 0, [&](operands const& o) {
-        ops::matmul<snug::cuda>(b.workspace, dx(o),
-                                snug::product{matrix<bf16, Out>{o.left, rows}, base_of<Scheme, In, Out>(o)},
-                                snug::product{low_rank(o), a_of(o)});
+    both_ways(title + " + LoRA backward", backward, dx, dy_w, [&](operands const& o) {
+        return snug::product{low_rank(o), a_of(o)};
     });
 }
 
 /// The thin products of an adapter: x Aᵀ, and dy B, of 16 columns.
-struct store_low {
-    template <class Value>
-    constexpr void operator()(index row, index column, Value value, bf16* to) const {
-        to[row * 16 + column] = static_cast<bf16>(value * Value(2));
-    }
-};
 template <index Width>
 void thin(bench& b, std::string const& name, index rows) {
+    auto const low = [&](operands const& o) {
+        return snug::scaled{snug::written<bf16, 16>{{static_cast<bf16*>(o.result), rows}}, 2.0};
+    };
     b.row(name + " x A^T", {rows, 16, Width, false, true, false, false, false}, 0, [&](operands const& o) {
-        ops::matmul<snug::cuda>(b.workspace, ops::bound<store_low>(static_cast<bf16*>(o.result)),
+        ops::matmul<snug::cuda>(b.workspace, low(o),
                                 snug::product{matrix<bf16, Width>{o.left, rows},
                                               transposed{matrix<bf16 const, Width>{o.right, 16}}});
     });
     b.row(name + " dy B", {rows, 16, Width, false, false, false, false, false}, 0, [&](operands const& o) {
         ops::matmul<snug::cuda>(
-            b.workspace, ops::bound<store_low>(static_cast<bf16*>(o.result)),
+            b.workspace, low(o),
             snug::product{matrix<bf16, Width>{o.left, rows}, matrix<bf16 const, 16>{o.right, Width}});
     });
 }
@@ -407,11 +408,13 @@ int main(int argc, char** argv) {
         linear<4096, 22016, false, false>(b, "Llama gate and up", llama_rows);
         linear<11008, 4096, false, true>(b, "Llama down", llama_rows);
 
-        print_header("Llama-2 7B, 4096 tokens: own kernels against bare bf16 products");
-        own<snug::quantization::none, 4096, 4096>(b, "bf16 4096", llama_rows);
-        own<double_nf4, 4096, 4096>(b, "NF4 4096", llama_rows);
-        own<double_nf4, 4096, 22016>(b, "NF4 gate and up", llama_rows);
-        own<double_nf4, 11008, 4096>(b, "NF4 down", llama_rows);
+        print_header("Llama-2 7B: bases of adapters, against bare bf16 products");
+        for (snug::index const rows : {snug::index{256}, snug::index{1024}, llama_rows})
+            adapted<snug::quantization::none, 4096, 4096>(b, "bf16 4096", rows);
+        for (snug::index const rows : {snug::index{256}, snug::index{512}, snug::index{1024}, llama_rows})
+            adapted<double_nf4, 4096, 4096>(b, "NF4 4096", rows);
+        adapted<double_nf4, 4096, 22016>(b, "NF4 gate and up", llama_rows);
+        adapted<double_nf4, 11008, 4096>(b, "NF4 down", llama_rows);
         thin<4096>(b, "rank 16 of 4096", llama_rows);
 
         std::printf("\n## Attention, 16384 tokens, causal counted at half\n\n");

@@ -519,16 +519,15 @@ void check_decoded() {
 }
 
 /// A product of many rows and an adapter's update: the library adds the former to what the latter has stored.
-template <index Rows, index In, index Out, class Base>
+template <index Rank, index Rows, index In, index Out, class Base>
 void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
-    CAPTURE(Rows, In, Out);
-    constexpr index rank = 8;
+    CAPTURE(Rank, Rows, In, Out);
     using blocks = two_blocks<Out, 8, Out / 2 - 13, Out / 4 + 1>;
     stored<bf16, In> const x(Rows, 6);
-    stored<bf16, 2 * rank> const low(Rows, 7);
-    stored<bf16, rank> const b(blocks::count[0] + blocks::count[1], 8);
+    stored<bf16, 2 * Rank> const low(Rows, 7);
+    stored<bf16, Rank> const b(blocks::count[0] + blocks::count[1], 8);
     stored<bf16, Out> const dy(Rows, 11);
-    stored<bf16, In> const a(2 * rank, 12);
+    stored<bf16, In> const a(2 * Rank, 12);
     auto& room = workspace_behind<cuda::decoded_slice_bytes(Out, In, 2)>();
     auto const check = [&]<index Width>(std::integral_constant<index, Width>, auto const& factors,
                                         auto const& base, auto const& update, std::int64_t by_library) {
@@ -558,9 +557,9 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
     };
     using factors = std::vector<std::pair<dense, dense>>;
     check(std::integral_constant<index, Out>{},
-          factors{{x.numbers, flipped(numbers)}, {low.numbers, spread<blocks, rank>(b.numbers)}},
+          factors{{x.numbers, flipped(numbers)}, {low.numbers, spread<blocks, Rank>(b.numbers)}},
           product{x.view(), transposed{w}},
-          product{low.view(), snug::block_diagonal<bf16, blocks, rank>{b.memory.data()}}, 1);
+          product{low.view(), snug::block_diagonal<bf16, blocks, Rank>{b.memory.data()}}, 1);
     check(std::integral_constant<index, In>{}, factors{{dy.numbers, numbers}, {low.numbers, a.numbers}},
           product{dy.view(), w}, product{low.view(), a.view()}, 2);
     // What a magnitude scales: rounded where it is stored, and again times the scale.
@@ -570,7 +569,7 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
     stored<bf16, Out> const bias(1, 15);
     result_memory<bf16, Out, Out> const z(Rows, false), unscaled(Rows, false), y(Rows, false);
     auto const base = product{x.view(), transposed{w}};
-    auto const update = product{low.view(), snug::block_diagonal<bf16, blocks, rank>{b.memory.data()}};
+    auto const update = product{low.view(), snug::block_diagonal<bf16, blocks, Rank>{b.memory.data()}};
     cuda::matmul_on(cuda::tag{}, room.data(),
                     scaled_store{z.view(), scales.memory.data(), {{y.view()}, bias.memory.data()}}, base,
                     update);
@@ -730,9 +729,9 @@ TEST_CASE("slices of a quantized weight are decoded for the library's product", 
 TEST_CASE("with many rows the library multiplies the weight, and its product is added to the adapter's",
           "[cuda][matmul]") {
     quantized<q::double_quantized<q::nf4<64>>, 104, 64> const w(5);
-    check_adapter_of_many_rows<cuda::rows_worth_decoding, 64, 104>(w.view(), w.rounded);
+    check_adapter_of_many_rows<8, cuda::rows_worth_decoding, 64, 104>(w.view(), w.rounded);
     stored<bf16, 64> const plain(104, 5);
-    check_adapter_of_many_rows<cuda::rows_worth_adding, 64, 104>(plain.view(), plain.numbers);
+    check_adapter_of_many_rows<8, cuda::rows_worth_adding, 64, 104>(plain.view(), plain.numbers);
 }
 
 TEST_CASE("several plain products, and stores that the library does not know", "[cuda][matmul]") {

@@ -40,9 +40,8 @@ __global__ void __launch_bounds__(decoding::threads)
     using from = decoder<Scheme>;
     __shared__ float table[std::max(from::table_size, 1)];
     if constexpr (from::table_size > 0) {
-        auto const* const numbers = from::numbers(stored);
-        for (int i = static_cast<int>(threadIdx.x); i < from::table_size; i += decoding::threads)
-            table[i] = numbers[i];
+        static_assert(from::table_size <= decoding::threads);
+        if (threadIdx.x < from::table_size) table[threadIdx.x] = from::numbers(stored)[threadIdx.x];
         __syncthreads();
     }
     index const row = static_cast<index>(blockIdx.x);
@@ -152,9 +151,9 @@ void decoded_matmul(std::byte* workspace, Store const& store, product<A, B> fact
     auto* const further = workspace + decoded_slice_bytes(right::columns, right::depth, element, Room);
     for (index first = 0; first < right::columns; first += step) {
         auto const slice = right::slice(factors.b, first, std::min(step, right::columns - first), decoded);
-        (void)library_product(
-            plans, library_type<T>, library_type<R>, left::of(factors.a), slice,
-            result::of(store).columns_from(first, static_cast<std::int64_t>(sizeof(R))), further);
+        (void)library_product(plans, library_type<T>, library_type<R>, left::of(factors.a), slice,
+                              result::of(store).columns_from(first, static_cast<std::int64_t>(sizeof(R))),
+                              further);
     }
 }
 
