@@ -11,30 +11,30 @@ namespace mine {
 
 // What the operations run. These depend on a width and not on the layer: the layer's type spells the names of its modules,
 // which nvcc cannot repeat in the name of a kernel.
-template <snug::index Width>
+template <snug::index_t Width>
 struct keep_and_scale {
     template <class Value, class T>
-    constexpr void operator()(snug::index row, snug::index column, Value value, T* kept, auto factors,
+    constexpr void operator()(snug::index_t row, snug::index_t column, Value value, T* kept, auto factors,
                               auto y) const {
         kept[row * Width + column] = static_cast<T>(value);
         y(row, column, value * static_cast<Value>(factors[column]));
     }
 };
 
-template <class S, snug::index Width>
+template <class S, snug::index_t Width>
 struct scale_gradient {
-    constexpr S operator()(snug::index row, snug::index column, auto dy, auto kept) const {
+    constexpr S operator()(snug::index_t row, snug::index_t column, auto dy, auto kept) const {
         return static_cast<S>(dy.row(row)[column]) * static_cast<S>(kept[row * Width + column]);
     }
 };
 
-template <class S, snug::index Width>
+template <class S, snug::index_t Width>
 struct scale_row {
     template <class T>
-    constexpr void operator()(auto team, snug::index row, auto dy, auto factors, T* scaled) const {
+    constexpr void operator()(auto team, snug::index_t row, auto dy, auto factors, T* scaled) const {
         auto const* const d_out = dy.row(row);
         auto* const to = scaled + row * Width;
-        team.for_each(Width, [=](snug::index i) {
+        team.for_each(Width, [=](snug::index_t i) {
             to[i] = static_cast<T>(static_cast<S>(d_out[i]) * static_cast<S>(factors[i]));
         });
     }
@@ -43,8 +43,8 @@ struct scale_row {
 /// y = scale ∘ (x Wᵀ) with W frozen, stored by Scheme; `scale`, one number for every output, is trained.
 template <class Linear, class Scheme>
 struct scaled_linear {
-    static constexpr snug::index input_width = Linear::input_width;
-    static constexpr snug::index output_width = Linear::output_width;
+    static constexpr snug::index_t input_width = Linear::input_width;
+    static constexpr snug::index_t output_width = Linear::output_width;
     static constexpr bool backward_reads_input = false;
 
     using weight = snug::frozen_parameter<"weight", snug::shape<output_width, input_width>,
@@ -58,11 +58,11 @@ struct scaled_linear {
     using saved = snug::meta::list<unscaled>;
 
     template <class Setting>
-    static constexpr snug::index forward_workspace() {
+    static constexpr snug::index_t forward_workspace() {
         return snug::ops::matmul_workspace_with<Scheme, Setting>(output_width, input_width);
     }
     template <class Setting>
-    static constexpr snug::index backward_workspace() {
+    static constexpr snug::index_t backward_workspace() {
         return scaled_gradient<Setting>() +
                std::max(
                    snug::ops::matmul_workspace_with<Scheme, Setting>(input_width, output_width),
@@ -96,9 +96,9 @@ struct scaled_linear {
 
   private:
     template <class Setting>
-    static constexpr snug::index scaled_gradient() {
+    static constexpr snug::index_t scaled_gradient() {
         return snug::round_up(
-            Setting::rows * output_width * static_cast<snug::index>(sizeof(typename Setting::activation)),
+            Setting::rows * output_width * static_cast<snug::index_t>(sizeof(typename Setting::activation)),
             64);
     }
 };
@@ -131,7 +131,7 @@ int main() {
     run.options.learning_rate = snug::schedule::constant(2e-2);
     std::string_view const line = "the factors learn what the frozen weights cannot say by themselves. ";
     std::vector<std::int32_t> inputs, targets;
-    for (snug::index i = 0; i < tuning::tokens_per_step; ++i) {
+    for (snug::index_t i = 0; i < tuning::tokens_per_step; ++i) {
         auto const at = static_cast<std::size_t>(i);
         inputs.push_back(line[at % line.size()]);
         targets.push_back(line[(at + 1) % line.size()]);

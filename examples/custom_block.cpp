@@ -9,22 +9,22 @@
 
 namespace mine {
 
-using snug::index;
+using snug::index_t;
 
 /// A layer without parameters. Squared ReLU (So et al., arXiv 2109.08668): y = max(x, 0)².
-template <index Width>
+template <index_t Width>
 struct squared_relu {
-    static constexpr index input_width = Width;
-    static constexpr index output_width = Width;
+    static constexpr index_t input_width = Width;
+    static constexpr index_t output_width = Width;
     // What backward computes for one element reads x and dy at this element only: it may overwrite either.
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool backward_writes_over_gradient = true;
 
     template <class S>
     struct forward_row {
-        constexpr void operator()(auto team, index row, auto x, auto y) const {
+        constexpr void operator()(auto team, index_t row, auto x, auto y) const {
             auto const* const in = x.row(row);
-            team.for_each(Width, [=](index i) {
+            team.for_each(Width, [=](index_t i) {
                 auto const positive = in[i] > 0 ? static_cast<S>(in[i]) : S(0);
                 y(row, i, positive * positive);
             });
@@ -33,10 +33,10 @@ struct squared_relu {
 
     template <class S>
     struct backward_row {
-        constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
+        constexpr void operator()(auto team, index_t row, auto x, auto dy, auto dx) const {
             auto const* const in = x.row(row);
             auto const* const d_out = dy.row(row);
-            team.for_each(Width, [=](index i) {
+            team.for_each(Width, [=](index_t i) {
                 auto const positive = in[i] > 0 ? static_cast<S>(in[i]) : S(0);
                 dx(row, i, 2 * positive * static_cast<S>(d_out[i]));
             });
@@ -64,10 +64,10 @@ struct one_tenth {
 };
 
 /// A layer with a parameter. LayerScale (Touvron et al., arXiv 2103.17239): y = scale ∘ x, scale of shape (Width).
-template <index Width>
+template <index_t Width>
 struct layer_scale {
-    static constexpr index input_width = Width;
-    static constexpr index output_width = Width;
+    static constexpr index_t input_width = Width;
+    static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool backward_writes_over_gradient = true;
 
@@ -75,7 +75,7 @@ struct layer_scale {
     using parameters = snug::meta::list<scale>;
 
     template <class Setting>
-    static constexpr index backward_workspace() {
+    static constexpr index_t backward_workspace() {
         return snug::ops::column_sums_workspace<typename Setting::backend, typename Setting::gradient>(
             Setting::rows, Width);
     }
@@ -83,16 +83,16 @@ struct layer_scale {
     /// to = from ∘ scale, one row: forward of x, and backward of dy.
     template <class S>
     struct scale_row {
-        constexpr void operator()(auto team, index row, auto from, auto scales, auto to) const {
+        constexpr void operator()(auto team, index_t row, auto from, auto scales, auto to) const {
             auto const* const in = from.row(row);
             team.for_each(Width,
-                          [=](index i) { to(row, i, static_cast<S>(in[i]) * static_cast<S>(scales[i])); });
+                          [=](index_t i) { to(row, i, static_cast<S>(in[i]) * static_cast<S>(scales[i])); });
         }
     };
 
     template <class S>
     struct scale_gradient {
-        constexpr S operator()(index row, index column, auto x, auto dy) const {
+        constexpr S operator()(index_t row, index_t column, auto x, auto dy) const {
             return static_cast<S>(dy.row(row)[column]) * static_cast<S>(x.row(row)[column]);
         }
     };
@@ -118,7 +118,7 @@ struct layer_scale {
 
 /// A block from layers of both kinds, mine and snug's: RMSNorm and rotary positions like Llama, squared ReLU, and a
 /// scale at the end of each branch.
-template <index Width, index Heads>
+template <index_t Width, index_t Heads>
 using block = snug::sequence<
     snug::residual<
         snug::named<"norm1", snug::rms_norm<Width>>, snug::named<"qkv", snug::linear<Width, 3 * Width>>,
@@ -168,7 +168,7 @@ struct lion {
 /// A checkpointing policy: the first block of every pair keeps its input, the rest is computed again.
 struct pairs {
     using axis = snug::axis::checkpointing;
-    static constexpr index segment(index blocks) { return blocks < 2 ? blocks : 2; }
+    static constexpr index_t segment(index_t blocks) { return blocks < 2 ? blocks : 2; }
 };
 
 /// A language of numbers that go up by 1 or by 5, around the clock: two of them tell which, the first is chance.

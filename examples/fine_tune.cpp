@@ -128,16 +128,16 @@ io::examples read_data(example::fine_tune_options const& given, io::tokenizer co
 
 // Answers -----------------------------------------------------------------------------------------------------
 
-constexpr snug::index longest_answer = 64;
+constexpr snug::index_t longest_answer = 64;
 
 /// What was asked for, or three of the held-out examples up to where the answer begins (of a text, its first 32 tokens).
 std::vector<std::vector<std::int32_t>> prompts_of(example::fine_tune_options const& given,
                                                   io::examples const& held_out, io::tokenizer const& tokens,
-                                                  snug::index length) {
+                                                  snug::index_t length) {
     std::vector<std::vector<std::int32_t>> prompts;
     for (auto const& question : given.questions) {
         prompts.push_back(io::chatml(tokens).prompt(std::vector<io::message>{{"user", question}}));
-        snug::index const found = std::ssize(prompts.back());
+        snug::index_t const found = std::ssize(prompts.back());
         if (found + longest_answer > length)
             throw error({}, "a question of " + std::to_string(found) + " tokens",
                         "at most " + std::to_string(length - longest_answer));
@@ -192,7 +192,7 @@ void say_loss(std::int64_t step, evaluation const& found) {
 
 template <class Run>
 int fine_tune(example::fine_tune_options const& given, base_model const& base) {
-    constexpr snug::index length = Run::composition::batch::tokens;
+    constexpr snug::index_t length = Run::composition::batch::tokens;
     // Everything that can be refused is refused before anything is written.
     io::require(Run::composition::chosen::model::numbers, base.numbers, {base.path()});
     auto const data_path = given.data.empty() ? given.dictionary : given.data;

@@ -26,7 +26,7 @@ namespace {
 
 namespace quantization = snug::quantization;
 using namespace snug::quantization;
-using snug::index;
+using snug::index_t;
 
 struct matrix {
     std::string title;
@@ -48,8 +48,8 @@ matrix normal_weights() {
 matrix weights_with_outliers() {
     auto result = normal_weights();
     result.title = "the same with 4 of 768 columns 20 times as large";
-    for (index row = 0; row < result.extent.rows; ++row)
-        for (index const column : {5, 300, 301, 700})
+    for (index_t row = 0; row < result.extent.rows; ++row)
+        for (index_t const column : {5, 300, 301, 700})
             result.values[static_cast<std::size_t>(row * result.extent.columns + column)] *= 20;
     return result;
 }

@@ -17,14 +17,14 @@
 namespace {
 
 using snug::bf16;
-using snug::index;
+using snug::index_t;
 using snug::matrix;
 namespace ops = snug::ops;
 namespace cuda = snug::backend::cuda;
 using measure::carver;
 
-constexpr index rows = 8192;
-constexpr index vocabulary = 50257;
+constexpr index_t rows = 8192;
+constexpr index_t vocabulary = 50257;
 using setting = snug::setting<8, rows / 8, snug::precision::mixed<bf16>, snug::cuda>;
 
 struct table {
@@ -79,35 +79,35 @@ auto call_of(carver& from) {
     return call;
 }
 
-template <index Width, index Stride = Width>
-matrix<bf16, Width, Stride> activations(carver& from, index count = rows) {
+template <index_t Width, index_t Stride = Width>
+matrix<bf16, Width, Stride> activations(carver& from, index_t count = rows) {
     return {from.take<bf16>(count * Stride), count};
 }
-template <index Width>
+template <index_t Width>
 snug::written<bf16, Width> to(matrix<bf16, Width> m) {
     return {m};
 }
 
 struct draw_tokens {
-    constexpr void operator()(index i, std::int32_t* tokens) const {
+    constexpr void operator()(index_t i, std::int32_t* tokens) const {
         tokens[i] = static_cast<std::int32_t>(snug::random::bits(3, 4, static_cast<std::uint64_t>(i)) %
                                               static_cast<std::uint64_t>(vocabulary));
     }
 };
-std::int32_t* tokens(carver& from, index count) {
+std::int32_t* tokens(carver& from, index_t count) {
     auto* const result = from.take<std::int32_t>(count);
     ops::for_each_element<snug::cuda>(count, ops::bound<draw_tokens>(result));
     return result;
 }
 struct make_positive {
-    constexpr void operator()(index i, float* values) const {
+    constexpr void operator()(index_t i, float* values) const {
         values[i] = values[i] < 0 ? -values[i] : values[i];
     }
 };
 
 constexpr double bytes_of(double numbers_in_a_row) { return 2.0 * rows * numbers_in_a_row; }
 
-template <class Norm, index Width>
+template <class Norm, index_t Width>
 void norm_rows(table& t, std::string const& name, std::string const& width) {
     t.row(name + " forward" + width, bytes_of(2.0 * Width), [](carver& from) {
         return [call = call_of<Norm>(from), x = activations<Width>(from), y = activations<Width>(from)] {
@@ -123,14 +123,14 @@ void norm_rows(table& t, std::string const& name, std::string const& width) {
     });
 }
 
-template <index Width>
+template <index_t Width>
 void rows_of(table& t) {
     using layer_norm = snug::layer_norm<Width>;
     using rms_norm = snug::rms_norm<Width>;
     using gelu = snug::gelu<Width>;
     using swiglu = snug::swiglu<Width>;
-    constexpr index head_width = Width % 128 == 0 && Width > 1024 ? 128 : 64;
-    constexpr index heads = Width / head_width;
+    constexpr index_t head_width = Width % 128 == 0 && Width > 1024 ? 128 : 64;
+    constexpr index_t heads = Width / head_width;
     using attention = snug::causal_attention<heads, heads, head_width, snug::rotary<10000>>;
     using embedding = snug::embedding<vocabulary, Width>;
     auto const width = ", " + std::to_string(Width);
@@ -207,10 +207,10 @@ void rows_of(table& t) {
     });
 }
 
-template <index Vocabulary>
+template <index_t Vocabulary>
 void cross_entropy(table& t) {
     using head = snug::head_with_loss<768, Vocabulary, false>;
-    constexpr index count = 2048;
+    constexpr index_t count = 2048;
     t.row("cross-entropy, " + std::to_string(Vocabulary), 4.0 * count * Vocabulary, [](carver& from) {
         return [logits = activations<Vocabulary, head::logits_stride>(from, count),
                 targets = static_cast<std::int32_t const*>(tokens(from, count)),
@@ -222,7 +222,7 @@ void cross_entropy(table& t) {
     });
 }
 
-constexpr index parameters = index{32} << 20;
+constexpr index_t parameters = index_t{32} << 20;
 using update = snug::optimizers::update_element<float, false, true, true>;
 snug::kernels::adamw_step const rule{3e-4, 0.9, 0.95, 1e-8, 1 - 3e-5, 10, 4.5};
 
@@ -268,13 +268,13 @@ void optimizer(table& t) {
 
 /// Decodes as products do: 16 numbers at a time.
 template <class Scheme>
-__global__ void __launch_bounds__(256) decode(typename Scheme::view stored, index count, bf16* out) {
+__global__ void __launch_bounds__(256) decode(typename Scheme::view stored, index_t count, bf16* out) {
     using from = cuda::decoder<Scheme>;
     __shared__ float table[from::table_size];
     auto const* const numbers = from::numbers(stored);
     for (int i = static_cast<int>(threadIdx.x); i < from::table_size; i += 256) table[i] = numbers[i];
     __syncthreads();
-    auto const first = (static_cast<index>(blockIdx.x) * 256 + threadIdx.x) * 16;
+    auto const first = (static_cast<index_t>(blockIdx.x) * 256 + threadIdx.x) * 16;
     if (first >= count) return;
     typename from::template some<16> some;
     from::read(some, stored, first);
@@ -290,7 +290,7 @@ __global__ void __launch_bounds__(256) decode(typename Scheme::view stored, inde
 template <class Scheme>
 void decoding(table& t, char const* name) {
     constexpr snug::quantization::shape extent{11008, 4096};
-    constexpr index count = extent.count();
+    constexpr index_t count = extent.count();
     constexpr auto stored_bytes = Scheme::storage(extent).count;
     t.row(std::string("decode to bf16, ") + name, static_cast<double>(stored_bytes + 2 * count),
           [](carver& from) {

@@ -6,7 +6,7 @@
 namespace pretrain {
 
 /// GPT-2 over 1024 tokens, mixed<bf16>, AdamW with fp32 states and clipping, random tokens.
-template <class Model, snug::index Sequences, class Checkpointing, snug::index MicroBatches>
+template <class Model, snug::index_t Sequences, class Checkpointing, snug::index_t MicroBatches>
 struct training
     : snug::trainer<Model, snug::batch<Sequences, 1024>, snug::precision::mixed<snug::bf16>, Checkpointing,
                     snug::accumulation::micro_batches<MicroBatches>, snug::on<snug::cuda>> {};

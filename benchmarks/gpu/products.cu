@@ -21,7 +21,7 @@ namespace {
 
 using measure::carver;
 using snug::bf16;
-using snug::index;
+using snug::index_t;
 using snug::matrix;
 using snug::transposed;
 namespace ops = snug::ops;
@@ -31,11 +31,11 @@ char const* filter = "";
 bool wanted(std::string const& name) { return name.find(filter) != std::string::npos; }
 
 /// How many rows there are: 16 x 1024 tokens of GPT-2's step, 4 x 1024 of the fine-tuning.
-constexpr index gpt2_rows = 16384, llama_rows = 4096;
+constexpr index_t gpt2_rows = 16384, llama_rows = 4096;
 
 /// A product as cuBLASLt takes it, column-major: d = op(right) op(left) of our row-major d = left right.
 struct bare_shape {
-    index rows, columns, depth;
+    index_t rows, columns, depth;
     bool left_transposed, right_transposed;
     bool adds, has_bias, to_fp32;
 
@@ -99,8 +99,8 @@ class bare_product {
         check(cublasLtMatmulDescSetAttribute(&operation_, which, &value, sizeof value),
               "cublasLtMatmulDescSetAttribute");
     }
-    static void lay_out(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, index of_rows,
-                        index of_columns, bool is_transposed) {
+    static void lay_out(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, index_t of_rows,
+                        index_t of_columns, bool is_transposed) {
         if (is_transposed) std::swap(of_rows, of_columns);
         check(cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(of_rows),
                                        static_cast<std::uint64_t>(of_columns), of_rows),
@@ -181,8 +181,8 @@ void print_header(char const* title) {
 }
 
 /// The three products of a linear layer.
-template <index In, index Out, bool Bias, bool Residual>
-void linear(bench& b, std::string const& name, index rows) {
+template <index_t In, index_t Out, bool Bias, bool Residual>
+void linear(bench& b, std::string const& name, index_t rows) {
     constexpr double bar = 0.95;
     b.row(name + " forward", {rows, Out, In, false, true, Residual, Bias, false}, bar,
           [&](operands const& o) {
@@ -214,8 +214,8 @@ void linear(bench& b, std::string const& name, index rows) {
 
 /// The input gradient of the product after a GELU, times GELU's derivative: as trainers have it, in cuBLASLt's epilogue where
 /// that has an algorithm, and in a pass of its own.
-template <index In, index Out>
-void gelu_gradient(bench& b, std::string const& name, index rows) {
+template <index_t In, index_t Out>
+void gelu_gradient(bench& b, std::string const& name, index_t rows) {
     using function = snug::kernels::gelu_function;
     bare_shape const shape{rows, In, Out, false, false, false, false, false};
     auto const x = [&](operands const& o) { return matrix<bf16, In>{o.base, rows}; };
@@ -236,9 +236,9 @@ void gelu_gradient(bench& b, std::string const& name, index rows) {
 }
 
 /// The head's three products of a chunk of rows.
-template <index Vocabulary>
-void head(bench& b, std::string const& name, index rows) {
-    constexpr index width = 1600, vocabulary = Vocabulary, stride = snug::round_up(Vocabulary, index{64});
+template <index_t Vocabulary>
+void head(bench& b, std::string const& name, index_t rows) {
+    constexpr index_t width = 1600, vocabulary = Vocabulary, stride = snug::round_up(Vocabulary, index_t{64});
     constexpr double bar = 0.95;
     using logits = matrix<bf16, vocabulary, stride>;
     b.row(name + " forward", {rows, stride, width, false, true, false, false, false}, bar,
@@ -267,7 +267,7 @@ using nf4 = snug::quantization::nf4<64>;
 using double_nf4 = snug::quantization::double_quantized<nf4>;
 
 /// The base of an adapter: bf16, or stored by Scheme.
-template <class Scheme, index In, index Out>
+template <class Scheme, index_t In, index_t Out>
 auto base_of(operands const& o) {
     if constexpr (std::is_same_v<Scheme, snug::quantization::none>)
         return matrix<bf16 const, In>{o.right, Out};
@@ -277,9 +277,9 @@ auto base_of(operands const& o) {
 }
 
 /// The two ways of products with a base, with or without the adapter's. Ratio to the bare bf16 product.
-template <class Scheme, index In, index Out>
-void adapted(bench& b, std::string const& name, index rows) {
-    constexpr index rank = 16;
+template <class Scheme, index_t In, index_t Out>
+void adapted(bench& b, std::string const& name, index_t rows) {
+    constexpr index_t rank = 16;
     using columns = snug::detail::adapted_columns<lora, Out, snug::parts<>>;
     // The adapter's operands: part of the base of a sum that nothing is added to here.
     auto const low_rank = [&](operands const& o) { return matrix<bf16 const, rank>{o.base, rows}; };
@@ -323,8 +323,8 @@ void adapted(bench& b, std::string const& name, index rows) {
 }
 
 /// The thin products of an adapter: x Aᵀ, and dy B, of 16 columns.
-template <index Width>
-void thin(bench& b, std::string const& name, index rows) {
+template <index_t Width>
+void thin(bench& b, std::string const& name, index_t rows) {
     auto const low = [&](operands const& o) {
         return snug::scaled{snug::written<bf16, 16>{{static_cast<bf16*>(o.result), rows}}, 2.0};
     };
@@ -341,8 +341,8 @@ void thin(bench& b, std::string const& name, index rows) {
 }
 
 /// Scores and their use, 4 T² · head width of every head forward and 10 T² backward, half of it because it is causal.
-template <index Heads, index HeadWidth>
-void attention(bench& b, index tokens) {
+template <index_t Heads, index_t HeadWidth>
+void attention(bench& b, index_t tokens) {
     using shape = snug::attention_shape<Heads, Heads, HeadWidth>;
     auto const name =
         std::to_string(Heads) + " heads of " + std::to_string(HeadWidth) + ", T = " + std::to_string(tokens);
@@ -409,9 +409,10 @@ int main(int argc, char** argv) {
         linear<11008, 4096, false, true>(b, "Llama down", llama_rows);
 
         print_header("Llama-2 7B: bases of adapters, against bare bf16 products");
-        for (snug::index const rows : {snug::index{256}, snug::index{1024}, llama_rows})
+        for (snug::index_t const rows : {snug::index_t{256}, snug::index_t{1024}, llama_rows})
             adapted<snug::quantization::none, 4096, 4096>(b, "bf16 4096", rows);
-        for (snug::index const rows : {snug::index{256}, snug::index{512}, snug::index{1024}, llama_rows})
+        for (snug::index_t const rows :
+             {snug::index_t{256}, snug::index_t{512}, snug::index_t{1024}, llama_rows})
             adapted<double_nf4, 4096, 4096>(b, "NF4 4096", rows);
         adapted<double_nf4, 4096, 22016>(b, "NF4 gate and up", llama_rows);
         adapted<double_nf4, 11008, 4096>(b, "NF4 down", llama_rows);
@@ -419,7 +420,7 @@ int main(int argc, char** argv) {
 
         std::printf("\n## Attention, 16384 tokens, causal counted at half\n\n");
         std::printf("| %-8s | %-30s | %8s | TFLOP/s | /peak |\n", "", "", "us");
-        for (snug::index const tokens : {1024, 2048, 4096}) attention<25, 64>(b, tokens);
-        for (snug::index const tokens : {1024, 2048, 4096}) attention<32, 128>(b, tokens);
+        for (snug::index_t const tokens : {1024, 2048, 4096}) attention<25, 64>(b, tokens);
+        for (snug::index_t const tokens : {1024, 2048, 4096}) attention<32, 128>(b, tokens);
     });
 }

@@ -14,7 +14,7 @@
 
 namespace {
 
-template <snug::index Sequences, snug::index Tokens, class Optimizer>
+template <snug::index_t Sequences, snug::index_t Tokens, class Optimizer>
 struct training : snug::trainer<snug::models::llama2_7b, snug::batch<Sequences, Tokens>,
                                 snug::precision::mixed<snug::bf16>,
                                 snug::quantization::double_quantized<snug::quantization::nf4<64>>,

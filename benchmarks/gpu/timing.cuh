@@ -79,13 +79,13 @@ class device_room {
     std::size_t size() const { return size_; }
     void fill() const {
         snug::ops::for_each_element<snug::cuda>(
-            static_cast<snug::index>(size_ / 4),
+            static_cast<snug::index_t>(size_ / 4),
             snug::ops::bound<small_numbers>(static_cast<std::uint32_t*>(first_)));
     }
 
     /// Two bf16 numbers of magnitude 1/8 to 1 in 32 bits, which are an fp32 number of such a magnitude too.
     struct small_numbers {
-        constexpr void operator()(snug::index i, std::uint32_t* words) const {
+        constexpr void operator()(snug::index_t i, std::uint32_t* words) const {
             auto const bits = snug::random::bits(1, 2, static_cast<std::uint64_t>(i));
             auto const half = [](std::uint64_t b) {
                 // Sign, an exponent of 2^-3, 2^-2 or 2^-1, seven bits of fraction.
@@ -106,9 +106,9 @@ class carver {
   public:
     explicit carver(std::byte* from) : next_(from) {}
     template <class T>
-    T* take(snug::index count) {
+    T* take(snug::index_t count) {
         auto* const result = reinterpret_cast<T*>(next_);
-        next_ += snug::round_up(count * static_cast<snug::index>(sizeof(T)), snug::index{256});
+        next_ += snug::round_up(count * static_cast<snug::index_t>(sizeof(T)), snug::index_t{256});
         return result;
     }
     std::byte* end() const { return next_; }

@@ -90,9 +90,9 @@ inline paint paint_of(snug::role line) {
 
 /// A buffer, or several of one kind that lie side by side, over the time in which it is needed.
 struct rectangle {
-    int first = 0, last = 0;          ///< positions in the step: from, to before
-    snug::index bottom = 0, top = 0;  ///< bytes from the start of the allocation
-    snug::index copies = 1;           ///< side by side, from bottom to top
+    int first = 0, last = 0;            ///< positions in the step: from, to before
+    snug::index_t bottom = 0, top = 0;  ///< bytes from the start of the allocation
+    snug::index_t copies = 1;           ///< side by side, from bottom to top
     snug::role line = snug::role::workspace;
     std::string_view name;
 };
@@ -155,7 +155,7 @@ void draw_memory(std::string const& folder) {
     for (auto const& buffer : plan.declarations)
         for (auto const& alive : detail::times_of(buffer)) positions = std::max(positions, alive.last + 1);
     auto const layers = detail::layers_of(plan);
-    auto const mebibytes = [](snug::index count) { return static_cast<double>(count) / (1024.0 * 1024.0); };
+    auto const mebibytes = [](snug::index_t count) { return static_cast<double>(count) / (1024.0 * 1024.0); };
     auto const total = mebibytes(plan.total.count);
     auto const top = 1.1 * total;
 
@@ -209,7 +209,7 @@ void draw_memory(std::string const& folder) {
                << "set label \"" << name << "\" at " << 0.5 * (first + last) << ',' << 1.06 * total
                << " center font \",12\" textcolor rgb \"#444444\"\n";
     };
-    snug::index blocks = 1;
+    snug::index_t blocks = 1;
     for (auto const& entry : composition::parameter_table.entries) blocks = std::max(blocks, entry.copies);
     for (auto at = layers.begin(); at != layers.end();) {
         auto const in_blocks = [](auto const& layer) { return layer->second.starts_with("blocks."); };

@@ -7,17 +7,17 @@ namespace snug {
 
 /// One micro-batch: `Sequences` sequences of `Tokens` tokens each. An optimizer step sees as many of them as the
 /// accumulation policy says.
-template <index Sequences, index Tokens>
+template <index_t Sequences, index_t Tokens>
 struct batch {
     using axis = snug::axis::batch;
-    static constexpr index sequences = Sequences;
-    static constexpr index tokens = Tokens;
+    static constexpr index_t sequences = Sequences;
+    static constexpr index_t tokens = Tokens;
 };
 
 template <class P>
 concept batch_policy = policy<P> && std::same_as<typename P::axis, axis::batch> && requires {
-    { P::sequences } -> std::convertible_to<index>;
-    { P::tokens } -> std::convertible_to<index>;
+    { P::sequences } -> std::convertible_to<index_t>;
+    { P::tokens } -> std::convertible_to<index_t>;
     requires P::sequences >
     0 && P::tokens > 0;
 };

@@ -11,8 +11,8 @@
 
 namespace snug {
 
-/// Sizes, counts and positions. Signed: a difference of two is meaningful.
-using index = std::int64_t;
+/// Sizes, counts and positions. Signed: a difference of two is meaningful. Not `index`, which is a function of POSIX.
+using index_t = std::int64_t;
 
 /// The few verbs of Boost.Mp11 in use. Everything here exists in Mp11 of Boost 1.74.
 namespace meta {
@@ -23,14 +23,14 @@ template <class... Ts>
 using list = mp::mp_list<Ts...>;
 
 template <class List>
-inline constexpr index size = static_cast<index>(mp::mp_size<List>::value);
+inline constexpr index_t size = static_cast<index_t>(mp::mp_size<List>::value);
 
-template <class List, index I>
+template <class List, index_t I>
 using at = mp::mp_at_c<List, static_cast<std::size_t>(I)>;
 
 /// Position of T in List, or size<List> when it is not there.
 template <class List, class T>
-inline constexpr index find = static_cast<index>(mp::mp_find<List, T>::value);
+inline constexpr index_t find = static_cast<index_t>(mp::mp_find<List, T>::value);
 
 template <class List, class T>
 inline constexpr bool contains = mp::mp_contains<List, T>::value;

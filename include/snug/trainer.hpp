@@ -89,8 +89,8 @@ class trainer : public run<detail::composition_of<Policies...>> {
 
 /// Parameters that training changes, a constant.
 template <class T>
-inline constexpr index trainable_parameter_count = [] {
-    index total = 0;
+inline constexpr index_t trainable_parameter_count = [] {
+    index_t total = 0;
     for (auto const& entry : detail::trainer_of<T>::composition::parameter_table.entries)
         total += entry.trained();
     return total;

@@ -35,7 +35,7 @@ namespace user {
 
 struct two_blocks {
     using axis = snug::axis::checkpointing;
-    static constexpr snug::index segment(snug::index) { return 2; }
+    static constexpr snug::index_t segment(snug::index_t) { return 2; }
 };
 struct model : stack<embedding<256, 64>,
                      repeat<4, residual<named<"norm", rms_norm<64>>, named<"up", linear<64, 128>>, gelu<128>,

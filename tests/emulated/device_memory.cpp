@@ -39,7 +39,13 @@ TEST_CASE("nothing depends on when the device gets to its work") {
         paged later;
         CHECK(history(later) == expected_of_pages);
     }
-    emulation::device().deferred = false;
+    // Pages must not come before the memory that they share with the passes is free.
+    emulation::device().copies_early = true;
+    {
+        paged early;
+        CHECK(history(early) == expected_of_pages);
+    }
+    emulation::device().copies_early = emulation::device().deferred = false;
 }
 
 TEST_CASE("a step waits for the device once, and copies only what it was given and what it found") {

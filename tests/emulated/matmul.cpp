@@ -4,7 +4,7 @@
 TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul]") {
     stored<float, 24> const b(32, 1);
     result_memory<float, 24, 24> const result(64, false);
-    auto const multiply = [&](snug::index rows) {
+    auto const multiply = [&](snug::index_t rows) {
         stored<float, 32> const a(rows, 2);
         cuda::matmul_on(cuda::tag{}, workspace().data(),
                         snug::written<float, 24>{{result.memory.data(), rows}}, product{a.view(), b.view()});
@@ -12,9 +12,9 @@ TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul
     };
     auto const searches = emulation::lt::counted().searches;
     for (int i = 0; i < 3; ++i)
-        for (snug::index const rows : {5, 9, 64}) multiply(rows);
+        for (snug::index_t const rows : {5, 9, 64}) multiply(rows);
     REQUIRE(emulation::lt::counted().searches - searches == 3);
-    for (snug::index rows = 10; rows < 30; ++rows) multiply(rows);  // more than are kept
+    for (snug::index_t rows = 10; rows < 30; ++rows) multiply(rows);  // more than are kept
     multiply(5);
     REQUIRE(emulation::lt::counted().searches - searches == 24);
 }
@@ -37,7 +37,7 @@ TEST_CASE("a failure of the library says which product failed, how and where", "
 
 TEST_CASE("products wait for nothing, take no memory and stay in their workspace", "[cuda][matmul]") {
     // As the plan has it: a multiple of a cache line, with what belongs to others on both sides.
-    constexpr snug::index line = 64;
+    constexpr snug::index_t line = 64;
     device_array<std::byte> const whole(
         std::vector<std::byte>(at(cuda::library_workspace + 2 * line), std::byte{0x11}));
     emulation::lt::counted().most_workspace = std::uint64_t{1} << 40;
@@ -56,7 +56,7 @@ TEST_CASE("products wait for nothing, take no memory and stay in their workspace
     multiply();
     emulation::lt::counted().most_workspace = 16384;
     auto const bytes = whole.values();
-    for (snug::index i = 0; i < line; ++i) {
+    for (snug::index_t i = 0; i < line; ++i) {
         REQUIRE(bytes[at(i)] == std::byte{0x11});
         REQUIRE(bytes[at(line + cuda::library_workspace + i)] == std::byte{0x11});
     }

@@ -172,20 +172,38 @@ struct cudaDeviceProp {
 
 namespace emulation {
 
-using work = std::vector<std::function<void()>>;
+struct stream;
+
+struct task {
+    std::function<void()> run;
+    bool is_copy = false;
+    stream* after = nullptr;  ///< of which so many have to be done before
+    std::size_t count = 0;
+};
+using work = std::vector<task>;
 
 struct stream {
     work waiting;
     std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
     work* captured = nullptr;
+
+    void do_next() {
+        auto const next = std::move(waiting.front());
+        waiting.erase(waiting.begin());
+        ++done;
+        run(next.run);
+    }
+    static void run(std::function<void()> const&);
 };
 
 /// What the tests may change: how many devices there are and what they say of themselves; whether work waits until the
-/// host synchronises, which shows where the host does not.
+/// host synchronises, which shows where the host does not; whether then copies run as early as their stream and the events
+/// that it waits for allow, which shows where one stream does not wait for another.
 struct device_state {
     int count = 1;
     cudaDeviceProp properties;
     bool deferred = false;
+    bool copies_early = false;
 
     cudaError_t last_error = cudaSuccess;
     stream default_stream;
@@ -242,22 +260,36 @@ inline void run(std::function<void()> const& f) {
     f();
 }
 
-/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once.
-inline void enqueue(stream* s, std::function<void()> f) {
-    auto& target = device().of(s);
-    if (target.captured) target.captured->push_back(std::move(f));
-    else if (device().deferred) target.waiting.push_back(std::move(f));
-    else run(f);
+inline void stream::run(std::function<void()> const& f) { emulation::run(f); }
+
+/// Copies, and waiting for what is over, that nothing of their own stream comes before.
+inline void run_early_copies() {
+    auto const may_run = [](task const& t) { return t.after ? t.after->done >= t.count : t.is_copy; };
+    for (bool again = true; std::exchange(again, false);)
+        for (auto* s : device().streams)
+            while (!s->waiting.empty() && may_run(s->waiting.front())) {
+                s->do_next();
+                again = true;
+            }
 }
+
+/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once.
+inline void enqueue(stream* s, task t) {
+    auto& target = device().of(s);
+    if (target.captured) {
+        target.captured->push_back(std::move(t));
+    } else if (device().deferred) {
+        target.waiting.push_back(std::move(t));
+        if (device().copies_early) run_early_copies();
+    } else {
+        run(t.run);
+    }
+}
+inline void enqueue(stream* s, std::function<void()> f) { enqueue(s, task{std::move(f)}); }
 
 inline cudaError_t synchronize(stream& s) {
     if (s.captured) return answer(cudaErrorStreamCaptureUnsupported);
-    while (!s.waiting.empty()) {
-        auto const next = std::move(s.waiting.front());
-        s.waiting.erase(s.waiting.begin());
-        ++s.done;
-        run(next);
-    }
+    while (!s.waiting.empty()) s.do_next();
     if (device().running == 0) device().open(false);
     return cudaSuccess;
 }
@@ -274,12 +306,7 @@ struct event {
 };
 /// Does what was put off in a stream, up to number `last`.
 inline void catch_up(stream& s, std::size_t last) {
-    while (s.done < last && !s.waiting.empty()) {
-        auto const next = std::move(s.waiting.front());
-        s.waiting.erase(s.waiting.begin());
-        ++s.done;
-        run(next);
-    }
+    while (s.done < last && !s.waiting.empty()) s.do_next();
 }
 struct graph {
     work nodes;
@@ -414,11 +441,13 @@ inline cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t size,
     if (puts_off && kind == cudaMemcpyHostToDevice && d.pageable(from)) {
         std::vector<std::byte> staged(size);
         std::memcpy(staged.data(), from, size);
-        emulation::enqueue(
-            s, [to, staged = std::move(staged)] { std::memcpy(to, staged.data(), staged.size()); });
+        emulation::enqueue(s, emulation::task{[to, staged = std::move(staged)] {
+                                                  std::memcpy(to, staged.data(), staged.size());
+                                              },
+                                              true});
         return cudaSuccess;
     }
-    emulation::enqueue(s, [=] { std::memmove(to, from, size); });
+    emulation::enqueue(s, emulation::task{[=] { std::memmove(to, from, size); }, true});
     return puts_off && kind == cudaMemcpyDeviceToHost && d.pageable(to) ? emulation::synchronize(d.of(s))
                                                                         : cudaSuccess;
 }
@@ -456,7 +485,9 @@ inline cudaError_t cudaDeviceSynchronize() { return emulation::synchronize_all()
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
     // Waits for what the event stands for now; an event that was never recorded is over.
     auto const now = *e;
-    if (now.recorded_in) emulation::enqueue(s, [now] { emulation::catch_up(*now.recorded_in, now.before); });
+    if (now.recorded_in)
+        emulation::enqueue(s, emulation::task{[now] { emulation::catch_up(*now.recorded_in, now.before); },
+                                              false, now.recorded_in, now.before});
     return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {

@@ -12,7 +12,7 @@ struct mine {
 #else
 struct mine {
     using axis = snug::axis::accumulation;
-    static constexpr snug::index count = 2;
+    static constexpr snug::index_t count = 2;
 };
 #endif
 

@@ -8,13 +8,13 @@ namespace user {
 #ifdef REFUSED
 struct mine {
     using axis = snug::axis::batch;
-    static constexpr snug::index sequences = 2;
+    static constexpr snug::index_t sequences = 2;
 };
 #else
 struct mine {
     using axis = snug::axis::batch;
-    static constexpr snug::index sequences = 2;
-    static constexpr snug::index tokens = 64;
+    static constexpr snug::index_t sequences = 2;
+    static constexpr snug::index_t tokens = 64;
 };
 #endif
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis checkpointing needs 'static constexpr index segment
+// expected-error: a policy of the axis checkpointing needs 'static constexpr index_t segment
 // expected-error: this_is_not_a_checkpointing<user::mine>
 #include <snug/plan.hpp>
 
@@ -12,7 +12,7 @@ struct mine {
 #else
 struct mine {
     using axis = snug::axis::checkpointing;
-    static constexpr snug::index segment(snug::index blocks) { return (blocks + 1) / 2; }
+    static constexpr snug::index_t segment(snug::index_t blocks) { return (blocks + 1) / 2; }
 };
 #endif
 

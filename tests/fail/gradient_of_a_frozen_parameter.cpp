@@ -6,10 +6,10 @@
 namespace user {
 
 /// y = weight · x, element by element.
-template <snug::index Width>
+template <snug::index_t Width>
 struct scale {
-    static constexpr snug::index input_width = Width;
-    static constexpr snug::index output_width = Width;
+    static constexpr snug::index_t input_width = Width;
+    static constexpr snug::index_t output_width = Width;
     using weight = snug::parameter<"weight", snug::shape<Width>, snug::initial::ones>;
     using parameters = snug::meta::list<weight>;
 
@@ -18,8 +18,9 @@ struct scale {
 #ifndef REFUSED
         if constexpr (Call::trains(weight{}))
 #endif
-            for (snug::index i = 0; i < Width; ++i) call.gradient(weight{})[i] += dy.row(0)[i] * x.row(0)[i];
-        for (snug::index i = 0; i < Width; ++i) dx(0, i, call.value(weight{})[i] * dy.row(0)[i]);
+            for (snug::index_t i = 0; i < Width; ++i)
+                call.gradient(weight{})[i] += dy.row(0)[i] * x.row(0)[i];
+        for (snug::index_t i = 0; i < Width; ++i) dx(0, i, call.value(weight{})[i] * dy.row(0)[i]);
     }
 };
 

@@ -6,9 +6,9 @@
 namespace user {
 
 struct twice {
-    static constexpr snug::index input_width = 8;
+    static constexpr snug::index_t input_width = 8;
 #ifndef REFUSED
-    static constexpr snug::index output_width = 8;
+    static constexpr snug::index_t output_width = 8;
 #endif
 };
 

@@ -8,7 +8,7 @@ namespace user {
 #ifdef REFUSED
 struct mine {
     using axis = snug::axis::model;
-    static constexpr snug::index vocabulary = 256;
+    static constexpr snug::index_t vocabulary = 256;
 };
 #else
 struct mine : snug::stack<snug::embedding<256, 8>, snug::head_with_loss<8, 256, false>> {};

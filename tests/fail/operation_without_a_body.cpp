@@ -7,7 +7,7 @@ namespace user {
 
 struct machine {
     template <class T>
-    static constexpr snug::index matmul_workspace(snug::index, snug::index) {
+    static constexpr snug::index_t matmul_workspace(snug::index_t, snug::index_t) {
         return 0;
     }
 };

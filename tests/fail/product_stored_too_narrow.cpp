@@ -7,7 +7,7 @@ namespace user {
 
 struct machine {
     template <class T>
-    static constexpr snug::index matmul_workspace(snug::index, snug::index) {
+    static constexpr snug::index_t matmul_workspace(snug::index_t, snug::index_t) {
         return 0;
     }
 };
@@ -18,9 +18,9 @@ void matmul_on(machine, std::byte*, Store const&, Products...) {}
 }  // namespace user
 
 #ifdef REFUSED
-constexpr snug::index width = 12;
+constexpr snug::index_t width = 12;
 #else
-constexpr snug::index width = 16;
+constexpr snug::index_t width = 16;
 #endif
 
 void product(snug::matrix<float, 8> x, snug::matrix<float, 16> w, snug::matrix<float, width> y) {

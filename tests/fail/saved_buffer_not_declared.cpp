@@ -6,10 +6,10 @@
 namespace user {
 
 /// y = weight · x, element by element.
-template <snug::index Width>
+template <snug::index_t Width>
 struct scale {
-    static constexpr snug::index input_width = Width;
-    static constexpr snug::index output_width = Width;
+    static constexpr snug::index_t input_width = Width;
+    static constexpr snug::index_t output_width = Width;
     using weight = snug::parameter<"weight", snug::shape<Width>, snug::initial::ones>;
     using rms = snug::saved_per_token<"rms", snug::statistic, 1>;
 #ifdef REFUSED
@@ -23,9 +23,9 @@ struct scale {
     static void forward(Call const& call, X x, Y y) {
         auto const* const w = call.value(weight{});
         auto* const kept = call.saved(rms{});
-        for (snug::index row = 0; row < x.rows; ++row) {
+        for (snug::index_t row = 0; row < x.rows; ++row) {
             kept[row] = 1;
-            for (snug::index i = 0; i < Width; ++i) y(row, i, w[i] * x.row(row)[i]);
+            for (snug::index_t i = 0; i < Width; ++i) y(row, i, w[i] * x.row(row)[i]);
         }
     }
 };

@@ -15,7 +15,7 @@
 namespace {
 
 using namespace snug;
-using snug::index;  // <strings.h> has one too
+using snug::index_t;
 
 // Thousands of tiny runs: a second thread would only be waited for.
 [[maybe_unused]] bool const one_thread = (omp_set_num_threads(1), true);
@@ -100,10 +100,11 @@ struct lone_layer {
         auto next = all.begin() + first_buffer;
         for (auto const& b : buffers.entries)
             *next++ = {b.name, b.element, b.element_size, b.count, b.copies, b.line, lifetime::always()};
-        for (index width : {Layer::input_width, Layer::output_width, Layer::output_width, Layer::input_width})
+        for (index_t width :
+             {Layer::input_width, Layer::output_width, Layer::output_width, Layer::input_width})
             *next++ = declare<double>({}, width * setting::rows, 1, role::activation);
         auto result = pack(all);
-        auto const at = [&](int id) -> index& {
+        auto const at = [&](int id) -> index_t& {
             return result.offsets[static_cast<std::size_t>(first_buffer + id)];
         };
         if (Place == place::over_input) at(dx) = at(x);
@@ -353,7 +354,7 @@ using trainer64 =
     trainer<Model, Batch, precision::full<fp64>, optimizers::sgd<fp64>, on<host_threads<2>>, Policies...>;
 
 /// A model that is its head: the gradient of the head's input is the embedding's.
-template <index Vocabulary, index Width, bool Tied>
+template <index_t Vocabulary, index_t Width, bool Tied>
 using head_alone = stack<named<"embedding", embedding<Vocabulary, Width>>,
                          named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
 

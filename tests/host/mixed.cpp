@@ -163,7 +163,7 @@ TEST_CASE("weights are the rounded master weights, before and after every step")
     auto const elements = [&]<class T>(int id, T) {
         auto const i = static_cast<std::size_t>(id);
         auto const& d = composition::plan.declarations[i];
-        REQUIRE(d.element_size == static_cast<snug::index>(sizeof(T)));
+        REQUIRE(d.element_size == static_cast<snug::index_t>(sizeof(T)));
         return std::span(reinterpret_cast<T const*>(seam.memory() + composition::plan.offsets[i]),
                          static_cast<std::size_t>(d.count * d.copies));
     };

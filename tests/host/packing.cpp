@@ -16,10 +16,10 @@ using gpt2 = models::gpt2<layers<2>, heads<2>, width<16>, vocabulary<61>, contex
 struct row {
     std::vector<std::int32_t> inputs, targets, starts;
 
-    void add(snug::index count, std::uint64_t seed) {
+    void add(snug::index_t count, std::uint64_t seed) {
         auto const start = static_cast<std::int32_t>(inputs.size());
-        for (snug::index i = 0; i < count; ++i) {
-            auto const token = [&](snug::index at) {
+        for (snug::index_t i = 0; i < count; ++i) {
+            auto const token = [&](snug::index_t at) {
                 return static_cast<std::int32_t>(random::bits(seed, 0, static_cast<std::uint64_t>(at)) % 61);
             };
             inputs.push_back(token(i));
@@ -46,7 +46,7 @@ void packed_is_alone() {
         trainer<Model, batch<1, 160>, precision::full<fp64>, accumulation::micro_batches<4>, Policies...>;
     row together, apart;
     std::uint64_t seed = 3;
-    for (snug::index const count : {70, 3, 1, 86}) {
+    for (snug::index_t const count : {70, 3, 1, 86}) {
         together.add(count, seed);
         row one;
         one.add(count, seed++);

@@ -18,7 +18,7 @@ namespace {
 using snug::attention_shape;
 using snug::bf16;
 using snug::fp16;
-using snug::index;
+using snug::index_t;
 using snug_test::device_array;
 
 /// The largest relative error of a rounding to T; for the types that are summed in, of a few sums.
@@ -37,7 +37,7 @@ constexpr double rounding_of<double> = 1e-14;
 template <class T>
 class poisoned {
   public:
-    explicit poisoned(index size)
+    explicit poisoned(index_t size)
         : size_{static_cast<std::size_t>(size)}, memory_(size_ * sizeof(T) + margin) {}
     T* data() const { return reinterpret_cast<T*>(memory_.data()); }
 
@@ -58,7 +58,7 @@ class poisoned {
 };
 
 template <class T>
-std::vector<T> random_values(index size, unsigned seed, double spread = 1) {
+std::vector<T> random_values(index_t size, unsigned seed, double spread = 1) {
     std::mt19937 engine{seed};
     std::normal_distribution<float> normal{0, static_cast<float>(spread)};
     std::vector<T> values(static_cast<std::size_t>(size));
@@ -67,9 +67,9 @@ std::vector<T> random_values(index size, unsigned seed, double spread = 1) {
 }
 
 struct problem {
-    index sequences;
-    index tokens;
-    index past = 0;
+    index_t sequences;
+    index_t tokens;
+    index_t past = 0;
     std::vector<std::int32_t> starts = {};
 };
 
@@ -88,36 +88,37 @@ struct reference {
     /// `qkv` holds `past` rows before the first.
     reference(problem const& p, T const* qkv, T const* d_out) {
         constexpr double u = rounding_of<T>;
-        constexpr index width = Shape::head_width;
+        constexpr index_t width = Shape::head_width;
         auto const rows = p.sequences * p.tokens;
         out.resize(static_cast<std::size_t>(rows * Shape::output_width));
         logsumexp.resize(static_cast<std::size_t>(rows * Shape::heads));
         d_qkv.resize(static_cast<std::size_t>(rows * Shape::qkv_width));
         double const scale = 1 / std::sqrt(static_cast<double>(width));
-        for (index row = 0; row < rows; ++row)
-            for (index head = 0; head < Shape::heads; ++head) {
+        for (index_t row = 0; row < rows; ++row)
+            for (index_t head = 0; head < Shape::heads; ++head) {
                 auto const first = row / p.tokens * p.tokens - p.past;
                 auto const position = p.past + row % p.tokens;
-                index const low = p.starts.empty() ? 0 : p.starts[static_cast<std::size_t>(row)];
-                auto const at = [&](index r, index offset) {
-                    return
-                        [=](index c) { return static_cast<double>(qkv[r * Shape::qkv_width + offset + c]); };
+                index_t const low = p.starts.empty() ? 0 : p.starts[static_cast<std::size_t>(row)];
+                auto const at = [&](index_t r, index_t offset) {
+                    return [=](index_t c) {
+                        return static_cast<double>(qkv[r * Shape::qkv_width + offset + c]);
+                    };
                 };
                 auto const q = at(row, head * width);
                 auto const group = head / Shape::queries_per_key * width;
-                auto const k = [&](index j) { return at(first + j, Shape::key_offset + group); };
-                auto const v = [&](index j) { return at(first + j, Shape::value_offset + group); };
-                auto const d_o = [&](index c) {
+                auto const k = [&](index_t j) { return at(first + j, Shape::key_offset + group); };
+                auto const v = [&](index_t j) { return at(first + j, Shape::value_offset + group); };
+                auto const d_o = [&](index_t c) {
                     return static_cast<double>(d_out[row * Shape::output_width + head * width + c]);
                 };
 
                 std::vector<double> weight(static_cast<std::size_t>(position + 1));
                 double total = 0, largest_value = 0;
-                for (index j = low; j <= position; ++j) {
+                for (index_t j = low; j <= position; ++j) {
                     double s = 0;
-                    for (index c = 0; c < width; ++c) s += q(c) * k(j)(c);
+                    for (index_t c = 0; c < width; ++c) s += q(c) * k(j)(c);
                     total += weight[static_cast<std::size_t>(j)] = std::exp(s * scale);
-                    for (index c = 0; c < width; ++c)
+                    for (index_t c = 0; c < width; ++c)
                         largest_value = std::max(largest_value, std::abs(v(j)(c)));
                 }
                 for (auto& w : weight) w /= total;
@@ -125,26 +126,26 @@ struct reference {
                 logsumexp[static_cast<std::size_t>(row * Shape::heads + head)] = {std::log(total),
                                                                                   2.5 * noise};
                 double row_sum = 0, row_sum_bound = 0;
-                for (index c = 0; c < width; ++c) {
+                for (index_t c = 0; c < width; ++c) {
                     auto& o = out[static_cast<std::size_t>(row * Shape::output_width + head * width + c)];
-                    for (index j = low; j <= position; ++j)
+                    for (index_t j = low; j <= position; ++j)
                         o.value += weight[static_cast<std::size_t>(j)] * v(j)(c);
                     o.bound = (2.1 * u + noise) * largest_value;
                     row_sum += d_o(c) * o.value;
                     row_sum_bound += std::abs(d_o(c)) * o.bound;
                 }
                 if (p.past != 0) continue;
-                for (index j = low; j <= position; ++j) {
+                for (index_t j = low; j <= position; ++j) {
                     double const w = weight[static_cast<std::size_t>(j)];
                     double d_p = 0, magnitude = 0;
-                    for (index c = 0; c < width; ++c) {
+                    for (index_t c = 0; c < width; ++c) {
                         d_p += d_o(c) * v(j)(c);
                         magnitude += std::abs(d_o(c) * v(j)(c));
                     }
                     double const d_s = w * (d_p - row_sum) * scale;
                     double const d_s_bound =
                         (u + noise) * std::abs(d_s) + w * (row_sum_bound + noise * magnitude) * scale;
-                    for (index c = 0; c < width; ++c) {
+                    for (index_t c = 0; c < width; ++c) {
                         add(row, head * width + c, d_s * k(j)(c), d_s_bound * std::abs(k(j)(c)));
                         add(first + j, Shape::key_offset + group + c, d_s * q(c), d_s_bound * std::abs(q(c)));
                         add(first + j, Shape::value_offset + group + c, w * d_o(c),
@@ -157,7 +158,7 @@ struct reference {
         for (auto& x : d_qkv) x.bound = 1.1 * (x.bound + u * std::abs(x.value)) + 40 * smallest;
     }
 
-    void add(index row, index column, double value, double bound) {
+    void add(index_t row, index_t column, double value, double bound) {
         auto& x = d_qkv[static_cast<std::size_t>(row * Shape::qkv_width + column)];
         x.value += value;
         x.bound += bound;
@@ -233,9 +234,10 @@ void check(problem const& p, double spread = 1) {
 }
 
 /// Examples that begin at these rows of each sequence.
-std::vector<std::int32_t> starts_at(index sequences, index tokens, std::vector<std::int32_t> const& begins) {
+std::vector<std::int32_t> starts_at(index_t sequences, index_t tokens,
+                                    std::vector<std::int32_t> const& begins) {
     std::vector<std::int32_t> starts;
-    for (index row = 0; row < sequences * tokens; ++row) {
+    for (index_t row = 0; row < sequences * tokens; ++row) {
         std::int32_t start = 0;
         for (auto const b : begins)
             if (b <= row % tokens) start = b;
@@ -245,8 +247,8 @@ std::vector<std::int32_t> starts_at(index sequences, index tokens, std::vector<s
 }
 
 template <class Shape, class T>
-void check_lengths(std::initializer_list<index> lengths) {
-    for (index const tokens : lengths) check<Shape, T>({2, tokens});
+void check_lengths(std::initializer_list<index_t> lengths) {
+    for (index_t const tokens : lengths) check<Shape, T>({2, tokens});
 }
 
 }  // namespace
@@ -279,8 +281,8 @@ TEMPLATE_TEST_CASE("examples that follow each other do not see each other", "[cu
 }
 
 TEMPLATE_TEST_CASE("new tokens see those before them", "[cuda][attention]", bf16, fp16, float, double) {
-    for (snug::index const tokens : {1, 5})
-        for (snug::index const past : {1, 64, 99}) {
+    for (snug::index_t const tokens : {1, 5})
+        for (snug::index_t const past : {1, 64, 99}) {
             check<attention_shape<3, 1, 64>, TestType>({1, tokens, past});
             check<attention_shape<2, 2, 128>, TestType>(
                 {1, tokens, past, std::vector<std::int32_t>(static_cast<std::size_t>(tokens), 1)});

@@ -32,7 +32,7 @@ inline std::int64_t shared_conflicts() { return 0; }
 template <class T>
 class device_array {
   public:
-    explicit device_array(std::size_t size, snug::index offset = 0)
+    explicit device_array(std::size_t size, snug::index_t offset = 0)
         : size_(size), skipped_(static_cast<std::size_t>(offset) * sizeof(T)) {
         namespace cuda = snug::backend::cuda;
         memory_ = static_cast<std::byte*>(
@@ -41,7 +41,7 @@ class device_array {
         if (bytes() > 0)
             cuda::check(cudaMemsetAsync(data(), 0xFF, bytes(), cuda::stream()), "cudaMemsetAsync");
     }
-    explicit device_array(std::vector<T> const& values, snug::index offset = 0)
+    explicit device_array(std::vector<T> const& values, snug::index_t offset = 0)
         : device_array(values.size(), offset) {
         assign(values.data());
     }

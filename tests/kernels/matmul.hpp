@@ -27,14 +27,14 @@ namespace {
 
 using snug::bf16;
 using snug::fp16;
-using snug::index;
+using snug::index_t;
 using snug::matrix;
 using snug::product;
 using snug::transposed;
 namespace cuda = snug::backend::cuda;
 namespace q = snug::quantization;
 
-constexpr auto at(index i) { return static_cast<std::size_t>(i); }
+constexpr auto at(index_t i) { return static_cast<std::size_t>(i); }
 
 using snug_test::device_array;
 
@@ -49,23 +49,23 @@ inline std::int64_t library_products() { return 0; }
 
 /// Rows x columns in double.
 struct dense {
-    index rows, columns;
+    index_t rows, columns;
     std::vector<double> values;
 
-    dense(index r, index c) : rows(r), columns(c), values(at(r * c)) {}
-    double& operator()(index i, index j) { return values[at(i * columns + j)]; }
-    double operator()(index i, index j) const { return values[at(i * columns + j)]; }
+    dense(index_t r, index_t c) : rows(r), columns(c), values(at(r * c)) {}
+    double& operator()(index_t i, index_t j) { return values[at(i * columns + j)]; }
+    double operator()(index_t i, index_t j) const { return values[at(i * columns + j)]; }
 };
 
 dense flipped(dense const& m) {
     dense result(m.columns, m.rows);
-    for (index i = 0; i < m.rows; ++i)
-        for (index j = 0; j < m.columns; ++j) result(j, i) = m(i, j);
+    for (index_t i = 0; i < m.rows; ++i)
+        for (index_t j = 0; j < m.columns; ++j) result(j, i) = m(i, j);
     return result;
 }
 
 template <class T>
-std::vector<T> random_numbers(index count, std::uint32_t seed) {
+std::vector<T> random_numbers(index_t count, std::uint32_t seed) {
     std::minstd_rand random(seed);
     std::vector<T> result(at(count));
     for (auto& x : result) x = T(static_cast<float>(random() % 2048u) / 1024.0f - 1.0f);
@@ -73,13 +73,13 @@ std::vector<T> random_numbers(index count, std::uint32_t seed) {
 }
 
 /// A random matrix on the device; what lies between its rows is NaN.
-template <class T, index Width, index Stride = Width>
+template <class T, index_t Width, index_t Stride = Width>
 struct stored {
-    index rows;
+    index_t rows;
     dense numbers;
     device_array<T> memory;
 
-    stored(index r, std::uint32_t seed, index offset = 0)
+    stored(index_t r, std::uint32_t seed, index_t offset = 0)
         : rows(r), numbers(r, Width), memory(fill(seed), offset) {}
 
     matrix<T const, Width, Stride> view() const { return {memory.data(), rows}; }
@@ -88,8 +88,8 @@ struct stored {
     std::vector<T> fill(std::uint32_t seed) {
         std::vector<T> result(at(rows * Stride), T(std::numeric_limits<float>::quiet_NaN()));
         auto const values = random_numbers<T>(rows * Width, seed);
-        for (index i = 0; i < rows; ++i)
-            for (index j = 0; j < Width; ++j) {
+        for (index_t i = 0; i < rows; ++i)
+            for (index_t j = 0; j < Width; ++j) {
                 result[at(i * Stride + j)] = values[at(i * Width + j)];
                 numbers(i, j) = static_cast<double>(values[at(i * Width + j)]);
             }
@@ -98,13 +98,13 @@ struct stored {
 };
 
 /// A store that only snug's own kernels know: the sums themselves, and how often each was given.
-template <class Sum, index Width>
+template <class Sum, index_t Width>
 struct recorded {
     Sum* sums;
     int* calls;
 
     template <class Value>
-    constexpr void operator()(index row, index column, Value value) const {
+    constexpr void operator()(index_t row, index_t column, Value value) const {
         static_assert(std::is_same_v<Value, Sum>);
         sums[row * Width + column] = value;
         ++calls[row * Width + column];
@@ -119,9 +119,9 @@ sums_and_magnitudes multiplied(std::vector<std::pair<dense, dense>> const& facto
     sums_and_magnitudes result{dense(m, n), dense(m, n)};
     for (auto const& [a, b] : factors) {
         REQUIRE(a.columns == b.rows);
-        for (index i = 0; i < m; ++i)
-            for (index j = 0; j < n; ++j)
-                for (index k = 0; k < a.columns; ++k) {
+        for (index_t i = 0; i < m; ++i)
+            for (index_t j = 0; j < n; ++j)
+                for (index_t k = 0; k < a.columns; ++k) {
                     result.sums(i, j) += a(i, k) * b(k, j);
                     result.magnitudes(i, j) += std::abs(a(i, k) * b(k, j));
                 }
@@ -129,19 +129,19 @@ sums_and_magnitudes multiplied(std::vector<std::pair<dense, dense>> const& facto
     return result;
 }
 
-index depth_of(std::vector<std::pair<dense, dense>> const& factors) {
-    index result = 0;
+index_t depth_of(std::vector<std::pair<dense, dense>> const& factors) {
+    index_t result = 0;
     for (auto const& f : factors) result += f.first.columns;
     return result;
 }
 
 /// How far `got` is from the sums, in units of the bound of a sum in any order plus one rounding to a number of `epsilon`.
 template <class T>
-double worst_error(std::vector<T> const& got, index stride, sums_and_magnitudes const& expected, index depth,
-                   double sum_epsilon, double epsilon) {
+double worst_error(std::vector<T> const& got, index_t stride, sums_and_magnitudes const& expected,
+                   index_t depth, double sum_epsilon, double epsilon) {
     double worst = 0;
-    for (index i = 0; i < expected.sums.rows; ++i)
-        for (index j = 0; j < expected.sums.columns; ++j) {
+    for (index_t i = 0; i < expected.sums.rows; ++i)
+        for (index_t j = 0; j < expected.sums.columns; ++j) {
             auto const value = static_cast<double>(got[at(i * stride + j)]);
             double const exact = expected.sums(i, j), size = expected.magnitudes(i, j);
             double const bound =
@@ -167,7 +167,7 @@ device_array<std::byte> const& workspace() {
 }
 
 /// Products by snug's own kernels, checked against the sums in double, twice.
-template <class Sum, index Rows, index Columns, class... Products>
+template <class Sum, index_t Rows, index_t Columns, class... Products>
 std::vector<Sum> check_own(std::vector<std::pair<dense, dense>> const& factors, Products... products) {
     std::vector<Sum> first;
     for (int run = 0; run < 2; ++run) {
@@ -186,7 +186,7 @@ std::vector<Sum> check_own(std::vector<std::pair<dense, dense>> const& factors, 
     return first;
 }
 
-template <class A, class B, index M, index N, index K, index Pad, index Offset = 0>
+template <class A, class B, index_t M, index_t N, index_t K, index_t Pad, index_t Offset = 0>
 void check_plain() {
     CAPTURE(M, N, K, Pad, Offset);
     using sum = std::conditional_t<std::is_same_v<A, double> || std::is_same_v<B, double>, double, float>;
@@ -202,13 +202,13 @@ void check_plain() {
 }
 
 /// A result's memory: `rows` x Width with a stride, before and after.
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 struct result_memory {
-    index rows;
+    index_t rows;
     std::vector<T> before;
     device_array<T> memory;
 
-    result_memory(index r, bool holds_numbers, index offset = 0)
+    result_memory(index_t r, bool holds_numbers, index_t offset = 0)
         : rows(r),
           before(holds_numbers ? random_numbers<T>(r * Stride, 77)
                                : std::vector<T>(at(r * Stride), T(std::numeric_limits<float>::quiet_NaN()))),
@@ -217,15 +217,16 @@ struct result_memory {
     matrix<T, Width, Stride> view() const { return {memory.data(), rows}; }
     dense numbers_before() const {
         dense result(rows, Width);
-        for (index i = 0; i < rows; ++i)
-            for (index j = 0; j < Width; ++j) result(i, j) = static_cast<double>(before[at(i * Stride + j)]);
+        for (index_t i = 0; i < rows; ++i)
+            for (index_t j = 0; j < Width; ++j)
+                result(i, j) = static_cast<double>(before[at(i * Stride + j)]);
         return result;
     }
     /// What lies between the rows must not change.
     void check_gaps(std::vector<T> const& after) const {
         bool same = true;
-        for (index i = 0; i < rows; ++i)
-            for (index j = Width; j < Stride; ++j)
+        for (index_t i = 0; i < rows; ++i)
+            for (index_t j = Width; j < Stride; ++j)
                 same = same &&
                        std::memcmp(&after[at(i * Stride + j)], &before[at(i * Stride + j)], sizeof(T)) == 0;
         REQUIRE(same);
@@ -233,8 +234,8 @@ struct result_memory {
 };
 
 void add(sums_and_magnitudes& to, dense const& more, bool is_row = false) {
-    for (index i = 0; i < to.sums.rows; ++i)
-        for (index j = 0; j < to.sums.columns; ++j) {
+    for (index_t i = 0; i < to.sums.rows; ++i)
+        for (index_t j = 0; j < to.sums.columns; ++j) {
             double const x = more(is_row ? 0 : i, j);
             to.sums(i, j) += x;
             to.magnitudes(i, j) += std::abs(x);
@@ -245,16 +246,16 @@ template <class T>
 constexpr double sum_epsilon = std::is_same_v<T, double> ? 0x1p-52 : 0x1p-23;
 
 /// Every store of one product, twice; `multiply(store)` does it, with so many products of the library where that does it.
-template <class R, index M, index N, index Pad, class Multiply>
+template <class R, index_t M, index_t N, index_t Pad, class Multiply>
 void check_stores(dense const& a_numbers, dense const& b_numbers, Multiply const& multiply,
-                  std::int64_t by_library, index offset = 0) {
+                  std::int64_t by_library, index_t offset = 0) {
     CAPTURE(M, N, Pad, offset);
     auto const base_sums = multiplied({{a_numbers, b_numbers}});
     auto const depth = a_numbers.columns;
     stored<R, N> const base(M, 9, offset);
     stored<R, N> const bias(1, 10, offset);
-    auto const check = [&]<index Stride>(bool holds_numbers, auto const& expected, auto const& make,
-                                         std::int64_t in_library) {
+    auto const check = [&]<index_t Stride>(bool holds_numbers, auto const& expected, auto const& make,
+                                           std::int64_t in_library) {
         std::vector<R> first;
         for (int run = 0; run < 2; ++run) {
             result_memory<R, N, Stride> const result(M, holds_numbers, offset);
@@ -313,8 +314,8 @@ void check_stores(dense const& a_numbers, dense const& b_numbers, Multiply const
         bias_in_library);
 }
 
-template <class T, class R, index M, index N, index K, index Pad>
-void check_library(index offset = 0) {
+template <class T, class R, index_t M, index_t N, index_t K, index_t Pad>
+void check_library(index_t offset = 0) {
     stored<T, K, K + Pad> const a(M, 1, offset);
     stored<T, M, M + Pad> const at_(K, 2, offset);
     stored<T, N, N + Pad> const b(K, 3, offset);
@@ -332,7 +333,7 @@ void check_library(index offset = 0) {
 }
 
 /// A quantized matrix on the device, and its numbers as the host decodes them.
-template <class Scheme, index Rows, index Width>
+template <class Scheme, index_t Rows, index_t Width>
 struct quantized {
     std::vector<float> as_float;
     std::vector<bf16> as_bf16;
@@ -340,12 +341,12 @@ struct quantized {
 
     explicit quantized(std::uint32_t seed) : memory_(at(size)) {
         auto values = random_numbers<float>(Rows * Width, seed);
-        for (index i = 0; i < Rows * Width; i += 7) values[at(i)] *= 0.01f;  // blocks of unequal sizes
-        for (index i = 5; i < Rows * Width; i += 97) values[at(i)] *= 9.0f;
+        for (index_t i = 0; i < Rows * Width; i += 7) values[at(i)] *= 0.01f;  // blocks of unequal sizes
+        for (index_t i = 5; i < Rows * Width; i += 97) values[at(i)] *= 9.0f;
         q::quantized_array<Scheme> const host(values, q::shape{Rows, Width});
         as_float = host.template decoded<float>();
         as_bf16 = host.template decoded<bf16>();
-        for (index i = 0; i < Rows * Width; ++i) {
+        for (index_t i = 0; i < Rows * Width; ++i) {
             numbers.values[at(i)] = double{as_float[at(i)]};
             rounded.values[at(i)] = static_cast<double>(as_bf16[at(i)]);
         }
@@ -356,28 +357,28 @@ struct quantized {
     }
 
   private:
-    static constexpr index size = Scheme::storage(q::shape{Rows, Width}).count;
+    static constexpr index_t size = Scheme::storage(q::shape{Rows, Width}).count;
     device_array<std::byte> memory_;
 };
 
-template <class T, index Width>
+template <class T, index_t Width>
 struct identity {
     device_array<T> memory{[] {
         std::vector<T> result(at(Width * Width), T(0.0f));
-        for (index i = 0; i < Width; ++i) result[at(i * Width + i)] = T(1.0f);
+        for (index_t i = 0; i < Width; ++i) result[at(i * Width + i)] = T(1.0f);
         return result;
     }()};
     matrix<T const, Width> view() const { return {memory.data(), Width}; }
 };
 
-dense dense_identity(index n) {
+dense dense_identity(index_t n) {
     dense result(n, n);
-    for (index i = 0; i < n; ++i) result(i, i) = 1;
+    for (index_t i = 0; i < n; ++i) result(i, i) = 1;
     return result;
 }
 
 /// The identity times a quantized matrix is what the host decodes, to the bit.
-template <class Scheme, index Rows, index Width, bool Everything = false>
+template <class Scheme, index_t Rows, index_t Width, bool Everything = false>
 void check_quantized() {
     CAPTURE(q::name_of<Scheme>(), Rows, Width);
     quantized<Scheme, Rows, Width> const w(21);
@@ -388,8 +389,8 @@ void check_quantized() {
     };
     auto const turned = [](std::vector<float> const& values) {
         std::vector<float> result(values.size());
-        for (index i = 0; i < Rows; ++i)
-            for (index j = 0; j < Width; ++j) result[at(j * Rows + i)] = values[at(i * Width + j)];
+        for (index_t i = 0; i < Rows; ++i)
+            for (index_t j = 0; j < Width; ++j) result[at(j * Rows + i)] = values[at(i * Width + j)];
         return result;
     };
     auto const check = [&]<class T>(T, dense const& numbers, std::vector<float> const& decoded) {
@@ -428,40 +429,40 @@ struct sixteenths {
         for (std::size_t i = 0; i < values.size(); ++i)
             reinterpret_cast<std::int8_t*>(region)[i] = static_cast<std::int8_t>(std::rint(values[i] * 8));
     }
-    static constexpr float value(view const& stored, index i) {
+    static constexpr float value(view const& stored, index_t i) {
         return static_cast<float>(stored.codes[i]) / 16.0f;
     }
     template <class T>
-    static void decode(view const& stored, index first, index count, T* out) {
-        for (index i = 0; i < count; ++i) out[i] = T(value(stored, first + i));
+    static void decode(view const& stored, index_t first, index_t count, T* out) {
+        for (index_t i = 0; i < count; ++i) out[i] = T(value(stored, first + i));
     }
 };
 
 /// Columns [Skip, Skip + First) and the last `Last` of a width have a block each.
-template <index Width, index Skip, index First, index Last>
+template <index_t Width, index_t Skip, index_t First, index_t Last>
 struct two_blocks {
-    static constexpr index width = Width;
-    static constexpr index blocks = 2;
-    static constexpr std::array<index, 2> first{Skip, Width - Last};
-    static constexpr std::array<index, 2> count{First, Last};
+    static constexpr index_t width = Width;
+    static constexpr index_t blocks = 2;
+    static constexpr std::array<index_t, 2> first{Skip, Width - Last};
+    static constexpr std::array<index_t, 2> count{First, Last};
 };
 
-template <class Blocks, index Rank>
+template <class Blocks, index_t Rank>
 dense spread(dense const& stacked) {
     dense result(Blocks::blocks * Rank, Blocks::width);
-    index line = 0;
-    for (index b = 0; b < Blocks::blocks; ++b)
-        for (index j = 0; j < Blocks::count[at(b)]; ++j, ++line)
-            for (index r = 0; r < Rank; ++r)
+    index_t line = 0;
+    for (index_t b = 0; b < Blocks::blocks; ++b)
+        for (index_t j = 0; j < Blocks::count[at(b)]; ++j, ++line)
+            for (index_t r = 0; r < Rank; ++r)
                 result(b * Rank + r, Blocks::first[at(b)] + j) = stacked(line, r);
     return result;
 }
 
-template <class T, class W, class Scheme, index Rank, index In, index Out, index Offset = 0>
+template <class T, class W, class Scheme, index_t Rank, index_t In, index_t Out, index_t Offset = 0>
 void check_adapter() {
     CAPTURE(Rank, In, Out, Offset);
     using blocks = two_blocks<Out, 8, Out / 2 - 13, Out / 4 + 1>;
-    constexpr index rows = 70;
+    constexpr index_t rows = 70;
     quantized<Scheme, Out, In> const w(5);
     stored<T, In> const x(rows, 6);
     stored<T, 2 * Rank> const low(rows, 7, Offset);
@@ -487,15 +488,15 @@ device_array<std::byte> const& workspace_behind() {
 }
 
 /// Every store of products with a quantized operand, of which slices are decoded.
-template <class T, class R, class Scheme, index Rows, index Width, index Pad>
+template <class T, class R, class Scheme, index_t Rows, index_t Width, index_t Pad>
 void check_decoded() {
     CAPTURE(q::name_of<Scheme>(), Rows, Width);
-    constexpr index m = 20;
+    constexpr index_t m = 20;
     constexpr std::int64_t narrow = 1;  // slices as narrow as there are
-    constexpr auto slice = [](index columns, index depth) {
+    constexpr auto slice = [](index_t columns, index_t depth) {
         return cuda::decoded_slice_bytes(columns, depth, sizeof(T), narrow);
     };
-    constexpr auto slices = [](index columns) { return (columns + 127) / 128; };
+    constexpr auto slices = [](index_t columns) { return (columns + 127) / 128; };
     static_assert(slices(Rows) == Rows / cuda::decoded_columns(Rows, Width, sizeof(T), narrow) +
                                       (Rows % cuda::decoded_columns(Rows, Width, sizeof(T), narrow) != 0));
     quantized<Scheme, Rows, Width> const w(5);
@@ -519,7 +520,7 @@ void check_decoded() {
 }
 
 /// A product of many rows and an adapter's update: the library adds the former to what the latter has stored.
-template <index Rank, index Rows, index In, index Out, class Base>
+template <index_t Rank, index_t Rows, index_t In, index_t Out, class Base>
 void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
     CAPTURE(Rank, Rows, In, Out);
     using blocks = two_blocks<Out, 8, Out / 2 - 13, Out / 4 + 1>;
@@ -529,8 +530,8 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
     stored<bf16, Out> const dy(Rows, 11);
     stored<bf16, In> const a(2 * Rank, 12);
     auto& room = workspace_behind<cuda::decoded_slice_bytes(Out, In, 2)>();
-    auto const check = [&]<index Width>(std::integral_constant<index, Width>, auto const& factors,
-                                        auto const& base, auto const& update, std::int64_t by_library) {
+    auto const check = [&]<index_t Width>(std::integral_constant<index_t, Width>, auto const& factors,
+                                          auto const& base, auto const& update, std::int64_t by_library) {
         auto expected = multiplied(factors);
         stored<bf16, Width> const bias(1, 13);
         add(expected, bias.numbers, true);
@@ -556,11 +557,11 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
         }
     };
     using factors = std::vector<std::pair<dense, dense>>;
-    check(std::integral_constant<index, Out>{},
+    check(std::integral_constant<index_t, Out>{},
           factors{{x.numbers, flipped(numbers)}, {low.numbers, spread<blocks, Rank>(b.numbers)}},
           product{x.view(), transposed{w}},
           product{low.view(), snug::block_diagonal<bf16, blocks, Rank>{b.memory.data()}}, 1);
-    check(std::integral_constant<index, In>{}, factors{{dy.numbers, numbers}, {low.numbers, a.numbers}},
+    check(std::integral_constant<index_t, In>{}, factors{{dy.numbers, numbers}, {low.numbers, a.numbers}},
           product{dy.view(), w}, product{low.view(), a.view()}, 2);
     // What a magnitude scales: rounded where it is stored, and again times the scale.
     using scaled_store =
@@ -578,8 +579,8 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
     REQUIRE(std::memcmp(stored_z.data(), unscaled.memory.values().data(), stored_z.size() * sizeof(bf16)) ==
             0);
     double worst = 0;
-    for (index i = 0; i < Rows; ++i)
-        for (index j = 0; j < Out; ++j) {
+    for (index_t i = 0; i < Rows; ++i)
+        for (index_t j = 0; j < Out; ++j) {
             auto const exact =
                 static_cast<double>(stored_z[at(i * Out + j)]) * scales.numbers(0, j) + bias.numbers(0, j);
             worst = std::max(worst, std::abs(static_cast<double>(got[at(i * Out + j)]) - exact) /
@@ -602,7 +603,7 @@ struct square {
 
 /// A function of what a product stores, and its derivative times what another one does. The library does the products, and the
 /// derivative in one step where it can.
-template <class Function, class T, index M, index N, index K>
+template <class Function, class T, index_t M, index_t N, index_t K>
 void check_elementwise(bool in_one_step) {
     CAPTURE(M, N, K, sizeof(T));
     using S = std::conditional_t<std::is_same_v<T, double>, double, float>;
@@ -735,7 +736,7 @@ TEST_CASE("with many rows the library multiplies the weight, and its product is 
 }
 
 TEST_CASE("several plain products, and stores that the library does not know", "[cuda][matmul]") {
-    constexpr snug::index m = 90, n = 200, k = 48, few = 56;
+    constexpr snug::index_t m = 90, n = 200, k = 48, few = 56;
     stored<bf16, k> const a(m, 1);
     stored<bf16, n> const b(k, 2);
     stored<bf16, few> const c(m, 3);

@@ -24,7 +24,7 @@ namespace {
 
 namespace backend = snug::backend::cuda;
 namespace ops = snug::ops;
-using snug::bf16, snug::index, snug::matrix, snug::written;
+using snug::bf16, snug::index_t, snug::matrix, snug::written;
 using snug::backend::host::serial_team;
 using device = backend::tag;
 
@@ -32,7 +32,7 @@ template <class T>
 using on_device = snug_test::device_array<T>;
 
 template <class T>
-std::vector<T> random_numbers(index count, unsigned seed) {
+std::vector<T> random_numbers(index_t count, unsigned seed) {
     std::mt19937 engine(seed);
     std::normal_distribution<float> normal;
     std::vector<T> result(static_cast<std::size_t>(count));
@@ -56,33 +56,33 @@ void check_near(std::vector<T> const& got, std::vector<T> const& wanted) {
     CHECK(wrong == 0);
 }
 
-template <index Width>
+template <index_t Width>
 struct layer_norm_row {
     template <class T>
-    constexpr void operator()(auto team, index row, T const* x, T const* weight, T const* bias, float* means,
-                              float* rstds, T* y, index rows) const {
+    constexpr void operator()(auto team, index_t row, T const* x, T const* weight, T const* bias,
+                              float* means, float* rstds, T* y, index_t rows) const {
         snug::kernels::layer_norm_forward(team, Width, snug::aligned<Width>(x + row * Width),
                                           snug::aligned<Width>(weight), snug::aligned<Width>(bias), 1e-5,
                                           means[row], rstds[row], written<T, Width>{{y, rows}}, row);
     }
 };
 
-template <index Width>
+template <index_t Width>
 struct layer_norm_row_backward {
     // The gradient takes the place of x, as in a step.
     template <class T>
-    constexpr void operator()(auto team, index row, T* x, T const* dy, T const* weight, float const* means,
-                              float const* rstds, index rows) const {
+    constexpr void operator()(auto team, index_t row, T* x, T const* dy, T const* weight, float const* means,
+                              float const* rstds, index_t rows) const {
         snug::kernels::layer_norm_backward(
             team, Width, snug::aligned<Width>(x + row * Width), snug::aligned<Width>(dy + row * Width),
             snug::aligned<Width>(weight), means[row], rstds[row], written<T, Width>{{x, rows}}, row);
     }
 };
 
-template <index Vocabulary>
+template <index_t Vocabulary>
 struct cross_entropy_row {
     template <class T>
-    constexpr void operator()(auto team, index row, T* logits, std::int32_t const* targets, float scale,
+    constexpr void operator()(auto team, index_t row, T* logits, std::int32_t const* targets, float scale,
                               float* losses) const {
         losses[row] = snug::kernels::cross_entropy<float>(team, Vocabulary, logits + row * Vocabulary,
                                                           targets[row], &scale);
@@ -90,30 +90,31 @@ struct cross_entropy_row {
 };
 
 struct product_of {
-    constexpr float operator()(index row, index column, auto x, auto y, index columns, int* outside) const {
+    constexpr float operator()(index_t row, index_t column, auto x, auto y, index_t columns,
+                               int* outside) const {
         if (row >= x.rows || column >= columns) *outside += 1;
         return static_cast<float>(x.row(row)[column]) * static_cast<float>(y.row(row)[column]);
     }
 };
 struct square_of {
-    constexpr double operator()(index i, float const* x) const {
+    constexpr double operator()(index_t i, float const* x) const {
         return static_cast<double>(x[i]) * static_cast<double>(x[i]);
     }
 };
 struct key_of {
-    constexpr index operator()(index row, std::int32_t const* keys) const { return keys[row]; }
+    constexpr index_t operator()(index_t row, std::int32_t const* keys) const { return keys[row]; }
 };
 struct add_twice {
-    constexpr void operator()(index i, float const* x, float* y) const { y[i] += 2 * x[i]; }
+    constexpr void operator()(index_t i, float const* x, float* y) const { y[i] += 2 * x[i]; }
 };
 
 /// The rows of `ops`, by the serial team.
-void on_host(index rows, auto const& body) {
-    for (index row = 0; row < rows; ++row) body(serial_team{}, row);
+void on_host(index_t rows, auto const& body) {
+    for (index_t row = 0; row < rows; ++row) body(serial_team{}, row);
 }
 
-template <index Width, class T>
-void check_layer_norm(index rows) {
+template <index_t Width, class T>
+void check_layer_norm(index_t rows) {
     auto const x = random_numbers<T>(rows * Width, 1), dy = random_numbers<T>(rows * Width, 2);
     auto const weight = random_numbers<T>(Width, 3), bias = random_numbers<T>(Width, 4);
     auto const count = static_cast<std::size_t>(rows);
@@ -125,13 +126,13 @@ void check_layer_norm(index rows) {
                   static_cast<T const*>(d_bias.data()), d_means.data(), d_rstds.data(), d_y.data(), rows));
     std::vector<T> wanted(x.size()), y(x.size());
     std::vector<float> means(count), rstds(count);
-    for (index row = 0; row < rows; ++row) {
+    for (index_t row = 0; row < rows; ++row) {
         T const* const from = x.data() + row * Width;
         double mean = 0, variance = 0;
-        for (index i = 0; i < Width; ++i) mean += number(from[i]) / Width;
-        for (index i = 0; i < Width; ++i)
+        for (index_t i = 0; i < Width; ++i) mean += number(from[i]) / Width;
+        for (index_t i = 0; i < Width; ++i)
             variance += (number(from[i]) - mean) * (number(from[i]) - mean) / Width;
-        for (index i = 0; i < Width; ++i)
+        for (index_t i = 0; i < Width; ++i)
             wanted[static_cast<std::size_t>(row * Width + i)] =
                 T(static_cast<float>((number(from[i]) - mean) / std::sqrt(variance + 1e-5) *
                                          number(weight[static_cast<std::size_t>(i)]) +
@@ -156,11 +157,11 @@ void check_layer_norm(index rows) {
     check_near(d_x.values(), gradient);
 }
 
-template <index Vocabulary, class T>
-void check_cross_entropy(index rows) {
+template <index_t Vocabulary, class T>
+void check_cross_entropy(index_t rows) {
     auto const logits = random_numbers<T>(rows * Vocabulary, 5);
     std::vector<std::int32_t> targets;
-    for (index row = 0; row < rows; ++row)
+    for (index_t row = 0; row < rows; ++row)
         targets.push_back(row == 1 ? -1 : static_cast<std::int32_t>(row * 7919 % Vocabulary));
     on_device<T> const d_logits(logits);
     on_device<std::int32_t> const d_targets(targets);
@@ -172,13 +173,13 @@ void check_cross_entropy(index rows) {
             d_logits.data(), static_cast<std::int32_t const*>(d_targets.data()), scale, d_losses.data()));
     std::vector<float> losses;
     std::vector<T> gradient;
-    for (index row = 0; row < rows; ++row) {
+    for (index_t row = 0; row < rows; ++row) {
         T const* const from = logits.data() + row * Vocabulary;
         auto const target = targets[static_cast<std::size_t>(row)];
         double total = 0;
-        for (index i = 0; i < Vocabulary; ++i) total += std::exp(number(from[i]));
+        for (index_t i = 0; i < Vocabulary; ++i) total += std::exp(number(from[i]));
         losses.push_back(target < 0 ? 0 : static_cast<float>(std::log(total) - number(from[target])));
-        for (index i = 0; i < Vocabulary; ++i)
+        for (index_t i = 0; i < Vocabulary; ++i)
             gradient.push_back(
                 T(target < 0 ? 0.0f
                              : static_cast<float>((std::exp(number(from[i])) / total - (i == target)) *
@@ -189,16 +190,17 @@ void check_cross_entropy(index rows) {
 }
 
 /// Poison, of the size that is declared and no more.
-on_device<std::byte> declared(index bytes) { return on_device<std::byte>(static_cast<std::size_t>(bytes)); }
+on_device<std::byte> declared(index_t bytes) { return on_device<std::byte>(static_cast<std::size_t>(bytes)); }
 
 template <class T>
-void check_column_sums(index rows) {
-    constexpr index width = 520, stride = 528;
+void check_column_sums(index_t rows) {
+    constexpr index_t width = 520, stride = 528;
     auto const x = random_numbers<T>(rows * stride, 6), y = random_numbers<T>(rows * stride, 7);
     auto const before = random_numbers<float>(width, 8);
     on_device<T> const d_x(x), d_y(y);
     on_device<int> const outside(std::vector<int>{0});
-    for (index columns : {index{1}, index{7}, index{8}, index{25}, index{256}, index{259}, width}) {
+    for (index_t columns :
+         {index_t{1}, index_t{7}, index_t{8}, index_t{25}, index_t{256}, index_t{259}, width}) {
         auto const add = [&] {
             on_device<float> const sums(before);
             auto const workspace = declared(ops::column_sums_workspace<device, float>(rows, columns));
@@ -210,9 +212,9 @@ void check_column_sums(index rows) {
             return sums.values();
         };
         auto wanted = before;
-        for (index column = 0; column < columns; ++column) {
+        for (index_t column = 0; column < columns; ++column) {
             double sum = number(before[static_cast<std::size_t>(column)]);
-            for (index row = 0; row < rows; ++row) {
+            for (index_t row = 0; row < rows; ++row) {
                 auto const at = static_cast<std::size_t>(row * stride + column);
                 sum += number(x[at]) * number(y[at]);
             }
@@ -229,46 +231,46 @@ void check_column_sums(index rows) {
 enum class place { over_input, over_gradient, elsewhere };
 
 /// The body does to a row what the sums must not see; so do lanes with the rows of other lanes.
-template <index Width>
+template <index_t Width>
 struct reverse_and_scale {
     template <class T>
-    constexpr void operator()(auto team, index row, T* x, T const* dy, T* dx) const {
-        auto const total = team.template sum<float>(Width, [=](index i) {
+    constexpr void operator()(auto team, index_t row, T* x, T const* dy, T* dx) const {
+        auto const total = team.template sum<float>(Width, [=](index_t i) {
             return static_cast<float>(x[row * Width + i]) * static_cast<float>(dy[row * Width + i]);
         });
-        team.for_each(Width, [=](index i) { dx[row * Width + Width - 1 - i] = static_cast<T>(total); });
+        team.for_each(Width, [=](index_t i) { dx[row * Width + Width - 1 - i] = static_cast<T>(total); });
     }
 };
 /// Stores before it has read anything: only the operation itself can keep it from what others have still to read.
-template <index Width>
+template <index_t Width>
 struct overwrite_row {
     template <class T>
-    constexpr void operator()(auto team, index row, T*, T const*, T* dx) const {
+    constexpr void operator()(auto team, index_t row, T*, T const*, T* dx) const {
         team.for_each(Width,
-                      [=](index i) { dx[row * Width + Width - 1 - i] = static_cast<T>(float(row % 7)); });
+                      [=](index_t i) { dx[row * Width + Width - 1 - i] = static_cast<T>(float(row % 7)); });
     }
 };
-template <index Width>
+template <index_t Width>
 struct product_at {
-    constexpr float operator()(index row, index column, auto x, auto dy) const {
+    constexpr float operator()(index_t row, index_t column, auto x, auto dy) const {
         return static_cast<float>(x[row * Width + column]) * static_cast<float>(dy[row * Width + column]);
     }
 };
-template <index Width>
+template <index_t Width>
 struct number_at {
-    constexpr float operator()(index row, index column, auto dy) const {
+    constexpr float operator()(index_t row, index_t column, auto dy) const {
         return static_cast<float>(dy[row * Width + column]);
     }
 };
 
-template <index Width, class T, class Body, class Sum, int Sums>
-void check_rows_with_sums(index rows, place where) {
+template <index_t Width, class T, class Body, class Sum, int Sums>
+void check_rows_with_sums(index_t rows, place where) {
     auto const x = random_numbers<T>(rows * Width, 15), dy = random_numbers<T>(rows * Width, 16);
     auto const before = random_numbers<float>(Sums * Width, 17);
     std::vector<double> exact(before.begin(), before.end());
     std::vector<Sum> start(before.begin(), before.end());
-    for (index row = 0; row < rows; ++row)
-        for (index i = 0; i < Width; ++i) {
+    for (index_t row = 0; row < rows; ++row)
+        for (index_t i = 0; i < Width; ++i) {
             auto const at = static_cast<std::size_t>(row * Width + i);
             exact[static_cast<std::size_t>(i)] += number(x[at]) * number(dy[at]);
             if constexpr (Sums > 1) exact[static_cast<std::size_t>(Width + i)] += number(dy[at]);
@@ -315,16 +317,16 @@ void check_rows_with_sums(index rows, place where) {
     CHECK(snug_test::same_bits(once, run(false)));
 }
 
-template <index Width, class T, class Sum = float>
-void check_rows_with_sums(index rows) {
+template <index_t Width, class T, class Sum = float>
+void check_rows_with_sums(index_t rows) {
     for (auto const where : {place::over_input, place::over_gradient, place::elsewhere}) {
         check_rows_with_sums<Width, T, reverse_and_scale<Width>, Sum, 1>(rows, where);
         check_rows_with_sums<Width, T, overwrite_row<Width>, Sum, 2>(rows, where);
     }
 }
 
-template <index Width, class T>
-void check_add_rows(index rows, index keys) {
+template <index_t Width, class T>
+void check_add_rows(index_t rows, index_t keys) {
     auto const from = random_numbers<bf16>(rows * Width, 9);
     auto const before = random_numbers<T>(keys * Width, 10);
     std::mt19937 engine(11);
@@ -336,8 +338,8 @@ void check_add_rows(index rows, index keys) {
     ops::add_rows<device, float>(matrix<bf16 const, Width>{d_from.data(), rows}, d_to.data(),
                                  ops::bound<key_of>(static_cast<std::int32_t const*>(d_key.data())));
     std::vector<float> sums(before.begin(), before.end());
-    for (index row = 0; row < rows; ++row)
-        for (index i = 0; i < Width; ++i)
+    for (index_t row = 0; row < rows; ++row)
+        for (index_t i = 0; i < Width; ++i)
             sums[static_cast<std::size_t>(key[static_cast<std::size_t>(row)] * Width + i)] +=
                 static_cast<float>(from[static_cast<std::size_t>(row * Width + i)]);
     auto const got = d_to.values();
@@ -367,7 +369,7 @@ TEST_CASE("cross-entropy of rows by warps and by blocks") {
 
 TEST_CASE("sums of columns") {
     // Of so many rows that there are several pieces, and one more.
-    for (snug::index rows : {snug::index{1}, snug::index{3}, snug::index{255}, snug::index{513}}) {
+    for (snug::index_t rows : {snug::index_t{1}, snug::index_t{3}, snug::index_t{255}, snug::index_t{513}}) {
         check_column_sums<bf16>(rows);
         check_column_sums<float>(rows);
     }
@@ -411,8 +413,8 @@ TEST_CASE("rows are added to the rows of their keys, in order") {
 
 TEST_CASE("a sum of elements stays on the device") {
     on_device<double> const partials(static_cast<std::size_t>(ops::sum_partials));
-    for (snug::index count :
-         {snug::index{1}, snug::index{255}, snug::index{4096}, snug::index{4097}, snug::index{50001}}) {
+    for (snug::index_t count : {snug::index_t{1}, snug::index_t{255}, snug::index_t{4096},
+                                snug::index_t{4097}, snug::index_t{50001}}) {
         auto const x = random_numbers<float>(count, 12);
         on_device<float> const d_x(x);
         on_device<double> const total(std::vector<double>{5.0});
@@ -425,7 +427,8 @@ TEST_CASE("a sum of elements stays on the device") {
 }
 
 TEST_CASE("every element once") {
-    for (snug::index count : {snug::index{1}, snug::index{1023}, snug::index{1024}, snug::index{3000}}) {
+    for (snug::index_t count :
+         {snug::index_t{1}, snug::index_t{1023}, snug::index_t{1024}, snug::index_t{3000}}) {
         auto const x = random_numbers<float>(count, 13);
         auto y = random_numbers<float>(count, 14);
         on_device<float> const d_x(x), d_y(y);

@@ -25,7 +25,7 @@ inline snug_test::fixture fixture_named(std::string const& name) {
 }
 
 /// The fixture's name of one copy of a parameter: "blocks.1.qkv.lora_A".
-inline std::string name_of_copy(parameter_entry const& entry, snug::index copy) {
+inline std::string name_of_copy(parameter_entry const& entry, snug::index_t copy) {
     std::string name(entry.name.view());
     if (entry.repeated_at >= 0)
         name.insert(static_cast<std::size_t>(entry.repeated_at), "." + std::to_string(copy));
@@ -36,17 +36,18 @@ template <class Run, class F>
 void for_each_tensor(F&& f) {
     for (auto const& entry : Run::composition::parameter_table.entries)
         if (!entry.is_derived())
-            for (snug::index copy = 0; copy < entry.copies; ++copy) f(entry, copy, name_of_copy(entry, copy));
+            for (snug::index_t copy = 0; copy < entry.copies; ++copy)
+                f(entry, copy, name_of_copy(entry, copy));
 }
 template <class Run, class F>
 void for_each_trained_tensor(F&& f) {
-    for_each_tensor<Run>([&](auto const& entry, snug::index copy, std::string const& name) {
+    for_each_tensor<Run>([&](auto const& entry, snug::index_t copy, std::string const& name) {
         if (entry.is_trained()) f(entry, copy, name);
     });
 }
 
 template <class Values>
-auto copy_of(Values values, parameter_entry const& entry, snug::index copy) {
+auto copy_of(Values values, parameter_entry const& entry, snug::index_t copy) {
     return values.subspan(static_cast<std::size_t>(copy * entry.count),
                           static_cast<std::size_t>(entry.count));
 }

@@ -157,32 +157,32 @@ struct mixed_fp24 {
 };
 
 // Checkpointing: segments as long as is best for a block that saves `Units` times its input.
-template <snug::index Units>
+template <snug::index_t Units>
 struct best_segments {
     using axis = snug::axis::checkpointing;
-    static constexpr snug::index segment(snug::index blocks) {
-        auto const kept = [=](snug::index k) { return (blocks + k - 1) / k + k * Units; };
-        snug::index best = 1;
-        for (snug::index k = 2; k <= blocks; ++k)
+    static constexpr snug::index_t segment(snug::index_t blocks) {
+        auto const kept = [=](snug::index_t k) { return (blocks + k - 1) / k + k * Units; };
+        snug::index_t best = 1;
+        for (snug::index_t k = 2; k <= blocks; ++k)
             if (kept(k) < kept(best)) best = k;
         return best;
     }
 };
 
 // Accumulation: as many micro-batches as make up a step of `Tokens` tokens.
-template <snug::index Tokens, class Batch>
+template <snug::index_t Tokens, class Batch>
 struct tokens_per_step {
     static_assert(Tokens % (Batch::sequences * Batch::tokens) == 0, "a step holds whole micro-batches");
     using axis = snug::axis::accumulation;
-    static constexpr snug::index count = Tokens / (Batch::sequences * Batch::tokens);
+    static constexpr snug::index_t count = Tokens / (Batch::sequences * Batch::tokens);
 };
 
 // A batch: as many sequences as fill `Rows` rows.
-template <snug::index Rows, snug::index Tokens>
+template <snug::index_t Rows, snug::index_t Tokens>
 struct batch_of_rows {
     using axis = snug::axis::batch;
-    static constexpr snug::index sequences = Rows / Tokens;
-    static constexpr snug::index tokens = Tokens;
+    static constexpr snug::index_t sequences = Rows / Tokens;
+    static constexpr snug::index_t tokens = Tokens;
 };
 
 }  // namespace mine
@@ -262,7 +262,7 @@ struct squared_relu_function {
         return x > 0 ? 2 * x : S(0);
     }
 };
-template <snug::index Width>
+template <snug::index_t Width>
 using squared_relu = snug::elementwise<Width, squared_relu_function>;
 
 static_assert(squared_relu<8>::output_width == 8 && snug::layer::elementwise<squared_relu<8>>);

@@ -49,16 +49,16 @@ static_assert(!fits<alias, card<1_MiB + 1_B>>);
 static_assert(!fits<alias, card<total + 2_MiB>>);
 
 // On both sides of a boundary of MiB the answer is that of the bytes.
-template <class T, snug::index... K>
-constexpr bool exact(std::integer_sequence<snug::index, K...>) {
+template <class T, snug::index_t... K>
+constexpr bool exact(std::integer_sequence<snug::index_t, K...>) {
     constexpr auto whole = footprint<T>.total.count;
-    constexpr auto around = [](snug::index k) {
+    constexpr auto around = [](snug::index_t k) {
         return bytes{((whole >> 20) << 20) + (k - 4) * (1 << 19) + k % 3 - 1};
     };
     return ((fits<T, budget<around(K)>> == (whole <= around(K).count)) && ...);
 }
-static_assert(exact<alias>(std::make_integer_sequence<snug::index, 12>{}));
-static_assert(exact<trainer<tiny, batch<5, 64>>>(std::make_integer_sequence<snug::index, 12>{}));
+static_assert(exact<alias>(std::make_integer_sequence<snug::index_t, 12>{}));
+static_assert(exact<trainer<tiny, batch<5, 64>>>(std::make_integer_sequence<snug::index_t, 12>{}));
 
 // A trainer, an alias of one, a struct derived from one: the same trainer.
 static_assert(footprint<derived>.total == total && footprint<most_derived>.total == total);
@@ -81,8 +81,8 @@ concept also_fits = requires {
 };
 static_assert(also_fits<alias, devices::t4> && !also_fits<alias, budget<total - 1_B>>);
 
-template <class B, snug::index Sequences = 1>
-constexpr snug::index most_sequences() {
+template <class B, snug::index_t Sequences = 1>
+constexpr snug::index_t most_sequences() {
     if constexpr (fits<trainer<tiny, batch<Sequences + 1, 64>>, B>) return most_sequences<B, Sequences + 1>();
     else return Sequences;
 }

@@ -25,7 +25,7 @@ struct three_steps {
 };
 struct half_of_them {
     using axis = snug::axis::checkpointing;
-    static constexpr snug::index segment(snug::index blocks) { return (blocks + 1) / 2; }
+    static constexpr snug::index_t segment(snug::index_t blocks) { return (blocks + 1) / 2; }
 };
 /// Descent by the sign of the gradient: no states.
 struct sign_descent {
@@ -42,23 +42,24 @@ struct sign_descent {
 /// A backend of which only the plan is wanted.
 struct paper {
     template <class T>
-    static constexpr snug::index matmul_workspace(snug::index columns, snug::index) {
-        return columns * static_cast<snug::index>(sizeof(T));
+    static constexpr snug::index_t matmul_workspace(snug::index_t columns, snug::index_t) {
+        return columns * static_cast<snug::index_t>(sizeof(T));
     }
     template <class T>
-    static constexpr snug::index column_sums_workspace(snug::index, snug::index) {
+    static constexpr snug::index_t column_sums_workspace(snug::index_t, snug::index_t) {
         return 0;
     }
     template <class T>
-    static constexpr snug::index rows_with_column_sums_workspace(snug::index, snug::index, snug::index) {
+    static constexpr snug::index_t rows_with_column_sums_workspace(snug::index_t, snug::index_t,
+                                                                   snug::index_t) {
         return 0;
     }
     template <class Shape, class T>
-    static constexpr snug::index attention_forward_workspace(snug::index, snug::index) {
+    static constexpr snug::index_t attention_forward_workspace(snug::index_t, snug::index_t) {
         return 0;
     }
     template <class Shape, class T>
-    static constexpr snug::index attention_backward_workspace(snug::index, snug::index) {
+    static constexpr snug::index_t attention_backward_workspace(snug::index_t, snug::index_t) {
         return 0;
     }
 };
@@ -85,7 +86,7 @@ struct empty_batch {
 };
 struct negative_segment {
     using axis = snug::axis::checkpointing;
-    static constexpr snug::index segment(snug::index) { return -1; }
+    static constexpr snug::index_t segment(snug::index_t) { return -1; }
 };
 struct rule_without_numbers : sign_descent {
     static auto rule(options const&) { return 0; }

@@ -19,7 +19,9 @@ static_assert(weight_bytes<m::llama3_8b, fp8_e4m3> == bytes{8'030'261'248});
 
 // QLoRA's base: NF4 with quantized scales in the linear layers, bf16 elsewhere. Hundredths of a GiB, rounded up.
 using qlora_base = q::double_quantized<q::nf4<64>>;
-constexpr snug::index hundredths_of_a_gib(bytes amount) { return (amount.count * 100 + (1 << 30) - 1) >> 30; }
+constexpr snug::index_t hundredths_of_a_gib(bytes amount) {
+    return (amount.count * 100 + (1 << 30) - 1) >> 30;
+}
 static_assert(hundredths_of_a_gib(weight_bytes<m::llama2_7b, qlora_base>) <= 361);
 static_assert(hundredths_of_a_gib(weight_bytes<m::llama2_13b, qlora_base>) <= 672);
 static_assert(hundredths_of_a_gib(weight_bytes<m::llama2_70b, qlora_base>) <= 3390);
@@ -27,7 +29,7 @@ static_assert(hundredths_of_a_gib(weight_bytes<m::llama3_8b, qlora_base>) <= 532
 
 // By hand: 6,476,005,376 of the 7B's weights are in its linear layers, four matrices a block: queries, keys and values are
 // one, gate and up are one. Each ends on a multiple of 64.
-constexpr snug::index stored(snug::index rows, snug::index columns) {
+constexpr snug::index_t stored(snug::index_t rows, snug::index_t columns) {
     return round_up(qlora_base::storage({rows, columns}).count, 64);
 }
 static_assert(weight_bytes<m::llama2_7b, qlora_base>.count ==

@@ -21,14 +21,14 @@ using trainer = snug_test::placed<Model, snug::batch<2, 16>, snug::precision::fu
 template <class Run, class F>
 void for_each_tensor(F&& f) {
     for (auto const& entry : Run::composition::parameter_table.entries)
-        for (snug::index copy = 0; copy < entry.copies; ++copy) f(entry, copy);
+        for (snug::index_t copy = 0; copy < entry.copies; ++copy) f(entry, copy);
 }
 
 template <class Run>
 void load_initial_weights(Run& run, snug_test::fixture const& reference) {
     for (auto const& entry : Run::composition::parameter_table.entries) {
         std::vector<typename Run::weight_type> weights;
-        for (snug::index copy = 0; copy < entry.copies; ++copy)
+        for (snug::index_t copy = 0; copy < entry.copies; ++copy)
             for (auto const value : reference["initial." + name_of_copy(entry, copy)].values)
                 weights.push_back(static_cast<typename Run::weight_type>(value));
         run.set_weights(entry.name.view(), weights);
@@ -58,7 +58,7 @@ void compare(std::string const& name, double logits_bound, double loss_bound, do
     for (std::size_t sequence = 0; sequence < 2; ++sequence) {
         auto const tokens = integers(reference["inputs"], sequence * 16, 16);
         for (std::size_t t = 0; t < 16; ++t) {
-            auto const found = run.next_token_logits({tokens.data(), t + 1}, static_cast<snug::index>(t));
+            auto const found = run.next_token_logits({tokens.data(), t + 1}, static_cast<snug::index_t>(t));
             INFO(name << ": logits of sequence " << sequence << ", position " << t);
             CHECK(difference(found, logits.data() + (sequence * 16 + t) * 97, 97) <= logits_bound);
         }
@@ -68,7 +68,7 @@ void compare(std::string const& name, double logits_bound, double loss_bound, do
         auto const targets = integers(reference["targets"], step * 32, 32);
         auto result = run.accumulate({inputs, targets});
         if (step == 0)
-            for_each_tensor<Run>([&](auto const& entry, snug::index copy) {
+            for_each_tensor<Run>([&](auto const& entry, snug::index_t copy) {
                 auto const full_name = name_of_copy(entry, copy);
                 auto const& expected = reference["gradient." + full_name].values;
                 INFO(name << ": gradient of " << full_name);
@@ -82,7 +82,7 @@ void compare(std::string const& name, double logits_bound, double loss_bound, do
         CHECK(result.gradient_norm ==
               Approx(reference["gradient_norm"].values[step]).epsilon(10 * loss_bound));
     }
-    for_each_tensor<Run>([&](auto const& entry, snug::index copy) {
+    for_each_tensor<Run>([&](auto const& entry, snug::index_t copy) {
         auto const full_name = name_of_copy(entry, copy);
         auto const& expected = reference["final." + full_name].values;
         // In fp32 the key's bias ends as noise: its gradient is zero but for rounding (README of the fixtures).

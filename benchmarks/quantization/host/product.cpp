@@ -25,10 +25,10 @@ namespace {
 using namespace snug;
 namespace q = snug::quantization;
 
-constexpr snug::index rows = 1024;
+constexpr snug::index_t rows = 1024;
 using setting = snug::setting<1, rows, precision::mixed<bf16>, host>;
 
-template <snug::index Out, snug::index In>
+template <snug::index_t Out, snug::index_t In>
 class products {
   public:
     explicit products(int rounds) : rounds_(rounds), weight_(Out * In), x_(rows * In), dy_(rows * Out) {
@@ -86,7 +86,7 @@ class products {
     std::vector<bf16> weight_, x_, dy_, y_, dx_;
 };
 
-template <snug::index Out, snug::index In>
+template <snug::index_t Out, snug::index_t In>
 void measure_shape(int rounds) {
     products<Out, In> all(rounds);
     all.template against_bf16<q::nf4<64>>("nf4<64>");

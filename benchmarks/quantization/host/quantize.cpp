@@ -29,13 +29,13 @@
 namespace {
 
 namespace quantization = snug::quantization;
-using snug::index;
+using snug::index_t;
 
 struct threads {
     template <class F>
-    void operator()(index count, F const& f) const {
+    void operator()(index_t count, F const& f) const {
 #pragma omp parallel for schedule(static)
-        for (index i = 0; i < count; ++i) f(i);
+        for (index_t i = 0; i < count; ++i) f(i);
     }
 };
 
@@ -44,7 +44,7 @@ struct free_memory {
 };
 using memory = std::unique_ptr<std::byte[], free_memory>;
 
-memory aligned(index size) {
+memory aligned(index_t size) {
     auto const rounded = static_cast<std::size_t>(snug::round_up(size, 4096));
     memory result(static_cast<std::byte*>(std::aligned_alloc(4096, rounded)));
     std::memset(result.get(), 1, rounded);
@@ -63,25 +63,25 @@ double median(std::vector<double> seconds) {
     return seconds[seconds.size() / 2];
 }
 
-constexpr index chunk = 16384;  ///< elements of one call
+constexpr index_t chunk = 16384;  ///< elements of one call
 
 /// Reads `read` bytes and writes `written`, by vectors of 64 bytes.
-void copy(std::byte const* from, index read, std::byte* to, index written) {
+void copy(std::byte const* from, index_t read, std::byte* to, index_t written) {
     typedef std::uint64_t line __attribute__((vector_size(64)));
-    index const lines_read = read / 64;
-    index const lines_written = written / 64;
-    threads{}(64, [&](index part) {
-        index const r0 = lines_read * part / 64;
-        index const r1 = lines_read * (part + 1) / 64;
-        index const w0 = lines_written * part / 64;
-        index const w1 = lines_written * (part + 1) / 64;
+    index_t const lines_read = read / 64;
+    index_t const lines_written = written / 64;
+    threads{}(64, [&](index_t part) {
+        index_t const r0 = lines_read * part / 64;
+        index_t const r1 = lines_read * (part + 1) / 64;
+        index_t const w0 = lines_written * part / 64;
+        index_t const w1 = lines_written * (part + 1) / 64;
         auto const* const source = reinterpret_cast<line const*>(from);
         auto* const target = reinterpret_cast<line*>(to);
         line sum{};
-        index w = w0;
-        for (index r = r0; r < r1; ++r) {
+        index_t w = w0;
+        for (index_t r = r0; r < r1; ++r) {
             line const value = source[r];
-            index const until = w0 + (w1 - w0) * (r + 1 - r0) / (r1 - r0);
+            index_t const until = w0 + (w1 - w0) * (r + 1 - r0) / (r1 - r0);
             if (until == w) sum ^= value;
             for (; w < until; ++w) target[w] = value ^ sum;
         }
@@ -89,9 +89,9 @@ void copy(std::byte const* from, index read, std::byte* to, index written) {
     });
 }
 
-void copy_by_library(std::byte const* from, std::byte* to, index size) {
-    threads{}(64, [&](index part) {
-        index const first = size * part / 64;
+void copy_by_library(std::byte const* from, std::byte* to, index_t size) {
+    threads{}(64, [&](index_t part) {
+        index_t const first = size * part / 64;
         std::memcpy(to + first, from + first, static_cast<std::size_t>(size * (part + 1) / 64 - first));
     });
 }
@@ -99,7 +99,7 @@ void copy_by_library(std::byte const* from, std::byte* to, index size) {
 struct figures {
     std::vector<double> operation, plain, library;
 
-    void print(char const* name, index bytes, double in_cache) const {
+    void print(char const* name, index_t bytes, double in_cache) const {
         double const gigabytes = static_cast<double>(bytes) * 1e-9;
         auto const fastest = [](auto const& seconds) {
             return *std::min_element(seconds.begin(), seconds.end());
@@ -116,27 +116,27 @@ std::byte volatile sink;
 
 template <class Scheme, class T>
 void dequantize(char const* name, std::vector<float> const& values, std::byte* out, std::byte const* other) {
-    auto const count = static_cast<index>(values.size());
+    auto const count = static_cast<index_t>(values.size());
     quantization::quantized_array<Scheme> const array(values, threads{});
     auto const view = array.view();
     auto* const target = reinterpret_cast<T*>(out);
-    index const read = array.storage().count;
-    index const written = count * index{sizeof(T)};
+    index_t const read = array.storage().count;
+    index_t const written = count * index_t{sizeof(T)};
     figures found;
     for (int round = 0; round < 9; ++round) {
         found.operation.push_back(seconds_of([&] {
             threads{}(count / chunk,
-                      [&](index c) { Scheme::decode(view, c * chunk, chunk, target + c * chunk); });
+                      [&](index_t c) { Scheme::decode(view, c * chunk, chunk, target + c * chunk); });
         }));
         found.plain.push_back(seconds_of([&] { copy(other, read, out, written); }));
         found.library.push_back(seconds_of([&] { copy_by_library(other, out, (read + written) / 2); }));
     }
     // Rows of 256 of a matrix 768 wide, into 64 KiB of each thread.
     std::vector<double> seconds;
-    index const rows = count / 768;
+    index_t const rows = count / 768;
     for (int round = 0; round < 9; ++round)
         seconds.push_back(seconds_of([&] {
-            threads{}(rows, [&](index row) {
+            threads{}(rows, [&](index_t row) {
                 T* const tile = target + omp_get_thread_num() * 32768 + (row % 64) * 256;
                 Scheme::decode(view, row * 768 + 256, 256, tile);
             });
@@ -147,10 +147,10 @@ void dequantize(char const* name, std::vector<float> const& values, std::byte* o
 
 template <class Scheme>
 void quantize(char const* name, std::vector<float> const& values, std::byte* out, std::byte const* other) {
-    auto const count = static_cast<index>(values.size());
+    auto const count = static_cast<index_t>(values.size());
     quantization::shape const extent{1, count};
-    index const read = count * index{sizeof(float)};
-    index const written = Scheme::storage(extent).count;
+    index_t const read = count * index_t{sizeof(float)};
+    index_t const written = Scheme::storage(extent).count;
     figures found;
     for (int round = 0; round < 9; ++round) {
         found.operation.push_back(
@@ -170,14 +170,14 @@ void print_head(char const* what, char const* last) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    snug::index const millions = argc > 1 ? std::max(1, std::atoi(argv[1])) : 32;
+    snug::index_t const millions = argc > 1 ? std::max(1, std::atoi(argv[1])) : 32;
     std::vector<float> values(static_cast<std::size_t>(millions << 20));
     std::minstd_rand random(1);
     std::normal_distribution<float> normal;
     std::vector<float> draws(1 << 16);
     for (float& draw : draws) draw = normal(random);
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = draws[(i ^ (i >> 16)) & 0xFFFF];
-    auto const size = static_cast<snug::index>(values.size() * sizeof(float));
+    auto const size = static_cast<snug::index_t>(values.size() * sizeof(float));
     auto const out = aligned(size);
     auto const other = aligned(size);
 

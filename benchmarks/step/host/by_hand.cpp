@@ -14,7 +14,7 @@
 
 namespace {
 
-using snug::index;
+using snug::index_t;
 using snug::matrix;
 using snug::transposed;
 using backend = snug::host;
@@ -23,8 +23,8 @@ namespace kernels = snug::kernels;
 
 struct tensor {
     char const* name;
-    index count;  ///< of one block
-    index copies;
+    index_t count;  ///< of one block
+    index_t copies;
     bool is_matrix;
     float* value = nullptr;
     float* gradient = nullptr;
@@ -32,8 +32,8 @@ struct tensor {
     float* second_moment = nullptr;
 };
 
-template <index Layers, index Heads, index Width, index Vocabulary, index Context, index Sequences,
-          index Tokens>
+template <index_t Layers, index_t Heads, index_t Width, index_t Vocabulary, index_t Context,
+          index_t Sequences, index_t Tokens>
 class by_hand {
   public:
     struct trainer
@@ -59,13 +59,13 @@ class by_hand {
         std::memcpy(inputs_, batch.inputs.data(), batch.inputs.size_bytes());
         std::memcpy(targets_, batch.targets.data(), batch.targets.size_bytes());
 
-        ops::for_each_row<backend>(rows, [this](auto team, index row) {
+        ops::for_each_row<backend>(rows, [this](auto team, index_t row) {
             auto const* const word = table.value + inputs_[row] * Width;
             auto const* const position = positions.value + row % Tokens * Width;
             auto* const to = stream(0) + row * Width;
-            team.for_each(Width, [=](index i) { to[i] = word[i] + position[i]; });
+            team.for_each(Width, [=](index_t i) { to[i] = word[i] + position[i]; });
         });
-        for (index l = 0; l < Layers; ++l) {
+        for (index_t l = 0; l < Layers; ++l) {
             auto& b = blocks_[l];
             auto const* const x = stream(l);
             norm_forward(x, norm1_weight.value + l * Width, norm1_bias.value + l * Width, b.mean1, b.rstd1,
@@ -88,11 +88,11 @@ class by_hand {
         double const loss = head(d);
 
         norm_backward(stream(Layers), d, norm_weight.value, norm_weight.gradient, norm_bias.gradient, mean_,
-                      rstd_, [d](index row, index i, float value) { d[row * Width + i] = value; });
-        auto const add_to_d = [d](index row, index i, float value) {
+                      rstd_, [d](index_t row, index_t i, float value) { d[row * Width + i] = value; });
+        auto const add_to_d = [d](index_t row, index_t i, float value) {
             d[row * Width + i] = d[row * Width + i] + value;
         };
-        for (index l = Layers - 1; l >= 0; --l) {
+        for (index_t l = Layers - 1; l >= 0; --l) {
             // Gradients lie where their values are dead.
             auto& b = blocks_[l];
             backward<inner, Width>(b.gelu, d, down_weight.value + l * Width * inner,
@@ -119,19 +119,19 @@ class by_hand {
                           b.rstd1, add_to_d);
         }
         // Tokens repeat, so threads share the columns, not the rows.
-        ops::for_each_row<backend>((Width + slice - 1) / slice, [this, d](auto team, index s) {
+        ops::for_each_row<backend>((Width + slice - 1) / slice, [this, d](auto team, index_t s) {
             auto const first = s * slice;
-            for (index row = 0; row < rows; ++row) {
+            for (index_t row = 0; row < rows; ++row) {
                 auto* const to = table.gradient + inputs_[row] * Width + first;
                 auto const* const from = d + row * Width + first;
-                team.for_each(std::min(slice, Width - first), [=](index i) { to[i] += from[i]; });
+                team.for_each(std::min(slice, Width - first), [=](index_t i) { to[i] += from[i]; });
             }
         });
-        ops::for_each_row<backend>(Tokens, [this, d](auto team, index t) {
-            for (index sequence = 0; sequence < Sequences; ++sequence) {
+        ops::for_each_row<backend>(Tokens, [this, d](auto team, index_t t) {
+            for (index_t sequence = 0; sequence < Sequences; ++sequence) {
                 auto const* const from = d + (sequence * Tokens + t) * Width;
                 auto* const to = positions.gradient + t * Width;
-                team.for_each(Width, [=](index i) { to[i] += from[i]; });
+                team.for_each(Width, [=](index_t i) { to[i] += from[i]; });
             }
         });
         update();
@@ -139,22 +139,22 @@ class by_hand {
     }
 
   private:
-    static constexpr index rows = Sequences * Tokens;
-    static constexpr index inner = 4 * Width;
-    static constexpr index slice = 64;
+    static constexpr index_t rows = Sequences * Tokens;
+    static constexpr index_t inner = 4 * Width;
+    static constexpr index_t slice = 64;
     static constexpr double epsilon = snug::layer_norm<Width>::epsilon;
     using attention = snug::attention_shape<Heads, Heads, Width / Heads>;
     /// The head's chunk is the library's: another one would sum in another order. So is the place of its rows.
     using library_head = typename trainer::composition::model::head;
-    static constexpr index chunk =
+    static constexpr index_t chunk =
         library_head::template chunk_rows<typename trainer::composition::setting>();
-    static constexpr index logits_stride = library_head::logits_stride;
+    static constexpr index_t logits_stride = library_head::logits_stride;
 
     struct written {
         float* to;
         float const* bias;
-        index width;
-        void operator()(index row, index column, float value) const {
+        index_t width;
+        void operator()(index_t row, index_t column, float value) const {
             to[row * width + column] = value + bias[column];
         }
     };
@@ -162,7 +162,7 @@ class by_hand {
         float* x;
         float* to;
         float const* bias;
-        void operator()(index row, index column, float value) const {
+        void operator()(index_t row, index_t column, float value) const {
             auto const i = row * inner + column;
             x[i] = value + bias[column];
             to[i] = kernels::gelu(x[i]);
@@ -171,59 +171,59 @@ class by_hand {
     struct times_gelu_derivative {
         float* to;
         float const* x;
-        void operator()(index row, index column, float value) const {
+        void operator()(index_t row, index_t column, float value) const {
             auto const i = row * inner + column;
             to[i] = value * kernels::gelu_derivative(x[i]);
         }
     };
-    template <index W>
+    template <index_t W>
     struct stored {
         float* to;
-        void operator()(index row, index column, float value) const { to[row * W + column] = value; }
+        void operator()(index_t row, index_t column, float value) const { to[row * W + column] = value; }
     };
     struct added {
         float* to;
         float const* base;
         float const* bias;
-        void operator()(index row, index column, float value) const {
+        void operator()(index_t row, index_t column, float value) const {
             to[row * Width + column] = base[row * Width + column] + (value + bias[column]);
         }
     };
 
-    template <index In, index Out, class Store>
+    template <index_t In, index_t Out, class Store>
     void forward(float const* x, float const* w, Store const& store) const {
         ops::matmul<backend>(matrix<float const, In>{x, rows}, transposed{matrix<float const, In>{w, Out}},
                              workspace_, store);
     }
-    template <index In, index Out, class Store>
+    template <index_t In, index_t Out, class Store>
     void backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias,
                   Store const& dx) const {
         ops::matmul<backend>(
             transposed{matrix<float const, Out>{dy, rows}}, matrix<float const, In>{x, rows}, workspace_,
-            [=](index row, index column, float value) { d_weight[row * In + column] += value; });
+            [=](index_t row, index_t column, float value) { d_weight[row * In + column] += value; });
         ops::add_column_sums<backend>(rows, Out, nullptr, d_bias,
-                                      [=](index row, index column) { return dy[row * Out + column]; });
+                                      [=](index_t row, index_t column) { return dy[row * Out + column]; });
         ops::matmul<backend>(matrix<float const, Out>{dy, rows}, matrix<float const, In>{w, Out}, workspace_,
                              dx);
     }
     static void norm_forward(float const* x, float const* w, float const* b, float* mean, float* rstd,
                              float* y) {
-        ops::for_each_row<backend>(rows, [=](auto team, index row) {
+        ops::for_each_row<backend>(rows, [=](auto team, index_t row) {
             auto* const to = y + row * Width;
             kernels::layer_norm_forward(
                 team, Width, x + row * Width, w, b, epsilon, mean[row], rstd[row],
-                [=](index, index i, float value) { to[i] = value; }, row);
+                [=](index_t, index_t i, float value) { to[i] = value; }, row);
         });
     }
     template <class Store>
     static void norm_backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias,
                               float const* mean, float const* rstd, Store const& store) {
-        ops::add_column_sums<backend>(rows, Width, nullptr, d_weight, [=](index row, index column) {
+        ops::add_column_sums<backend>(rows, Width, nullptr, d_weight, [=](index_t row, index_t column) {
             return dy[row * Width + column] * (x[row * Width + column] - mean[row]) * rstd[row];
         });
         ops::add_column_sums<backend>(rows, Width, nullptr, d_bias,
-                                      [=](index row, index column) { return dy[row * Width + column]; });
-        ops::for_each_row<backend>(rows, [=](auto team, index row) {
+                                      [=](index_t row, index_t column) { return dy[row * Width + column]; });
+        ops::for_each_row<backend>(rows, [=](auto team, index_t row) {
             kernels::layer_norm_backward(team, Width, x + row * Width, dy + row * Width, w, mean[row],
                                          rstd[row], store, row);
         });
@@ -233,33 +233,33 @@ class by_hand {
         auto const w = matrix<float const, Width>{table.value, Vocabulary};
         auto* const d_table = table.gradient;
         auto const scale = static_cast<float>(1.0 / static_cast<double>(rows));
-        for (index first = 0; first < rows; first += chunk) {
+        for (index_t first = 0; first < rows; first += chunk) {
             auto const x_chunk = matrix<float, Width>{x + first * Width, chunk};
             auto const logits = matrix<float, Vocabulary, logits_stride>{logits_, chunk};
             ops::matmul<backend>(
                 x_chunk, transposed{w}, workspace_,
-                [=](index row, index column, float value) { logits.row(row)[column] = value; });
-            ops::for_each_row<backend>(chunk, [=, this](auto team, index row) {
+                [=](index_t row, index_t column, float value) { logits.row(row)[column] = value; });
+            ops::for_each_row<backend>(chunk, [=, this](auto team, index_t row) {
                 losses_[first + row] = kernels::cross_entropy<float>(team, Vocabulary, logits.row(row),
                                                                      targets_[first + row], &scale);
             });
             ops::matmul<backend>(
                 transposed{logits}, x_chunk, workspace_,
-                [=](index row, index column, float value) { d_table[row * Width + column] += value; });
-            ops::matmul<backend>(logits, w, workspace_, [=](index row, index column, float value) {
+                [=](index_t row, index_t column, float value) { d_table[row * Width + column] += value; });
+            ops::matmul<backend>(logits, w, workspace_, [=](index_t row, index_t column, float value) {
                 x_chunk.row(row)[column] = value;
             });
         }
         double total = 0;
         ops::add_sum<backend>(rows, partial_sums_, &total,
-                              [losses = losses_](index row) { return losses[row]; });
+                              [losses = losses_](index_t row) { return losses[row]; });
         return total / static_cast<double>(rows);
     }
     void update() {
         double squares = 0;
         for (auto const& t : tensors_)
             ops::add_sum<backend>(t.count * t.copies, partial_sums_, &squares,
-                                  [gradient = t.gradient](index i) {
+                                  [gradient = t.gradient](index_t i) {
                                       auto const g = static_cast<double>(gradient[i]);
                                       return g * g;
                                   });
@@ -273,7 +273,7 @@ class by_hand {
             numbers.weight_decay = t.is_matrix ? options_.weight_decay : 0;
             ops::for_each_element<backend>(
                 t.count * t.copies,
-                [t, scale, rule = snug::optimizers::adamw<>::rule(options_.optimizer, numbers)](index i) {
+                [t, scale, rule = snug::optimizers::adamw<>::rule(options_.optimizer, numbers)](index_t i) {
                     t.value[i] =
                         rule(t.value[i], t.gradient[i] * scale, t.first_moment[i], t.second_moment[i]);
                     t.gradient[i] = 0;
@@ -281,7 +281,7 @@ class by_hand {
         }
     }
 
-    float* stream(index block) const { return stream_ + block * rows * Width; }
+    float* stream(index_t block) const { return stream_ + block * rows * Width; }
 
     /// Called twice: to learn the size, and to place everything.
     void carve() {
@@ -316,9 +316,9 @@ class by_hand {
                       ops::attention_backward_workspace<backend, attention, float>(Sequences, Tokens)}));
     }
     template <class T>
-    T* take(index count) {
+    T* take(index_t count) {
         auto const at = taken_;
-        taken_ += (count * static_cast<index>(sizeof(T)) + 63) / 64 * 64;
+        taken_ += (count * static_cast<index_t>(sizeof(T)) + 63) / 64 * 64;
         return memory_.data() ? reinterpret_cast<T*>(memory_.data() + at) : nullptr;
     }
 
@@ -328,7 +328,7 @@ class by_hand {
     };
 
     snug::arena memory_;
-    index taken_ = 0;
+    index_t taken_ = 0;
     std::int64_t steps_ = 0;
     decltype(trainer::options) options_{};
     // In the trainer's order: the norm of all gradients is a sum over them.

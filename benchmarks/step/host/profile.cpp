@@ -18,7 +18,7 @@
 
 namespace {
 
-using snug::index;
+using snug::index_t;
 
 /// One call of an operation, at its place in a step: all steps make the same calls in the same order.
 struct call {
@@ -74,23 +74,25 @@ void matmul_on(timed_host, std::byte* workspace, Store const& store, snug::produ
                                                 : "product dX";
     current().time(name, flops, [&] { matmul_on(snug::host{}, workspace, store, product); });
 }
-template <index Width, class Body>
-void for_each_row_on(timed_host, std::integral_constant<index, Width> width, index rows, Body const& body) {
+template <index_t Width, class Body>
+void for_each_row_on(timed_host, std::integral_constant<index_t, Width> width, index_t rows,
+                     Body const& body) {
     current().time("rows", 0, [&] { for_each_row_on(snug::host{}, width, rows, body); });
 }
 template <class Body>
-void for_each_element_on(timed_host, index count, Body const& body) {
+void for_each_element_on(timed_host, index_t count, Body const& body) {
     current().time("elements", 0, [&] { for_each_element_on(snug::host{}, count, body); });
 }
 template <class T, class Value>
-void add_column_sums_on(timed_host, index rows, index columns, std::byte* workspace, T* sums,
+void add_column_sums_on(timed_host, index_t rows, index_t columns, std::byte* workspace, T* sums,
                         Value const& value) {
     current().time("column sums", 0,
                    [&] { add_column_sums_on(snug::host{}, rows, columns, workspace, sums, value); });
 }
-template <index Width, class Body, class... Sums>
-void for_each_row_with_column_sums_on(timed_host on, std::integral_constant<index, Width> width, index rows,
-                                      std::byte* workspace, Body const& body, Sums const&... sums) {
+template <index_t Width, class Body, class... Sums>
+void for_each_row_with_column_sums_on(timed_host on, std::integral_constant<index_t, Width> width,
+                                      index_t rows, std::byte* workspace, Body const& body,
+                                      Sums const&... sums) {
     (add_column_sums_on(on, rows, Width, workspace, sums.sums, sums.value), ...);
     for_each_row_on(on, width, rows, body);
 }
@@ -99,19 +101,20 @@ void add_rows_on(timed_host, Sum sum, From from, T* to, Key const& key) {
     current().time("row sums", 0, [&] { add_rows_on(snug::host{}, sum, from, to, key); });
 }
 template <class Value>
-void add_sum_on(timed_host, index count, double* partials, double* total, Value const& value) {
+void add_sum_on(timed_host, index_t count, double* partials, double* total, Value const& value) {
     current().time("sum", 0, [&] { add_sum_on(snug::host{}, count, partials, total, value); });
 }
 template <class Shape, class T, class S>
-void attention_forward_on(timed_host, Shape shape, index sequences, index tokens, index past, T const* qkv,
-                          std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {
+void attention_forward_on(timed_host, Shape shape, index_t sequences, index_t tokens, index_t past,
+                          T const* qkv, std::int32_t const* starts, T* out, S* logsumexp,
+                          std::byte* workspace) {
     current().time("attention forward", 0, [&] {
         attention_forward_on(snug::host{}, shape, sequences, tokens, past, qkv, starts, out, logsumexp,
                              workspace);
     });
 }
 template <class Shape, class T, class S>
-void attention_backward_on(timed_host, Shape shape, index sequences, index tokens, T const* qkv,
+void attention_backward_on(timed_host, Shape shape, index_t sequences, index_t tokens, T const* qkv,
                            std::int32_t const* starts, T const* out, T const* d_out, S const* logsumexp,
                            T* d_qkv, std::byte* workspace) {
     current().time("attention backward", 0, [&] {

@@ -7,10 +7,10 @@ namespace snug::accumulation {
 
 /// An optimizer step sums the gradients of `Count` micro-batches, in place and in the gradient's type. The loss is the
 /// mean over all counted tokens of the step, not the mean of the micro-batches' means.
-template <index Count>
+template <index_t Count>
 struct micro_batches {
     using axis = snug::axis::accumulation;
-    static constexpr index count = Count;
+    static constexpr index_t count = Count;
 };
 
 }  // namespace snug::accumulation
@@ -18,7 +18,7 @@ struct micro_batches {
 namespace snug {
 template <class P>
 concept accumulation_policy = policy<P> && std::same_as<typename P::axis, axis::accumulation> && requires {
-    { P::count } -> std::convertible_to<index>;
+    { P::count } -> std::convertible_to<index_t>;
     requires P::count >
     0;
 };

@@ -45,7 +45,7 @@ struct an_adapter_targets_what_the_model_does_not_have {
 namespace detail {
 
 /// The linear layer that L is or derives from.
-template <index In, index Out, bool Bias, class Initial, class Parts>
+template <index_t In, index_t Out, bool Bias, class Initial, class Parts>
 linear<In, Out, Bias, Initial, Parts> linear_behind(linear<In, Out, Bias, Initial, Parts> const&);
 template <class L>
 concept linear_layer = requires(L const& given) {
@@ -82,7 +82,7 @@ constexpr int matches_in() {
             return (matches_in<Target, Children>() + ... + 0);
         }(static_cast<typename L::children*>(nullptr));
     } else if constexpr (linear_layer<L>) {
-        return []<index In, index Out, bool Bias, class Initial, class... Parts>(
+        return []<index_t In, index_t Out, bool Bias, class Initial, class... Parts>(
             linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
             return sizeof...(Parts) == 0 ? int{Target::matches(layer::name<L>())}
                                          : (Target::matches(Parts::name.view()) + ... + 0);

@@ -38,16 +38,16 @@ constexpr bool is_named_by(std::string_view target, std::string_view name) {
 // Options of lora and dora, in any order ---------------------------------------------------------------------
 
 /// Rank of the update.
-template <index N>
+template <index_t N>
 struct rank {
     using option = detail::rank_option;
-    static constexpr index value = N;
+    static constexpr index_t value = N;
 };
 /// The update is scaled by alpha / rank. Default: the rank, so a scale of 1.
-template <index N>
+template <index_t N>
 struct alpha {
     using option = detail::alpha_option;
-    static constexpr index value = N;
+    static constexpr index_t value = N;
 };
 /// Part of the inputs that the update does not see in training: `dropout<std::ratio<5, 100>>`. Default: none.
 template <class Ratio>
@@ -90,21 +90,21 @@ struct also_train {
 };
 
 struct norms {
-    template <index Width, class Epsilon>
+    template <index_t Width, class Epsilon>
     static std::true_type is(layer_norm<Width, Epsilon> const*);
-    template <index Width, class Epsilon>
+    template <index_t Width, class Epsilon>
     static std::true_type is(rms_norm<Width, Epsilon> const*);
     static std::false_type is(void const*);
 };
 struct embeddings {
-    template <index Vocabulary, index Width, index Positions>
+    template <index_t Vocabulary, index_t Width, index_t Positions>
     static std::true_type is(embedding<Vocabulary, Width, Positions> const*);
-    template <index Width, index Vocabulary>
+    template <index_t Width, index_t Vocabulary>
     static std::true_type is(head_with_loss<Width, Vocabulary, true> const*);
     static std::false_type is(void const*);
 };
 struct head {
-    template <index Width, index Vocabulary>
+    template <index_t Width, index_t Vocabulary>
     static std::true_type is(head_with_loss<Width, Vocabulary, false> const*);
     static std::false_type is(void const*);
 };
@@ -134,7 +134,7 @@ struct an_adapter_needs_its_rank {
     static_assert(holds, "snug: an adapter needs its rank: lora<rank<16>>");
 };
 
-template <index Rank, index Alpha>
+template <index_t Rank, index_t Alpha>
 struct rank_and_alpha_are_positive {
     static constexpr bool holds = Rank > 0 && Alpha > 0;
     static_assert(holds, "snug: rank and alpha of an adapter are positive (see Rank and Alpha)");
@@ -189,8 +189,9 @@ struct low_rank_adapter {
         adapter_options<Options...>, adapter_options<snug::rank<1>>>;
 
     static constexpr bool is_accepted = options::accepted::value;
-    static constexpr index rank = is_accepted ? options::template get<rank_option, snug::rank<1>>::value : 1;
-    static constexpr index alpha = options::template get<alpha_option, snug::alpha<rank>>::value;
+    static constexpr index_t rank =
+        is_accepted ? options::template get<rank_option, snug::rank<1>>::value : 1;
+    static constexpr index_t alpha = options::template get<alpha_option, snug::alpha<rank>>::value;
     static constexpr bool is_rank_stabilized = options::template times<stabilized_option> > 0;
     static constexpr double scale =
         static_cast<double>(alpha) /
@@ -206,7 +207,7 @@ struct low_rank_adapter {
     static constexpr bool selects(std::string_view name) { return targeted::select(name); }
 
     /// A layer whose parts have names is known by those.
-    template <text Name, index In, index Out, bool Bias, class Initial, class... Parts>
+    template <text Name, index_t In, index_t Out, bool Bias, class Initial, class... Parts>
     static constexpr bool adapts_linear(linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
         return sizeof...(Parts) == 0 ? selects(Name.view()) : (selects(Parts::name.view()) || ... || false);
     }

@@ -10,20 +10,20 @@ namespace snug {
 namespace detail {
 
 /// The outputs of a linear layer that an adapter changes, as blocks of columns: its selected parts, or all of it.
-template <class Adapter, index Out, class Parts>
+template <class Adapter, index_t Out, class Parts>
 struct adapted_columns;
-template <class Adapter, index Out, class... Part>
+template <class Adapter, index_t Out, class... Part>
 struct adapted_columns<Adapter, Out, parts<Part...>> {
-    static constexpr index width = Out;
-    static constexpr index blocks = (static_cast<index>(Adapter::selects(Part::name.view())) + ... + 0);
+    static constexpr index_t width = Out;
+    static constexpr index_t blocks = (static_cast<index_t>(Adapter::selects(Part::name.view())) + ... + 0);
     static constexpr auto found = [] {
         struct {
-            std::array<index, static_cast<std::size_t>(blocks)> first{}, count{};
+            std::array<index_t, static_cast<std::size_t>(blocks)> first{}, count{};
             std::array<std::string_view, static_cast<std::size_t>(blocks)> name{};
         } result;
         std::size_t next = 0;
-        index column = 0;
-        auto const visit = [&](std::string_view name, index columns) {
+        index_t column = 0;
+        auto const visit = [&](std::string_view name, index_t columns) {
             if (Adapter::selects(name)) {
                 result.first[next] = column;
                 result.count[next] = columns;
@@ -38,30 +38,31 @@ struct adapted_columns<Adapter, Out, parts<Part...>> {
     static constexpr auto count = found.count;
     static constexpr auto name = found.name;  ///< of the modules, for files
 };
-template <class Adapter, index Out>
+template <class Adapter, index_t Out>
 struct adapted_columns<Adapter, Out, parts<>> {
-    static constexpr index width = Out;
-    static constexpr index blocks = 1;
-    static constexpr std::array<index, 1> first{0};
-    static constexpr std::array<index, 1> count{Out};
+    static constexpr index_t width = Out;
+    static constexpr index_t blocks = 1;
+    static constexpr std::array<index_t, 1> first{0};
+    static constexpr std::array<index_t, 1> count{Out};
     static constexpr std::array<std::string_view, 1> name{};
 };
 
 /// The same as numbers alone, for the names of kernels: column ranges of a block-diagonal operand.
-template <index Width, class First, class Count>
+template <index_t Width, class First, class Count>
 struct column_ranges;
-template <index Width, index... First, index... Count>
-struct column_ranges<Width, std::integer_sequence<index, First...>, std::integer_sequence<index, Count...>> {
-    static constexpr index width = Width;
-    static constexpr index blocks = sizeof...(First);
-    static constexpr std::array<index, sizeof...(First)> first{First...};
-    static constexpr std::array<index, sizeof...(First)> count{Count...};
+template <index_t Width, index_t... First, index_t... Count>
+struct column_ranges<Width, std::integer_sequence<index_t, First...>,
+                     std::integer_sequence<index_t, Count...>> {
+    static constexpr index_t width = Width;
+    static constexpr index_t blocks = sizeof...(First);
+    static constexpr std::array<index_t, sizeof...(First)> first{First...};
+    static constexpr std::array<index_t, sizeof...(First)> count{Count...};
 };
 
 template <class Columns, std::size_t... I>
 auto ranges_of(std::index_sequence<I...>)
-    -> column_ranges<Columns::width, std::integer_sequence<index, Columns::first[I]...>,
-                     std::integer_sequence<index, Columns::count[I]...>>;
+    -> column_ranges<Columns::width, std::integer_sequence<index_t, Columns::first[I]...>,
+                     std::integer_sequence<index_t, Columns::count[I]...>>;
 
 }  // namespace detail
 
@@ -76,10 +77,10 @@ auto ranges_of(std::index_sequence<I...>)
 template <class Linear, class Scheme, class Adapter>
 struct low_rank_linear;
 
-template <index In, index Out, bool Bias, class Initial, class Parts, class Scheme, class Adapter>
+template <index_t In, index_t Out, bool Bias, class Initial, class Parts, class Scheme, class Adapter>
 struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
-    static constexpr index input_width = In;
-    static constexpr index output_width = Out;
+    static constexpr index_t input_width = In;
+    static constexpr index_t output_width = Out;
     // A's gradient first: after it x is dead.
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool saves_without_output = true;
@@ -87,10 +88,10 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     using columns = detail::adapted_columns<Adapter, Out, Parts>;
     using ranges = decltype(detail::ranges_of<columns>(
         std::make_index_sequence<static_cast<std::size_t>(columns::blocks)>{}));
-    static constexpr index rank = Adapter::rank;
-    static constexpr index ranks = columns::blocks * rank;  ///< of all blocks together
-    static constexpr index adapted = [] {
-        index total = 0;
+    static constexpr index_t rank = Adapter::rank;
+    static constexpr index_t ranks = columns::blocks * rank;  ///< of all blocks together
+    static constexpr index_t adapted = [] {
+        index_t total = 0;
         for (auto const count : columns::count) total += count;
         return total;
     }();
@@ -119,13 +120,13 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     using saved = std::conditional_t<has_magnitude, meta::list<low_rank, direction>, meta::list<low_rank>>;
 
     template <class Setting>
-    static constexpr index forward_workspace() {
+    static constexpr index_t forward_workspace() {
         return std::max(dropped_bytes<Setting>() + std::max(products<Setting>(Out, std::max(In, ranks)),
                                                             plain_products<Setting>(ranks, In)),
                         has_magnitude ? lengths_bytes<Setting>() + products<Setting>(Out, In) : 0);
     }
     template <class Setting>
-    static constexpr index backward_workspace() {
+    static constexpr index_t backward_workspace() {
         return dropped_bytes<Setting>() + low_rank_bytes<Setting>() + direction_bytes<Setting>() +
                std::max({products<Setting>(In, std::max(Out, ranks)),
                          plain_products<Setting>(In, std::max(ranks, Setting::rows)),
@@ -169,7 +170,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         auto* const directions = memory + dropped_bytes<setting>() + low_rank_bytes<setting>();
         auto* const scratch = directions + direction_bytes<setting>();
         auto const dz = direction_gradient(call, dy, directions, scratch);
-        for_each_block([&]<index First, index Count, index K, index Stacked>() {
+        for_each_block([&]<index_t First, index_t Count, index_t K, index_t Stacked>() {
             auto const d_block = dz.template columns<First, Count>();
             ops::matmul<backend>(
                 d_block,
@@ -211,7 +212,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             auto* const aw =
                 reinterpret_cast<S*>(call.workspace);  // (rank, Out) of one block after the other
             auto* const scratch = call.workspace + lengths_bytes<typename Call::setting>();
-            for_each_block([&]<index First, index Count, index K, index Stacked>() {
+            for_each_block([&]<index_t First, index_t Count, index_t K, index_t Stacked>() {
                 auto const* const a = call.value(lora_a{}) + K * In;
                 auto const* const b = call.value(lora_b{}) + Stacked * rank;
                 auto const* const m = call.value(magnitude{}) + Stacked;
@@ -231,29 +232,30 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     /// When the base weights are new: every magnitude is the length that its row has, so that the update changes nothing yet.
     template <class Call, class Put>
     requires has_magnitude static void start(Call const& call, Put const& put_magnitude) {
-        for_each_block([&]<index First, index Count, index, index Stacked>() {
+        for_each_block([&]<index_t First, index_t Count, index_t, index_t Stacked>() {
             auto const* const inverse = call.derived(inverse_length{});
-            for (index j = 0; j < Count; ++j) put_magnitude(magnitude{}, Stacked + j, 1 / inverse[First + j]);
+            for (index_t j = 0; j < Count; ++j)
+                put_magnitude(magnitude{}, Stacked + j, 1 / inverse[First + j]);
         });
     }
 
     /// Row j of the frozen weight, as fp32.
     template <class Call>
-    static void base_row(Call const& call, index j, std::span<float> to) {
+    static void base_row(Call const& call, index_t j, std::span<float> to) {
         kernels::detail::read_row(call.operand(weight{}), j, 0, In, to.data());
     }
 
     /// Row j of the weight with the update in it, as fp32.
     template <class Call>
-    static void merged_row(Call const& call, index j, std::span<float> to) {
+    static void merged_row(Call const& call, index_t j, std::span<float> to) {
         base_row(call, j, to);
-        for_each_block([&]<index First, index Count, index K, index Stacked>() {
+        for_each_block([&]<index_t First, index_t Count, index_t K, index_t Stacked>() {
             if (j < First || j >= First + Count) return;
             auto const* const b = call.value(lora_b{}) + (Stacked + j - First) * rank;
             auto const* const a = call.value(lora_a{}) + K * In;
-            for (index k = 0; k < rank; ++k) {
+            for (index_t k = 0; k < rank; ++k) {
                 auto const factor = static_cast<float>(scale) * static_cast<float>(b[k]);
-                for (index c = 0; c < In; ++c)
+                for (index_t c = 0; c < In; ++c)
                     to[static_cast<std::size_t>(c)] += factor * static_cast<float>(a[k * In + c]);
             }
         });
@@ -275,14 +277,14 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     template <class F>
     static void for_each_block(F const& f) {
         [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (f.template operator()<columns::first[I], columns::count[I], static_cast<index>(I) * rank,
+            (f.template operator()<columns::first[I], columns::count[I], static_cast<index_t>(I) * rank,
                                    stacked_before(I)>(),
              ...);
         }
         (std::make_index_sequence<static_cast<std::size_t>(columns::blocks)>{});
     }
-    static constexpr index stacked_before(std::size_t block) {
-        index total = 0;
+    static constexpr index_t stacked_before(std::size_t block) {
+        index_t total = 0;
         for (std::size_t i = 0; i < block; ++i) total += columns::count[i];
         return total;
     }
@@ -292,7 +294,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         return matrix<typename Call::weight_type const, In>{call.value(lora_a{}), ranks};
     }
     template <class Call>
-    static auto low_rank_of(Call const& call, index rows) {
+    static auto low_rank_of(Call const& call, index_t rows) {
         return matrix<typename Call::setting::activation const, ranks>{call.saved(low_rank{}), rows};
     }
 
@@ -332,7 +334,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             auto const* const scales = call.derived(direction_scale{});
             auto const* const inverse = call.derived(inverse_length{});
             auto const* const z = call.saved(direction{});
-            for_each_block([&]<index First, index Count, index, index Stacked>() {
+            for_each_block([&]<index_t First, index_t Count, index_t, index_t Stacked>() {
                 ops::add_column_sums<typename Call::backend>(
                     dy.rows, Count, scratch, call.gradient(magnitude{}) + Stacked,
                     ops::bound<kernels::magnitude_gradient<Out>>(dy.template columns<First, Count>(),
@@ -349,32 +351,32 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     }
 
     template <class Setting>
-    static constexpr index products(index wide, index deep) {
+    static constexpr index_t products(index_t wide, index_t deep) {
         return ops::matmul_workspace_with<Scheme, Setting>(wide, deep);
     }
     template <class Setting>
-    static constexpr index plain_products(index wide, index deep) {
+    static constexpr index_t plain_products(index_t wide, index_t deep) {
         return ops::matmul_workspace_with<quantization::none, Setting>(wide, deep);
     }
     template <class Setting>
-    static constexpr index elements(index count) {
-        return round_up(count * static_cast<index>(sizeof(typename Setting::activation)), 64);
+    static constexpr index_t elements(index_t count) {
+        return round_up(count * static_cast<index_t>(sizeof(typename Setting::activation)), 64);
     }
     template <class Setting>
-    static constexpr index dropped_bytes() {
+    static constexpr index_t dropped_bytes() {
         return drops ? elements<Setting>(Setting::rows * In) : 0;
     }
     template <class Setting>
-    static constexpr index low_rank_bytes() {
+    static constexpr index_t low_rank_bytes() {
         return elements<Setting>(Setting::rows * ranks);
     }
     template <class Setting>
-    static constexpr index direction_bytes() {
+    static constexpr index_t direction_bytes() {
         return has_magnitude ? elements<Setting>(Setting::rows * Out) : 0;
     }
     template <class Setting>
-    static constexpr index sums_bytes() {
-        index most = 0;
+    static constexpr index_t sums_bytes() {
+        index_t most = 0;
         if constexpr (has_magnitude)
             for (auto const count : columns::count)
                 most = std::max(
@@ -383,9 +385,9 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         return most;
     }
     template <class Setting>
-    static constexpr index lengths_bytes() {
-        return round_up((rank * Out + rank * rank) * static_cast<index>(sizeof(typename Setting::statistic)),
-                        64);
+    static constexpr index_t lengths_bytes() {
+        return round_up(
+            (rank * Out + rank * rank) * static_cast<index_t>(sizeof(typename Setting::statistic)), 64);
     }
 };
 

@@ -16,7 +16,7 @@ struct on {
 /// declared (snug/ops).
 template <class B>
 concept backend_tag = requires {
-    { B::template matmul_workspace<float>(index{1}, index{1}) } -> std::convertible_to<index>;
+    { B::template matmul_workspace<float>(index_t{1}, index_t{1}) } -> std::convertible_to<index_t>;
 };
 
 template <class P>

@@ -10,8 +10,8 @@ namespace snug {
 /// when backward reaches it. 0 keeps everything. Losses and weights are the same to the bit.
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> && requires {
-    { P::segment(index{12}) } -> std::convertible_to<index>;
-    requires P::segment(index{12})
+    { P::segment(index_t{12}) } -> std::convertible_to<index_t>;
+    requires P::segment(index_t{12})
     >= 0;
 };
 
@@ -20,13 +20,13 @@ namespace refusal {
 template <class Policy>
 struct this_is_not_a_checkpointing {
     static constexpr bool holds = checkpointing_policy<Policy>;
-    static_assert(
-        holds,
-        "snug: a policy of the axis checkpointing needs 'static constexpr index segment(index blocks)': how "
-        "many blocks keep their activations at once, 0 for all of them (see Policy)");
+    static_assert(holds,
+                  "snug: a policy of the axis checkpointing needs 'static constexpr index_t segment(index_t "
+                  "blocks)': how "
+                  "many blocks keep their activations at once, 0 for all of them (see Policy)");
 };
 
-template <index K>
+template <index_t K>
 struct every_kth_block_needs_a_k_of_at_least_1 {
     static_assert(K > 0,
                   "snug: checkpointing::every<K> keeps the input of every K-th block, so K is at least 1");
@@ -38,15 +38,15 @@ namespace checkpointing {
 
 struct none {
     using axis = snug::axis::checkpointing;
-    static constexpr index segment(index) { return 0; }
+    static constexpr index_t segment(index_t) { return 0; }
 };
 
 /// Keeps the input of every K-th block.
-template <index K>
+template <index_t K>
 struct every {
     static_assert(sizeof(refusal::every_kth_block_needs_a_k_of_at_least_1<K>) > 0);
     using axis = snug::axis::checkpointing;
-    static constexpr index segment(index blocks) { return K < blocks ? K : blocks; }
+    static constexpr index_t segment(index_t blocks) { return K < blocks ? K : blocks; }
 };
 
 struct every_block : every<1> {};
@@ -56,15 +56,15 @@ struct every_block : every<1> {};
 struct selective {
     using axis = snug::axis::checkpointing;
     static constexpr bool recomputes_cheap_layers = true;
-    static constexpr index segment(index) { return 0; }
+    static constexpr index_t segment(index_t) { return 0; }
 };
 
 /// Segments of about √blocks blocks: the least memory for one more forward pass when a block keeps about as much as its
 /// input takes (Chen et al., arXiv 1604.06174); for blocks that keep much more, every_block keeps less.
 struct square_root {
     using axis = snug::axis::checkpointing;
-    static constexpr index segment(index blocks) {
-        index root = 1;
+    static constexpr index_t segment(index_t blocks) {
+        index_t root = 1;
         while (root * root < blocks) ++root;
         return root;
     }

@@ -11,25 +11,25 @@ namespace snug {
 
 // clang-format off
 // NOLINTBEGIN(readability-identifier-naming): units keep their capitals
-template <index N> struct total_MiB { static constexpr index amount = N; };
-template <index N> struct budget_MiB { static constexpr index amount = N; };
-template <index> struct weights_MiB;
-template <index> struct master_weights_MiB;
-template <index> struct gradients_MiB;
-template <index> struct optimizer_state_MiB;
-template <index> struct activations_MiB;
-template <index> struct workspace_MiB;
-template <index> struct staging_MiB;
-template <index> struct communication_MiB;
-template <index> struct over_budget_by_MiB;
-template <index> struct over_budget_by_bytes;
+template <index_t N> struct total_MiB { static constexpr index_t amount = N; };
+template <index_t N> struct budget_MiB { static constexpr index_t amount = N; };
+template <index_t> struct weights_MiB;
+template <index_t> struct master_weights_MiB;
+template <index_t> struct gradients_MiB;
+template <index_t> struct optimizer_state_MiB;
+template <index_t> struct activations_MiB;
+template <index_t> struct workspace_MiB;
+template <index_t> struct staging_MiB;
+template <index_t> struct communication_MiB;
+template <index_t> struct over_budget_by_MiB;
+template <index_t> struct over_budget_by_bytes;
 // NOLINTEND(readability-identifier-naming)
 // clang-format on
 
 namespace diagnose {
 
 /// Rounded up: a line that is not empty never prints as 0.
-constexpr index mebibytes(bytes amount) { return (amount.count + (index{1} << 20) - 1) >> 20; }
+constexpr index_t mebibytes(bytes amount) { return (amount.count + (index_t{1} << 20) - 1) >> 20; }
 
 // A string as a template argument is a sentence in g++'s errors, and a list of character codes in others'.
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
@@ -67,14 +67,14 @@ struct which_says;
 /// most their sum. What overflows comes last.
 template <class Total, class Budget, class... Lines>
 struct bill {
-    static constexpr index total = Total::amount;
-    static constexpr index budget = Budget::amount;
+    static constexpr index_t total = Total::amount;
+    static constexpr index_t budget = Budget::amount;
 };
 
 namespace refusal {
 
 /// Instantiated when a trainer must fit: says so, with every line of the bill in the type's name.
-template <index TotalMiB, index BudgetMiB, class Bill>
+template <index_t TotalMiB, index_t BudgetMiB, class Bill>
 struct the_training_step_does_not_fit_its_memory_budget {
     static_assert(
         TotalMiB <= BudgetMiB,

@@ -34,10 +34,10 @@ namespace detail {
 /// A tensor of an adapter's file, and where it is here: `count` elements of a parameter from `first` on.
 struct adapter_tensor {
     std::string name;
-    std::vector<index> dimensions;
+    std::vector<index_t> dimensions;
     int parameter;
-    index first;
-    index count;
+    index_t first;
+    index_t count;
 };
 
 /// What the files call the module of a weight: the tensor's name without ".weight".
@@ -46,7 +46,7 @@ inline std::string module_of(std::string const& tensor) {
 }
 
 template <class C>
-std::vector<io::weight_piece> pieces_in_hugging_face(parameter_entry const& entry, index copy) {
+std::vector<io::weight_piece> pieces_in_hugging_face(parameter_entry const& entry, index_t copy) {
     if constexpr (requires { C::chosen::model::numbers; })
         return io::pieces_of(C::chosen::model::numbers, io::naming::hugging_face, name_in_block(entry),
                              entry.repeated_at < 0 ? -1 : copy, rows_of(entry));
@@ -58,7 +58,7 @@ inline constexpr std::string_view peft_prefix = "base_model.model.";
 /// Visits the adapted layers: f<Layer>(first parameter, block, names of the adapted modules).
 template <class C, class F>
 void for_each_adapted(std::byte* base, F const& f) {
-    for_each_leaf<C>(base, [&]<class Node>(auto const&, index block) {
+    for_each_leaf<C>(base, [&]<class Node>(auto const&, index_t block) {
         using L = typename Node::type;
         if constexpr (requires { typename L::lora_a; }) {
             auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(Node::first_parameter)];
@@ -76,18 +76,18 @@ void for_each_adapted(std::byte* base, F const& f) {
 template <class C>
 std::vector<adapter_tensor> adapter_tensors(std::byte* base) {
     std::vector<adapter_tensor> result;
-    for_each_adapted<C>(base, [&]<class L>(int first_parameter, index block, auto const& modules) {
-        auto const add = [&]<class P>(P, std::string name, std::vector<index> dimensions, index first,
-                                      index count) {
+    for_each_adapted<C>(base, [&]<class L>(int first_parameter, index_t block, auto const& modules) {
+        auto const add = [&]<class P>(P, std::string name, std::vector<index_t> dimensions, index_t first,
+                                      index_t count) {
             auto const p = first_parameter + static_cast<int>(meta::find<layer::parameters<L>, P>);
             result.push_back({std::string(peft_prefix) + std::move(name), std::move(dimensions), p,
                               block * P::shape::count + first, count});
         };
-        index stacked = 0;
+        index_t stacked = 0;
         for (std::size_t b = 0; b < modules.size(); ++b) {
             auto const columns = L::columns::count[b];
             add(typename L::lora_a{}, modules[b] + ".lora_A.weight", {L::rank, L::input_width},
-                static_cast<index>(b) * L::rank * L::input_width, L::rank * L::input_width);
+                static_cast<index_t>(b) * L::rank * L::input_width, L::rank * L::input_width);
             add(typename L::lora_b{}, modules[b] + ".lora_B.weight", {columns, L::rank}, stacked * L::rank,
                 columns * L::rank);
             if constexpr (L::has_magnitude)
@@ -99,9 +99,9 @@ std::vector<adapter_tensor> adapter_tensors(std::byte* base) {
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
         if (!entry.is_trained() || !entry.is_of_base()) continue;
-        for (index copy = 0; copy < entry.copies; ++copy)
+        for (index_t copy = 0; copy < entry.copies; ++copy)
             for (auto const& piece : pieces_in_hugging_face<C>(entry, copy)) {
-                std::vector<index> dimensions{piece.count};
+                std::vector<index_t> dimensions{piece.count};
                 if (entry.rank > 1) dimensions.push_back(width_of(entry));
                 result.push_back({std::string(peft_prefix) + piece.tensor, dimensions, p,
                                   copy * entry.count + piece.first * width_of(entry),
@@ -155,7 +155,7 @@ template <class C>
 std::string adapter_config(std::byte* base, std::string const& base_model) {
     using adapter = typename C::adapters;
     std::set<std::string> adapted, others, also;
-    for_each_adapted<C>(base, [&]<class L>(int, index, auto const& modules) {
+    for_each_adapted<C>(base, [&]<class L>(int, index_t, auto const& modules) {
         for (auto const& module : modules) adapted.insert(without_block(module));
     });
     for (int p = 0; p < C::parameters; ++p) {
@@ -213,7 +213,7 @@ void check_adapter_config(io::json const& config) {
             throw error(
                 value ? value->where() : config.where(),
                 std::string(key) + " " + (value ? value->what() : "left out"),
-                std::to_string(static_cast<index>(expected)) + ", which this trainer was compiled for");
+                std::to_string(static_cast<index_t>(expected)) + ", which this trainer was compiled for");
     };
     number("r", static_cast<double>(adapter::rank), 8);
     number("lora_alpha", static_cast<double>(adapter::alpha), 8);
@@ -290,10 +290,10 @@ void run<C>::load_adapter(std::string const& folder) {
         for (auto const& tensor : tensors) {
             auto const& found = file.tensor(tensor.name);
             float values[1024];
-            for (index i = 0; i < tensor.count; i += 1024) {
-                auto const count = std::min<index>(1024, tensor.count - i);
+            for (index_t i = 0; i < tensor.count; i += 1024) {
+                auto const count = std::min<index_t>(1024, tensor.count - i);
                 io::decode(found, i, {values, static_cast<std::size_t>(count)});
-                for (index k = 0; k < count; ++k) {
+                for (index_t k = 0; k < count; ++k) {
                     auto const to = tensor.first + i + k;
                     at<weight_type>(C::weight(tensor.parameter))[to] = static_cast<weight_type>(values[k]);
                     if constexpr (C::has_master)

@@ -12,7 +12,7 @@ namespace snug {
 
 namespace refusal {
 
-template <class Model, index LongestSequence, index TokensOfTheBatch>
+template <class Model, index_t LongestSequence, index_t TokensOfTheBatch>
 struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
     static constexpr bool holds = LongestSequence == 0 || TokensOfTheBatch <= LongestSequence;
     static_assert(
@@ -50,7 +50,7 @@ struct composition {
     using backend = typename Chosen::where::backend;
     using setting = snug::setting<batch::sequences, batch::tokens, precision, backend>;
 
-    static constexpr index micro_batches = Chosen::accumulation::count;
+    static constexpr index_t micro_batches = Chosen::accumulation::count;
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
     /// Activations of all blocks are kept: generation can go on from the keys and values of earlier tokens.
     static constexpr bool keeps_all_activations = checkpointing::segment(2) == 0;
@@ -88,7 +88,7 @@ struct composition {
     static constexpr auto declare() {
         std::array<declaration, static_cast<std::size_t>(declaration_count)> all{};
         auto const at = [&](int id) -> declaration& { return all[static_cast<std::size_t>(id)]; };
-        index longest_quantized = 0;
+        index_t longest_quantized = 0;
         for (int p = 0; p < parameters; ++p) {
             auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
             auto const add = [&]<class T>(int id, std::type_identity<T>, role line, std::string_view suffix) {
@@ -146,9 +146,9 @@ struct composition {
             // After the last backward pass. Two pages of every state: one is updated while others travel.
             lifetime update;
             update.add({after_training, after_training});
-            index element = 0;
+            index_t element = 0;
             meta::for_each<typename optimizer::states>([&]<class State>(State) {
-                element = std::max(element, static_cast<index>(sizeof(typename State::element)));
+                element = std::max(element, static_cast<index_t>(sizeof(typename State::element)));
             });
             at(pages) = snug::declare<std::byte>(path{"pages"}, page_elements * element, 2 * state_count,
                                                  role::staging, update);

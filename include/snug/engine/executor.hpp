@@ -85,20 +85,20 @@ class executor {
     }
 
     template <class Body>
-    void loop(index count, Body const& body) const {
-        for (index i = 0; i < count; ++i) body(i);
+    void loop(index_t count, Body const& body) const {
+        for (index_t i = 0; i < count; ++i) body(i);
     }
     buffer_reference select(bool first, buffer_reference a, buffer_reference b) const {
         return first ? a : b;
     }
-    void enter_block(index block) { block_ = block; }
+    void enter_block(index_t block) { block_ = block; }
     void release(int, int) const {}
     void carry(buffer_reference) const {}
 
   protected:
-    index block() const { return block_; }
+    index_t block() const { return block_; }
 
-    std::byte* declared(int id, index copy) const {
+    std::byte* declared(int id, index_t copy) const {
         auto const i = static_cast<std::size_t>(id);
         auto const& buffer = Composition::plan.declarations[i];
         return base_ + Composition::plan.offsets[i] + copy % buffer.copies * buffer.stride();
@@ -109,11 +109,11 @@ class executor {
 
     /// The rows of this span in a buffer that holds `width` elements of type T for every token.
     template <class T>
-    T* rows(buffer_reference buffer, index width) const {
+    T* rows(buffer_reference buffer, index_t width) const {
         if (buffer.id < 0) return nullptr;
         return reinterpret_cast<T*>(address(buffer)) + span_.past * width;
     }
-    template <index Width>
+    template <index_t Width>
     matrix<typename setting::activation, Width> activations(buffer_reference buffer) const {
         return {rows<typename setting::activation>(buffer, Width), span_.rows()};
     }
@@ -122,14 +122,14 @@ class executor {
         using element = layer::input_element<L, setting>;
         return matrix<element, L::input_width>{rows<element>(buffer, L::input_width), span_.rows()};
     }
-    template <bool Added, index Width>
+    template <bool Added, index_t Width>
     auto sink(buffer_reference to, buffer_reference base) const {
         using element = typename setting::activation;
         if constexpr (Added) return added<element, Width>{activations<Width>(to), activations<Width>(base)};
         else return written<element, Width>{activations<Width>(to)};
     }
 
-    template <template <class, class, class, index> class Sink, class Elementwise>
+    template <template <class, class, class, index_t> class Sink, class Elementwise>
     auto joined(buffer_reference x, buffer_reference to) const {
         using L = typename Elementwise::type;
         return Sink<typename L::elementwise_function, typename setting::statistic,
@@ -193,7 +193,7 @@ class executor {
 
     std::byte* base_;
     span_of_tokens span_;
-    index block_ = 0;
+    index_t block_ = 0;
     bool draws_ = false;
     std::int32_t const* starts_ = nullptr;
 };

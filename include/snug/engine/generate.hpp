@@ -13,8 +13,8 @@ namespace snug {
 
 template <class C>
 std::span<typename C::precision::activation const> run<C>::next_token_logits(
-    std::span<std::int32_t const> sequence, index known) {
-    auto const length = static_cast<index>(sequence.size());
+    std::span<std::int32_t const> sequence, index_t known) {
+    auto const length = static_cast<index_t>(sequence.size());
     if (length == 0 || length > C::batch::tokens)
         throw error({}, "a sequence of " + std::to_string(length) + " tokens",
                     "1 to " + std::to_string(C::batch::tokens) + ", the tokens of the batch's sequences");
@@ -52,7 +52,7 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
     };
     auto const best = *std::min_element(room.begin(), room.end(), likelier);
     if (options.temperature <= 0) return best.second;
-    if (options.top_k > 0 && options.top_k < static_cast<index>(room.size())) {
+    if (options.top_k > 0 && options.top_k < static_cast<index_t>(room.size())) {
         std::nth_element(room.begin(), room.begin() + (options.top_k - 1), room.end(), likelier);
         room.resize(static_cast<std::size_t>(options.top_k));
         std::sort(room.begin(), room.end(), likelier);  // the draw must not depend on how the selection went
@@ -78,10 +78,11 @@ std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt,
     std::vector<std::int32_t> sequence(prompt.begin(), prompt.end());
     std::vector<std::pair<float, std::int32_t>> room;
     room.reserve(static_cast<std::size_t>(model::vocabulary));
-    index known = 0;
-    for (index i = 0; i < options.tokens && static_cast<index>(sequence.size()) <= C::batch::tokens; ++i) {
+    index_t known = 0;
+    for (index_t i = 0; i < options.tokens && static_cast<index_t>(sequence.size()) <= C::batch::tokens;
+         ++i) {
         auto const logits = next_token_logits(sequence, known);
-        known = static_cast<index>(sequence.size());
+        known = static_cast<index_t>(sequence.size());
         auto const token = detail::sample(logits, options, static_cast<std::uint64_t>(i), room);
         if (std::find(options.ends.begin(), options.ends.end(), token) != options.ends.end()) break;
         sequence.push_back(token);

@@ -42,7 +42,7 @@ class run<C>::host_view {
 
   private:
     static constexpr std::size_t end_of(bool (*wanted)(std::size_t)) {
-        index end = 0;
+        index_t end = 0;
         for (std::size_t i = 0; i < C::plan.declarations.size(); ++i)
             if (wanted(i)) end = std::max(end, C::plan.offsets[i] + C::plan.declarations[i].size().count);
         return static_cast<std::size_t>(end);

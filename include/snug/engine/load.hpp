@@ -33,7 +33,7 @@ io::file_tensor const& tensor_of(File const& file, std::string const& name) {
 }
 
 /// Where row `row` of a piece is in its tensor.
-inline index row_in_file(io::arrangement how, index row, index head_width) {
+inline index_t row_in_file(io::arrangement how, index_t row, index_t head_width) {
     if (how != io::arrangement::rotary_pairs) return row;
     auto const half = head_width / 2;
     auto const in_head = row % head_width;
@@ -45,7 +45,7 @@ struct planned_piece {
     io::weight_piece piece;
     io::file_tensor const* tensor;
     int parameter;
-    index block;
+    index_t block;
 };
 
 /// "blocks.qkv.weight" as "qkv.weight": the name inside a block.
@@ -55,7 +55,7 @@ inline std::string_view name_in_block(parameter_entry const& entry) {
 }
 
 /// The name with its block: "blocks.3.qkv.weight".
-inline std::string full_name(parameter_entry const& entry, index copy) {
+inline std::string full_name(parameter_entry const& entry, index_t copy) {
     std::string name(entry.name.view());
     if (entry.repeated_at >= 0)
         name.insert(static_cast<std::size_t>(entry.repeated_at), "." + std::to_string(copy));
@@ -63,8 +63,8 @@ inline std::string full_name(parameter_entry const& entry, index copy) {
 }
 
 /// Rows of a parameter: of a vector, its elements.
-inline index rows_of(parameter_entry const& entry) { return entry.dimensions[0]; }
-inline index width_of(parameter_entry const& entry) { return entry.count / entry.dimensions[0]; }
+inline index_t rows_of(parameter_entry const& entry) { return entry.dimensions[0]; }
+inline index_t width_of(parameter_entry const& entry) { return entry.count / entry.dimensions[0]; }
 
 /// Compares what a file says of its model with what the trainer was compiled for; a safetensors file says it in the
 /// `config.json` beside it, if there is one.
@@ -87,16 +87,16 @@ std::vector<planned_piece> plan_pieces(File const& file, io::naming by, bool pai
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
         if (!entry.is_of_base()) continue;
-        for (index copy = 0; copy < entry.copies; ++copy) {
+        for (index_t copy = 0; copy < entry.copies; ++copy) {
             std::vector<io::weight_piece> pieces{{full_name(entry, copy), 0, rows_of(entry)}};
             if constexpr (requires { C::chosen::model::numbers; })
                 if (by != io::naming::snug)
                     pieces = io::pieces_of(C::chosen::model::numbers, by, name_in_block(entry),
                                            entry.repeated_at < 0 ? -1 : copy, rows_of(entry), pairs);
-            index covered = 0;
+            index_t covered = 0;
             for (auto& piece : pieces) {
                 auto const& tensor = tensor_of(file, piece.tensor);
-                std::vector<index> expected{piece.count};
+                std::vector<index_t> expected{piece.count};
                 if (entry.rank > 1) expected.push_back(width_of(entry));
                 if (piece.how == io::arrangement::transposed) std::swap(expected[0], expected[1]);
                 if (tensor.dimensions != expected)
@@ -124,20 +124,20 @@ std::vector<planned_piece> plan_pieces(File const& file, io::naming by, bool pai
 
 /// Calls put(row, column, values) for pieces of rows of a tensor, in parallel.
 template <class Backend, class Put>
-void decode_piece(planned_piece const& planned, index width, index head_width, Put const& put) {
-    constexpr index longest = 1024;
+void decode_piece(planned_piece const& planned, index_t width, index_t head_width, Put const& put) {
+    constexpr index_t longest = 1024;
     auto const& [piece, tensor, parameter, block] = planned;
     bool const is_transposed = piece.how == io::arrangement::transposed;
     auto const lines = is_transposed ? width : piece.count;
     auto const length = is_transposed ? piece.count : width;
     auto const how = piece.how;
-    ops::for_each_row<Backend>(lines, [=, &put, tensor = tensor, first = piece.first](auto, index line) {
+    ops::for_each_row<Backend>(lines, [=, &put, tensor = tensor, first = piece.first](auto, index_t line) {
         float values[longest];
-        for (index at = 0; at < length; at += longest) {
+        for (index_t at = 0; at < length; at += longest) {
             auto const count = std::min(longest, length - at);
             io::decode(*tensor, row_in_file(how, line, head_width) * length + at,
                        {values, static_cast<std::size_t>(count)});
-            for (index i = 0; i < count; ++i)
+            for (index_t i = 0; i < count; ++i)
                 is_transposed ? put(first + at + i, line, values[i]) : put(first + line, at + i, values[i]);
         }
     });
@@ -157,7 +157,7 @@ void run<C>::load(File const& file) {
     else if (detail::holds(file, detail::full_name(C::parameter_table.entries[0], 0))) by = io::naming::snug;
     auto const pieces = detail::plan_pieces<C>(file, by, pairs);
 
-    index head_width = 1;
+    index_t head_width = 1;
     if constexpr (requires { C::chosen::model::numbers; }) head_width = C::chosen::model::numbers.head_width;
     {
         host_view here(*this);
@@ -172,7 +172,7 @@ void run<C>::load(File const& file) {
                 auto* const staged = at<float>(C::quantization_source);
                 detail::decode_piece<backend>(
                     pieces[i], width, head_width,
-                    [=](index row, index column, float value) { staged[row * width + column] = value; });
+                    [=](index_t row, index_t column, float value) { staged[row * width + column] = value; });
                 bool const is_last =
                     i + 1 == pieces.size() || pieces[i + 1].parameter != p || pieces[i + 1].block != copy;
                 if (is_last) store_quantized_at(p, copy);
@@ -183,7 +183,7 @@ void run<C>::load(File const& file) {
                         ? at<typename C::updated>(C::has_master ? C::master(p) : 0) + copy * entry.count
                         : nullptr;
                 detail::decode_piece<backend>(
-                    pieces[i], width, head_width, [=](index row, index column, float value) {
+                    pieces[i], width, head_width, [=](index_t row, index_t column, float value) {
                         values[row * width + column] = static_cast<weight_type>(value);
                         if constexpr (C::has_master)
                             if (master != nullptr)
@@ -199,7 +199,7 @@ void run<C>::load(File const& file) {
 
 /// `store_quantized` by number.
 template <class C>
-void run<C>::store_quantized_at(int wanted, index copy) {
+void run<C>::store_quantized_at(int wanted, index_t copy) {
     int p = 0;
     auto const visit = [&]<class Parameter>(Parameter parameter) {
         if constexpr (is_quantized<Parameter>)

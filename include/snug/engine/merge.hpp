@@ -25,18 +25,18 @@ struct weights_merge_into_the_plain_model {
 /// f(row, values) for rows [first, first + count) of a parameter of the base: of a vector, elements of one value.
 template <class C>
 template <bool Merged, class F>
-void run<C>::for_each_base_row(int p, index copy, index first, index count, F const& f) const {
+void run<C>::for_each_base_row(int p, index_t copy, index_t first, index_t count, F const& f) const {
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
     auto const width = detail::width_of(entry);
     std::vector<float> values(static_cast<std::size_t>(width));
     bool is_adapted = false;
-    for_each_leaf<C>(base_of_memory(), [&]<class Node>(auto const& call, index block) {
+    for_each_leaf<C>(base_of_memory(), [&]<class Node>(auto const& call, index_t block) {
         using L = typename Node::type;
         if constexpr (requires { typename L::lora_a; }) {
             // The weight is the first parameter of such a layer.
             if (p != Node::first_parameter || block != copy) return;
             is_adapted = true;
-            for (index row = first; row < first + count; ++row) {
+            for (index_t row = first; row < first + count; ++row) {
                 if constexpr (Merged) L::merged_row(call, row, values);
                 else L::base_row(call, row, values);
                 f(row, std::span<float const>(values));
@@ -45,7 +45,7 @@ void run<C>::for_each_base_row(int p, index copy, index first, index count, F co
     });
     if (is_adapted) return;
     auto const visit = [&]<class Read>(Read const& read) {
-        for (index row = first; row < first + count; ++row) {
+        for (index_t row = first; row < first + count; ++row) {
             read(row, values.data());
             f(row, std::span<float const>(values));
         }
@@ -55,12 +55,12 @@ void run<C>::for_each_base_row(int p, index copy, index first, index count, F co
             using scheme = typename C::quantization;
             auto const stored = scheme::view_of(at<std::byte>(C::weight(p)) + copy * entry.stored_bytes,
                                                 {entry.dimensions[0], entry.dimensions[1]});
-            visit([&](index row, float* to) { scheme::decode(stored, row * width, width, to); });
+            visit([&](index_t row, float* to) { scheme::decode(stored, row * width, width, to); });
         }
     } else {
         auto const* const stored = at<weight_type>(C::weight(p)) + copy * entry.count;
-        visit([&](index row, float* to) {
-            for (index i = 0; i < width; ++i) to[i] = static_cast<float>(stored[row * width + i]);
+        visit([&](index_t row, float* to) {
+            for (index_t i = 0; i < width; ++i) to[i] = static_cast<float>(stored[row * width + i]);
         });
     }
 }
@@ -76,9 +76,9 @@ void run<C>::write_base(Plain& plain, Wanted const& is_wanted) const {
         if (!entry.is_of_base() || !is_wanted(entry)) continue;
         auto to = plain.copy_of_weights(entry.name.view());
         auto const width = detail::width_of(entry);
-        for (index copy = 0; copy < entry.copies; ++copy)
-            for_each_base_row<Merged>(p, copy, 0, detail::rows_of(entry), [&](index row, auto values) {
-                for (index i = 0; i < width; ++i)
+        for (index_t copy = 0; copy < entry.copies; ++copy)
+            for_each_base_row<Merged>(p, copy, 0, detail::rows_of(entry), [&](index_t row, auto values) {
+                for (index_t i = 0; i < width; ++i)
                     to[static_cast<std::size_t>(copy * entry.count + row * width + i)] =
                         static_cast<typename Plain::weight_type>(values[static_cast<std::size_t>(i)]);
             });
@@ -107,7 +107,7 @@ inline std::string model_config(model_numbers const& n, std::string_view dtype) 
     auto const member = [&](std::string_view key, std::string const& value) {
         text += (text.size() > 2 ? ",\n  \"" : "  \"") + std::string(key) + "\": " + value;
     };
-    auto const number = [&](std::string_view key, index value) { member(key, std::to_string(value)); };
+    auto const number = [&](std::string_view key, index_t value) { member(key, std::to_string(value)); };
     if (n.family == "gpt2") {
         member("architectures", "[\"GPT2LMHeadModel\"]");
         member("model_type", "\"gpt2\"");
@@ -148,7 +148,7 @@ template <class C>
 void run<C>::save_model(std::string const& folder) const {
     struct place_here {
         int parameter;
-        index copy;
+        index_t copy;
         io::weight_piece piece;
     };
     constexpr auto type = detail::type_in_files<weight_type>;
@@ -159,9 +159,9 @@ void run<C>::save_model(std::string const& folder) const {
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
         if (!entry.is_of_base()) continue;
-        for (index copy = 0; copy < entry.copies; ++copy)
+        for (index_t copy = 0; copy < entry.copies; ++copy)
             for (auto& piece : detail::pieces_in_hugging_face<C>(entry, copy)) {
-                std::vector<index> dimensions{piece.count};
+                std::vector<index_t> dimensions{piece.count};
                 if (entry.rank > 1) dimensions.push_back(detail::width_of(entry));
                 if (piece.how == io::arrangement::transposed) std::swap(dimensions[0], dimensions[1]);
                 file.declare(piece.tensor, type, dimensions);
@@ -179,8 +179,8 @@ void run<C>::save_model(std::string const& folder) const {
             static_cast<std::size_t>(is_transposed ? piece.count * width : width));
         for_each_base_row<true>(
             p, copy, piece.first, piece.count,
-            [&, first = piece.first, count = piece.count](index row, auto from) {
-                for (index i = 0; i < width; ++i)
+            [&, first = piece.first, count = piece.count](index_t row, auto from) {
+                for (index_t i = 0; i < width; ++i)
                     values[static_cast<std::size_t>(is_transposed ? i * count + row - first : i)] =
                         static_cast<weight_type>(from[static_cast<std::size_t>(i)]);
                 if (!is_transposed) file.write(name, std::as_bytes(std::span(values)));

@@ -21,7 +21,7 @@ struct step_result {
     double loss = 0;           ///< mean over the counted tokens, in nats, before the update
     double gradient_norm = 0;  ///< global 2-norm, before clipping
     double learning_rate = 0;
-    index tokens = 0;      ///< counted
+    index_t tokens = 0;    ///< counted
     bool skipped = false;  ///< a gradient overflowed under a loss scale: the weights are unchanged
 
     friend std::ostream& operator<<(std::ostream& out, step_result const& r) {
@@ -33,13 +33,13 @@ struct step_result {
 struct evaluation {
     double loss = 0;        ///< mean over the counted tokens, in nats
     double perplexity = 0;  ///< e^loss
-    index tokens = 0;
+    index_t tokens = 0;
 };
 
 struct generation_options {
-    index tokens = 100;        ///< at most so many new ones; the sequence never exceeds the batch's
+    index_t tokens = 100;      ///< at most so many new ones; the sequence never exceeds the batch's
     double temperature = 1.0;  ///< 0 takes the likeliest token
-    index top_k = 0;           ///< only the k likeliest; 0: all
+    index_t top_k = 0;         ///< only the k likeliest; 0: all
     std::uint64_t seed = 0;
     std::vector<std::int32_t> ends{};  ///< tokens that end the text, and are not part of it
 };
@@ -68,7 +68,7 @@ class run {
     using gradient_type = typename Composition::precision::gradient;
 
     /// Tokens of one optimizer step.
-    static constexpr index tokens_per_step =
+    static constexpr index_t tokens_per_step =
         Composition::micro_batches * Composition::batch::sequences * Composition::batch::tokens;
 
     /// Allocates `footprint<...>.total` bytes and initialises the model from the seed. Throws `snug::error` when the
@@ -96,7 +96,7 @@ class run {
     /// their keys and values are still there. Throws `snug::error` when the sequence is empty, longer than the batch's
     /// sequences, or holds a token outside the vocabulary.
     std::span<typename Composition::precision::activation const> next_token_logits(
-        std::span<std::int32_t const> sequence, index known = 0);
+        std::span<std::int32_t const> sequence, index_t known = 0);
 
     /// Continues a prompt token by token; returns the new tokens. Throws like `next_token_logits`.
     std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt,
@@ -196,31 +196,31 @@ class run {
     template <class Parameter>
     void initialise_quantized(int parameter, Parameter, std::uint64_t seed);
     template <class Parameter>
-    void store_quantized(int parameter, index copy, Parameter);
-    void store_quantized_at(int parameter, index copy);
+    void store_quantized(int parameter, index_t copy, Parameter);
+    void store_quantized_at(int parameter, index_t copy);
     static bytes prepare();
     void refresh();
     void clear_states();
     std::int64_t checksum_of_base() const;
     template <bool Merged, class F>
-    void for_each_base_row(int parameter, index copy, index first, index count, F const& f) const;
+    void for_each_base_row(int parameter, index_t copy, index_t first, index_t count, F const& f) const;
     template <bool Merged, class Plain, class Wanted>
     void write_base(Plain& plain, Wanted const& is_wanted) const;
     void start_adapters();
-    index begin_step(token_batch const& batch);
+    index_t begin_step(token_batch const& batch);
     void begin_update();
     step_numbers found() const;
     step_result finish_step(step_result so_far, step_numbers const& numbers);
     template <std::size_t... S>
     void update_parameter(int parameter, update_numbers const& numbers, std::index_sequence<S...>);
     template <class Rule, class... Units>
-    void update_elements(int parameter, Rule const& rule, index first, index count, Units*... states);
+    void update_elements(int parameter, Rule const& rule, index_t first, index_t count, Units*... states);
     template <class... Units, class Rule, std::size_t... S>
     void update_with(int parameter, Rule const& rule, std::index_sequence<S...>);
     template <class T>
     void clear(std::span<T> values) const;
-    void stage(token_batch const& batch, index micro_batch, executor<Composition>& walker);
-    static index check(token_batch const& batch);
+    void stage(token_batch const& batch, index_t micro_batch, executor<Composition>& walker);
+    static index_t check(token_batch const& batch);
 
     arena memory_;
     mutable std::byte* mirror_ = nullptr;

@@ -89,7 +89,7 @@ void run<C>::clear_states() {
 template <class C>
 void run<C>::refresh() {
     if constexpr (C::has_derived)
-        for_each_leaf<C>(memory_.data(), []<class Node>(auto const& call, index) {
+        for_each_leaf<C>(memory_.data(), []<class Node>(auto const& call, index_t) {
             if constexpr (layer::has_derived<typename Node::type>) Node::type::refresh(call);
         });
 }
@@ -99,14 +99,14 @@ template <class C>
 void run<C>::start_adapters() {
     refresh();
     bool is_needed = false;
-    auto const put_nothing = [](auto, index, auto) {};
-    for_each_leaf<C>(memory_.data(), [&]<class Node>(auto const& call, index) {
+    auto const put_nothing = [](auto, index_t, auto) {};
+    for_each_leaf<C>(memory_.data(), [&]<class Node>(auto const& call, index_t) {
         is_needed |= requires { Node::type::start(call, put_nothing); };
     });
     if (is_needed) {
         host_view here(*this);
-        for_each_leaf<C>(base_of_memory(), [this]<class Node>(auto const& call, index block) {
-            auto const put = [&]<class Parameter>(Parameter, index i, auto value) {
+        for_each_leaf<C>(base_of_memory(), [this]<class Node>(auto const& call, index_t block) {
+            auto const put = [&]<class Parameter>(Parameter, index_t i, auto value) {
                 using parameters = layer::parameters<typename Node::type>;
                 auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
                 auto const at_i = block * Parameter::shape::count + i;
@@ -129,8 +129,8 @@ void run<C>::initialise(int p, Parameter, std::uint64_t seed) {
     bool const is_trained = C::parameter_table.entries[static_cast<std::size_t>(p)].is_trained();
     auto* const master = C::has_master && is_trained ? at<typename C::updated>(C::master(p)) : nullptr;
     ops::for_each_element<typename C::backend>(
-        static_cast<index>(values.size()),
-        ops::bound<kernel>(seed, static_cast<std::uint64_t>(p), index{0}, values.data(), master));
+        static_cast<index_t>(values.size()),
+        ops::bound<kernel>(seed, static_cast<std::uint64_t>(p), index_t{0}, values.data(), master));
 }
 
 template <class C>
@@ -139,7 +139,7 @@ void run<C>::initialise_quantized(int p, Parameter, std::uint64_t seed) {
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
     auto* const source = at<float>(C::quantization_source);
     auto const stream = static_cast<std::uint64_t>(p);
-    for (index copy = 0; copy < entry.copies; ++copy) {
+    for (index_t copy = 0; copy < entry.copies; ++copy) {
         ops::for_each_element<on_host<typename C::backend>>(
             entry.count,
             ops::bound<kernels::initialise<typename Parameter::initial, double>>(
@@ -151,17 +151,17 @@ void run<C>::initialise_quantized(int p, Parameter, std::uint64_t seed) {
 /// Quantizes the staged values of one copy into its place.
 template <class C>
 template <class Parameter>
-void run<C>::store_quantized(int p, index copy, Parameter) {
+void run<C>::store_quantized(int p, index_t copy, Parameter) {
     auto* const region = at<std::byte>(C::weight(p)) + copy * Parameter::stored_bytes;
     auto const values = std::span<float const>(at<float>(C::quantization_source),
                                                static_cast<std::size_t>(Parameter::shape::count));
-    Parameter::scheme::encode(values, Parameter::extent, region, [](index count, auto const& body) {
-        ops::for_each_row<on_host<typename C::backend>>(count, [&body](auto, index i) { body(i); });
+    Parameter::scheme::encode(values, Parameter::extent, region, [](index_t count, auto const& body) {
+        ops::for_each_row<on_host<typename C::backend>>(count, [&body](auto, index_t i) { body(i); });
     });
 }
 
 template <class C>
-index run<C>::check(token_batch const& batch) {
+index_t run<C>::check(token_batch const& batch) {
     auto const expected = static_cast<std::size_t>(tokens_per_step);
     if (batch.inputs.size() != expected || batch.targets.size() != expected)
         throw error({},
@@ -172,7 +172,7 @@ index run<C>::check(token_batch const& batch) {
         throw error({}, std::to_string(batch.starts.size()) + " starts of examples",
                     "none, or one for each of the " + std::to_string(expected) + " tokens");
     for (std::size_t i = 0; i < batch.starts.size(); ++i) {
-        auto const position = static_cast<index>(i) % C::batch::tokens;
+        auto const position = static_cast<index_t>(i) % C::batch::tokens;
         auto const before = position == 0 ? 0 : batch.starts[i - 1];
         if (batch.starts[i] < before || batch.starts[i] > position)
             throw error({},
@@ -181,7 +181,7 @@ index run<C>::check(token_batch const& batch) {
                         "from " + std::to_string(before) + " to " + std::to_string(position) +
                             ": a position of its row, not before that of the token to its left");
     }
-    index counted = 0;
+    index_t counted = 0;
     for (std::size_t i = 0; i < expected; ++i) {
         for (auto const token : {batch.inputs[i], batch.targets[i]})
             if (token >= model::vocabulary || (token < 0 && token == batch.inputs[i]))
@@ -197,7 +197,7 @@ index run<C>::check(token_batch const& batch) {
 }
 
 template <class C>
-void run<C>::stage(token_batch const& batch, index micro_batch, executor<C>& walker) {
+void run<C>::stage(token_batch const& batch, index_t micro_batch, executor<C>& walker) {
     constexpr auto rows = static_cast<std::size_t>(C::setting::rows);
     auto const copy = [&](int buffer, std::span<std::int32_t const> from) {
         auto const part = from.subspan(static_cast<std::size_t>(micro_batch) * rows, rows);
@@ -213,7 +213,7 @@ void run<C>::stage(token_batch const& batch, index micro_batch, executor<C>& wal
 
 /// Puts the passes of all micro-batches under way; returns the number of counted tokens.
 template <class C>
-index run<C>::begin_step(token_batch const& batch) {
+index_t run<C>::begin_step(token_batch const& batch) {
     using backend = typename C::backend;
     auto const counted = check(batch);
     step_numbers numbers;
@@ -222,7 +222,7 @@ index run<C>::begin_step(token_batch const& batch) {
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
     executor<C> walker(memory_.data(), span);
     walker.draw();
-    for (index m = 0; m < C::micro_batches; ++m) {
+    for (index_t m = 0; m < C::micro_batches; ++m) {
         stage(batch, m, walker);
         auto const key = random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_),
                                       static_cast<std::uint64_t>(m));
@@ -271,7 +271,7 @@ void run<C>::begin_update() {
         auto const gradient = elements<gradient_type>(C::gradient(p));
         if (gradient.empty()) continue;
         ops::add_sum<backend>(
-            static_cast<index>(gradient.size()), at<double>(C::partial_sums), &numbers->gradient_squares,
+            static_cast<index_t>(gradient.size()), at<double>(C::partial_sums), &numbers->gradient_squares,
             ops::bound<kernels::square_of>(static_cast<gradient_type const*>(gradient.data())));
     }
     ops::for_each_element<backend>(
@@ -320,13 +320,13 @@ void run<C>::update_parameter(int p, update_numbers const& numbers, std::index_s
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
     if (!entry.is_trained()) return;
     auto const rule = C::optimizer::rule(options.optimizer, numbers);
-    if constexpr ((may_be_in_blocks<meta::at<states, static_cast<index>(S)>> || ...))
-        if ((is_in_blocks<meta::at<states, static_cast<index>(S)>>(entry.count) || ...)) {
-            update_with<typename detail::block_of<meta::at<states, static_cast<index>(S)>>::type...>(p, rule,
-                                                                                                     all);
+    if constexpr ((may_be_in_blocks<meta::at<states, static_cast<index_t>(S)>> || ...))
+        if ((is_in_blocks<meta::at<states, static_cast<index_t>(S)>>(entry.count) || ...)) {
+            update_with<typename detail::block_of<meta::at<states, static_cast<index_t>(S)>>::type...>(
+                p, rule, all);
             return;
         }
-    update_with<typename meta::at<states, static_cast<index>(S)>::element...>(p, rule, all);
+    update_with<typename meta::at<states, static_cast<index_t>(S)>::element...>(p, rule, all);
 }
 
 /// The update of one parameter, with its states in units of these types: elements, or blocks of them. Paged states go through
@@ -340,37 +340,39 @@ void run<C>::update_with(int p, Rule const& rule, std::index_sequence<S...>) {
         update_elements(p, rule, 0, entry.total(), at<Units>(C::state(static_cast<int>(S), p))...);
     } else {
         // Blocks do not run on from one copy to the next.
-        for (index copy = 0; copy < entry.copies; ++copy) {
+        for (index_t copy = 0; copy < entry.copies; ++copy) {
             auto const units = std::tuple{at<Units>(C::state(static_cast<int>(S), p)) +
                                           copy * optimizers::units_for<Units>(entry.count)...};
             if constexpr (!C::has_pages) {
                 update_elements(p, rule, copy * entry.count, entry.count, std::get<S>(units)...);
             } else {
                 using backend = typename C::backend;
-                auto const count_at = [&](index first) {
+                auto const count_at = [&](index_t first) {
                     return std::min(page_elements, entry.count - first);
                 };
-                auto const size_at = [&]<class Unit>(index first, Unit const*) {
+                auto const size_at = [&]<class Unit>(index_t first, Unit const*) {
                     return static_cast<std::size_t>(optimizers::units_for<Unit>(count_at(first))) *
                            sizeof(Unit);
                 };
-                auto const slot_of = [](index first) { return static_cast<int>(first / page_elements % 2); };
-                auto const page = [&]<class Unit>(index first, std::size_t s, Unit*) {
+                auto const slot_of = [](index_t first) {
+                    return static_cast<int>(first / page_elements % 2);
+                };
+                auto const page = [&]<class Unit>(index_t first, std::size_t s, Unit*) {
                     auto const& pages = C::plan.declarations[static_cast<std::size_t>(C::pages)];
-                    auto const which = 2 * static_cast<index>(s) + slot_of(first);
+                    auto const which = 2 * static_cast<index_t>(s) + slot_of(first);
                     return reinterpret_cast<Unit*>(at<std::byte>(C::pages) + which * pages.stride());
                 };
-                auto const away = [&]<class Unit>(index first, Unit* all) {
+                auto const away = [&]<class Unit>(index_t first, Unit* all) {
                     return all + first / optimizers::elements_of_unit<Unit>;
                 };
-                auto const bring = [&](index first) {
+                auto const bring = [&](index_t first) {
                     (ops::page_in<backend>(slot_of(first), page(first, S, std::get<S>(units)),
                                            away(first, std::get<S>(units)),
                                            size_at(first, std::get<S>(units))),
                      ...);
                 };
                 bring(0);
-                for (index first = 0; first < entry.count; first += page_elements) {
+                for (index_t first = 0; first < entry.count; first += page_elements) {
                     // The next page travels while this one is updated.
                     if (first + page_elements < entry.count) bring(first + page_elements);
                     ops::page_is_here<backend>(slot_of(first));
@@ -389,7 +391,7 @@ void run<C>::update_with(int p, Rule const& rule, std::index_sequence<S...>) {
 /// The update of elements [first, first + count) of one parameter; `states` are those of the first of them.
 template <class C>
 template <class Rule, class... Units>
-void run<C>::update_elements(int p, Rule const& rule, index first, index count, Units*... states) {
+void run<C>::update_elements(int p, Rule const& rule, index_t first, index_t count, Units*... states) {
     using updated = typename C::updated;
     using sum = typename C::precision::statistic;
     optimizers::updated_tensor<updated, weight_type, gradient_type> const tensor{
@@ -402,7 +404,7 @@ void run<C>::update_elements(int p, Rule const& rule, index first, index count, 
         first};
     using update = optimizers::update_element<sum, rounds_stochastically<typename C::precision>,
                                               C::has_master, runs_ahead<typename C::backend>>;
-    constexpr index unit = std::max({optimizers::elements_of_unit<Units>..., index{1}});
+    constexpr index_t unit = std::max({optimizers::elements_of_unit<Units>..., index_t{1}});
     if constexpr (unit == 1) {
         ops::for_each_element<typename C::backend>(
             count, ops::bound<optimizers::update_elements<update>>(rule, tensor, states...));
@@ -416,7 +418,7 @@ void run<C>::update_elements(int p, Rule const& rule, index first, index count, 
 template <class C>
 template <class T>
 void run<C>::clear(std::span<T> values) const {
-    ops::for_each_element<typename C::backend>(static_cast<index>(values.size()),
+    ops::for_each_element<typename C::backend>(static_cast<index_t>(values.size()),
                                                ops::bound<kernels::set_to_zero>(values.data()));
 }
 
@@ -427,7 +429,7 @@ evaluation run<C>::evaluate(token_batch const& batch) {
     executor<C> walker(memory_.data(), span);
     step_numbers const numbers;
     ops::copy_in<typename C::backend>(at<step_numbers>(C::numbers), &numbers, sizeof numbers);
-    for (index m = 0; m < C::micro_batches; ++m) {
+    for (index_t m = 0; m < C::micro_batches; ++m) {
         stage(batch, m, walker);
         model::walk_forward(walker);
         walker.evaluate();
@@ -559,7 +561,7 @@ void run<C>::follow(int p) {
         // Not a plain loop: g++ 12 takes one that copies between elements of two sizes in one allocation for a function
         // without effects, and drops the call.
         ops::for_each_element<typename C::backend>(
-            static_cast<index>(from.size()),
+            static_cast<index_t>(from.size()),
             ops::bound<kernels::convert>(static_cast<weight_type const*>(from.data()),
                                          at<typename C::updated>(C::master(p))));
     }

@@ -84,8 +84,8 @@ enum class tensor_type : std::uint8_t {
 /// follow each other in a row.
 struct tensor_type_layout {
     std::string_view name;
-    index block_length;
-    index block_bytes;
+    index_t block_length;
+    index_t block_bytes;
 };
 
 /// Name and block of a tensor type.
@@ -115,15 +115,15 @@ constexpr std::string_view name_of(tensor_type type) noexcept { return layout_of
 struct file_tensor {
     std::string name;
     tensor_type type{};
-    std::vector<index> dimensions;  ///< slowest first (C order), also for GGUF, which stores them reversed
+    std::vector<index_t> dimensions;  ///< slowest first (C order), also for GGUF, which stores them reversed
     std::span<std::byte const> bytes;
-    index offset = 0;  ///< of the bytes in the file
-    std::string file;  ///< the file they are in, one of several when a model is in shards
+    index_t offset = 0;  ///< of the bytes in the file
+    std::string file;    ///< the file they are in, one of several when a model is in shards
 
     /// Elements in all.
-    index size() const noexcept {
+    index_t size() const noexcept {
         auto const layout = layout_of(type);
-        return static_cast<index>(bytes.size()) / layout.block_bytes * layout.block_length;
+        return static_cast<index_t>(bytes.size()) / layout.block_bytes * layout.block_length;
     }
 
     /// Where it is, for messages.
@@ -131,7 +131,7 @@ struct file_tensor {
 };
 
 /// "F32 [49152, 576]"
-inline std::string shape_text(tensor_type type, std::span<index const> dimensions) {
+inline std::string shape_text(tensor_type type, std::span<index_t const> dimensions) {
     std::string text(name_of(type));
     text += " [";
     for (std::size_t i = 0; i < dimensions.size(); ++i)
@@ -148,13 +148,13 @@ namespace detail {
 constexpr bool is_safetensors(tensor_type type) noexcept { return type <= tensor_type::u64; }
 
 /// Bytes of `dimensions` elements of `type`. Throws when the product leaves 63 bits or does not fill blocks.
-inline checked tensor_bytes(place const& at, tensor_type type, std::span<index const> dimensions) {
+inline checked tensor_bytes(place const& at, tensor_type type, std::span<index_t const> dimensions) {
     auto const layout = layout_of(type);
     checked count(1, at);
     checked without_zeros(1, at);  // a zero would hide that the others wrap
     for (auto const dimension : dimensions) {
         count *= checked(dimension, at);
-        without_zeros *= std::max<index>(dimension, 1);
+        without_zeros *= std::max<index_t>(dimension, 1);
     }
     (void)without_zeros.index();
     if (count % layout.block_length != 0)
@@ -226,7 +226,7 @@ inline float scale(byte_pair bits) noexcept { return fp16::from_bits(std::bit_ca
 
 /// x = (code - 8) d; code j in the low nibble of byte j, code j + 16 in the high one.
 struct q4_0 {
-    static constexpr index length = 32;
+    static constexpr index_t length = 32;
     byte_pair d;
     std::array<std::uint8_t, 16> codes;
 
@@ -242,7 +242,7 @@ static_assert(sizeof(q4_0) == 18);
 
 /// x = code d + m
 struct q4_1 {
-    static constexpr index length = 32;
+    static constexpr index_t length = 32;
     byte_pair d;
     byte_pair m;
     std::array<std::uint8_t, 16> codes;
@@ -272,7 +272,7 @@ struct fifth_bits {
 
 /// x = (code - 16) d
 struct q5_0 {
-    static constexpr index length = 32;
+    static constexpr index_t length = 32;
     byte_pair d;
     fifth_bits high;
     std::array<std::uint8_t, 16> codes;
@@ -290,7 +290,7 @@ static_assert(sizeof(q5_0) == 22);
 
 /// x = code d + m
 struct q5_1 {
-    static constexpr index length = 32;
+    static constexpr index_t length = 32;
     byte_pair d;
     byte_pair m;
     fifth_bits high;
@@ -310,7 +310,7 @@ static_assert(sizeof(q5_1) == 24);
 
 /// x = code d
 struct q8_0 {
-    static constexpr index length = 32;
+    static constexpr index_t length = 32;
     byte_pair d;
     std::array<std::int8_t, 32> codes;
 
@@ -352,7 +352,7 @@ void decode_sub_blocks(Block const& block, Code const& code, float* to) noexcept
 }
 
 struct q4_k {
-    static constexpr index length = 256;
+    static constexpr index_t length = 256;
     byte_pair d;
     byte_pair dmin;
     scales_and_minima scales;
@@ -367,7 +367,7 @@ static_assert(sizeof(q4_k) == 144);
 
 /// As Q4_K, with bit p of `high[j]` as the fifth bit of code j of sub-block p.
 struct q5_k {
-    static constexpr index length = 256;
+    static constexpr index_t length = 256;
     byte_pair d;
     byte_pair dmin;
     scales_and_minima scales;
@@ -387,7 +387,7 @@ static_assert(sizeof(q5_k) == 176);
 /// codes in the low nibbles of the first 32 bytes, 32 in those of the second, then the high nibbles), and their
 /// upper two bits in 32 bytes, from the lowest bits to the highest.
 struct q6_k {
-    static constexpr index length = 256;
+    static constexpr index_t length = 256;
     std::array<std::uint8_t, 128> low;
     std::array<std::uint8_t, 64> high;
     std::array<std::int8_t, 16> scales;
@@ -415,8 +415,8 @@ static_assert(sizeof(q6_k) == 210);
 
 /// Elements from `first` on of an array of `Element`, each converted to float.
 template <class Element>
-void decode_elements(std::byte const* from, index first, std::span<float> to) noexcept {
-    from += first * static_cast<index>(sizeof(Element));
+void decode_elements(std::byte const* from, index_t first, std::span<float> to) noexcept {
+    from += first * static_cast<index_t>(sizeof(Element));
     for (std::size_t i = 0; i < to.size(); ++i) {
         Element element;
         std::memcpy(&element, from + i * sizeof(Element), sizeof(Element));
@@ -426,13 +426,13 @@ void decode_elements(std::byte const* from, index first, std::span<float> to) no
 
 /// Elements from `first` on of an array of blocks.
 template <class Block>
-void decode_blocks(std::byte const* from, index first, std::span<float> to) noexcept {
+void decode_blocks(std::byte const* from, index_t first, std::span<float> to) noexcept {
     auto const load = [](std::byte const* at) {
         Block block;
         std::memcpy(&block, at, sizeof(Block));
         return block;
     };
-    from += first / Block::length * static_cast<index>(sizeof(Block));
+    from += first / Block::length * static_cast<index_t>(sizeof(Block));
     auto const skipped = static_cast<std::size_t>(first % Block::length);
     constexpr auto length = static_cast<std::size_t>(Block::length);
     std::array<float, length> whole;
@@ -456,7 +456,7 @@ void decode_blocks(std::byte const* from, index first, std::span<float> to) noex
 /// the nearest. No memory is allocated. Throws for a range outside of the tensor, and for a type that is not one of F64,
 /// F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K: integers are codes of a
 /// scheme that the file does not describe, not weights. With an empty `to` it only says whether the type can be decoded.
-inline void decode(file_tensor const& tensor, index first, std::span<float> to) {
+inline void decode(file_tensor const& tensor, index_t first, std::span<float> to) {
     auto const size = tensor.size();
     if (first < 0 || first > size || to.size() > static_cast<std::size_t>(size - first))
         throw error(tensor.where(), std::to_string(size) + " elements",

@@ -125,7 +125,7 @@ class gguf {
         return text_of(entry.bytes);
     }
     /// An integer of any width.
-    index number(std::string_view key) const {
+    index_t number(std::string_view key) const {
         auto const& entry = at(key);
         if (!is_integer(entry.type)) refuse(entry, "an integer");
         return integer_of(entry, entry.type, entry.bytes.data());
@@ -151,11 +151,11 @@ class gguf {
         return result;
     }
     /// An array of integers of any width.
-    std::vector<index> numbers(std::string_view key) const {
+    std::vector<index_t> numbers(std::string_view key) const {
         auto const& entry = array_at(key);
         if (!is_integer(entry.element)) refuse(entry, "an array of integers");
-        return elements<index>(entry,
-                               [&](std::byte const* from) { return integer_of(entry, entry.element, from); });
+        return elements<index_t>(
+            entry, [&](std::byte const* from) { return integer_of(entry, entry.element, from); });
     }
     std::vector<double> reals(std::string_view key) const {
         auto const& entry = array_at(key);
@@ -180,7 +180,7 @@ class gguf {
         detail::gguf_type element{};       ///< of an array
         std::uint64_t count = 0;           ///< of an array
         std::span<std::byte const> bytes;  ///< the value; of an array, its elements
-        index offset = 0;                  ///< of the value
+        index_t offset = 0;                ///< of the value
     };
 
     /// Takes the file apart from front to back.
@@ -430,7 +430,7 @@ class gguf {
         return type == detail::gguf_type::f32 ? static_cast<double>(value_at<float>(from))
                                               : value_at<double>(from);
     }
-    index integer_of(entry const& held, detail::gguf_type type, std::byte const* from) const {
+    index_t integer_of(entry const& held, detail::gguf_type type, std::byte const* from) const {
         switch (type) {
         case detail::gguf_type::u8: return value_at<std::uint8_t>(from);
         case detail::gguf_type::i8: return value_at<std::int8_t>(from);

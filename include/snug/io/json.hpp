@@ -54,7 +54,7 @@ class json {
     array const& elements() const { return as<array>("an array"); }
     object const& members() const { return as<object>("an object"); }
     /// Throws for a number with a fraction or an exponent, too.
-    index integer() const { return as<std::int64_t>("an integer below 2^63"); }
+    index_t integer() const { return as<std::int64_t>("an integer below 2^63"); }
     /// An integer counts as a real number.
     double real() const {
         if (auto const* const whole = std::get_if<std::int64_t>(&value_)) return static_cast<double>(*whole);
@@ -82,7 +82,7 @@ class json {
     }
 
     /// Byte of the file that the value begins at.
-    index offset() const noexcept { return offset_; }
+    index_t offset() const noexcept { return offset_; }
     place where() const { return {*file_, offset_}; }
 
     /// What it is, for messages: "null", "the number 12", "an array".
@@ -113,7 +113,7 @@ class json {
     friend class detail::json_builder;
     using any = std::variant<std::monostate, bool, std::int64_t, double, std::string, array, object>;
 
-    json(any value, std::string const& file, index offset);
+    json(any value, std::string const& file, index_t offset);
 
     template <class T>
     bool holds() const noexcept {
@@ -128,7 +128,7 @@ class json {
     any value_;
     std::string const* file_;
     std::string const* key_ = nullptr;  ///< in the object that it is a member of
-    index offset_;
+    index_t offset_;
 };
 
 /// A member of an object.
@@ -138,7 +138,7 @@ struct json_member {
 };
 
 // Below its member type: clang 14 destroys the variant's alternatives where this is defined.
-inline json::json(any value, std::string const& file, index offset)
+inline json::json(any value, std::string const& file, index_t offset)
     : value_(std::move(value)), file_(&file), offset_(offset) {}
 
 inline json const* json::find(std::string_view key) const {
@@ -186,10 +186,10 @@ class json_builder {
     static constexpr std::size_t most_values = std::size_t{1} << 22;
 
     /// The value that `text` holds, which begins at byte `start` of `file`.
-    static json parse(std::string_view text, std::string const& file, index start) {
+    static json parse(std::string_view text, std::string const& file, index_t start) {
         // The parser would take a zero byte for the end and not look at what follows.
         if (auto const zero = text.find('\0'); zero != text.npos)
-            throw error({file, start + static_cast<index>(zero)}, "a zero byte", "JSON");
+            throw error({file, start + static_cast<index_t>(zero)}, "a zero byte", "JSON");
         json_builder builder(text, file, start);
         json_input const first(text.data(), &builder.reached_);
         json_input const last(text.data() + text.size(), &builder.reached_);
@@ -229,7 +229,7 @@ class json_builder {
 
     bool parse_error(std::size_t position, std::string const& last, nlohmann::json::exception const& reason) {
         constexpr int out_of_range = 406;
-        throw error({file_, start_ + std::max<index>(static_cast<index>(position) - 1, 0)},
+        throw error({file_, start_ + std::max<index_t>(static_cast<index_t>(position) - 1, 0)},
                     reason.id == out_of_range ? "the number " + printable(last)
                                               : "text that is not JSON, " + printable(last),
                     reason.id == out_of_range ? "a number that fits fp64" : "JSON in UTF-8");
@@ -242,11 +242,11 @@ class json_builder {
         std::string key{};  ///< of the member that comes next
     };
 
-    json_builder(std::string_view text, std::string const& file, index start)
+    json_builder(std::string_view text, std::string const& file, index_t start)
         : file_(file), text_(text), start_(start), reached_(text.data()), last_end_(text.data()) {}
 
     /// Byte at which the token begins that the parser has just read.
-    index token() noexcept {
+    index_t token() noexcept {
         constexpr std::string_view between = " \t\n\r,:";
         auto const* const end = text_.data() + text_.size();
         auto const* begin = last_end_;
@@ -290,7 +290,7 @@ class json_builder {
 
     std::string const& file_;
     std::string_view text_;
-    index start_;
+    index_t start_;
     char const* reached_;   ///< by the parser
     char const* last_end_;  ///< of the token before
     std::vector<container> open_;
@@ -316,7 +316,7 @@ class json_document {
     json_document(std::string path, checked most) : json_document(mapping(std::move(path)), most) {}
 
     /// A text that begins at byte `start` of `file`.
-    json_document(std::string_view text, std::string file, index start)
+    json_document(std::string_view text, std::string file, index_t start)
         : file_(std::make_unique<std::string>(std::move(file))),
           root_(detail::json_builder::parse(text, *file_, start)) {}
 

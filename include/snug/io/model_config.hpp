@@ -44,13 +44,13 @@ class config_reader {
         value.refuse(value.what(), std::move(expected));
     }
 
-    index positive(std::string_view key) const {
+    index_t positive(std::string_view key) const {
         auto const value = config_.at(key).integer();
         if (value < 1) refuse(key, "at least 1");
         return value;
     }
     /// Missing and null mean the same.
-    index positive_or(std::string_view key, index missing) const {
+    index_t positive_or(std::string_view key, index_t missing) const {
         return config_.has(key) ? positive(key) : missing;
     }
     double real_or(std::string_view key, double missing) const {
@@ -66,7 +66,7 @@ class config_reader {
         auto const& name = config_.at(key).text();
         if (std::ranges::find(names, name) == names.end()) refuse(key, printable(*names.begin()));
     }
-    index share_of_width(std::string_view width, std::string_view heads) const {
+    index_t share_of_width(std::string_view width, std::string_view heads) const {
         if (positive(width) % positive(heads) != 0)
             refuse(width, "a multiple of the " + std::to_string(positive(heads)) + " heads");
         return positive(width) / positive(heads);
@@ -186,16 +186,16 @@ class gguf_config_reader {
     [[noreturn]] void refuse(std::string found, std::string expected) const {
         throw error({file_.path()}, std::move(found), std::move(expected));
     }
-    index positive(std::string_view name) const {
+    index_t positive(std::string_view name) const {
         auto const value = file_.number(key(name));
         if (value < 1) refuse(key(name) + " = " + std::to_string(value), "at least 1");
         return value;
     }
-    index positive_or(std::string_view name, index missing) const {
+    index_t positive_or(std::string_view name, index_t missing) const {
         return file_.has(key(name)) ? positive(name) : missing;
     }
 
-    index head_width(model_numbers const& found) const {
+    index_t head_width(model_numbers const& found) const {
         auto const given = file_.has(key("attention.key_length"));
         if (!given && found.width % found.heads != 0)
             refuse("a width of " + std::to_string(found.width),
@@ -207,7 +207,7 @@ class gguf_config_reader {
         return result;
     }
 
-    double rope_theta(index head_width) const {
+    double rope_theta(index_t head_width) const {
         if (auto const turned = positive_or("rope.dimension_count", head_width); turned != head_width)
             refuse("rotary positions in " + std::to_string(turned) + " of a head's elements",
                    "in all " + std::to_string(head_width));
@@ -238,7 +238,7 @@ struct differences {
         found += comma + in_file;
         expected += comma + wanted;
     }
-    void compare(index in_file, index wanted, std::string const& before, std::string const& after = {}) {
+    void compare(index_t in_file, index_t wanted, std::string const& before, std::string const& after = {}) {
         if (in_file != wanted)
             add(before + std::to_string(in_file) + after, before + std::to_string(wanted) + after);
     }

@@ -152,7 +152,7 @@ class safetensors {
                         "one that fits the file of " + std::to_string(file.bytes().size()) + " bytes");
         auto const text = file.bytes(prefix, stated);
         if (text.empty() || text.front() != std::byte{'{'})
-            throw error({path, static_cast<index>(prefix)}, "a header that does not begin with {",
+            throw error({path, static_cast<index_t>(prefix)}, "a header that does not begin with {",
                         "a safetensors file");
         json_document const header({reinterpret_cast<char const*>(text.data()), text.size()}, path, prefix);
 
@@ -162,7 +162,7 @@ class safetensors {
             if (name == detail::safetensors_metadata) read_metadata(description);
             else tensors.push_back(read_tensor(name, description, data));
         }
-        auto const offset_of_data = static_cast<index>(prefix + text.size());
+        auto const offset_of_data = static_cast<index_t>(prefix + text.size());
         auto const own = std::span(tensors).subspan(first);
         for (auto& tensor : own) tensor.offset = offset_of_data + (tensor.bytes.data() - data.data());
         check_ranges(path, own, offset_of_data, file.size());
@@ -205,7 +205,7 @@ class safetensors {
     }
 
     /// Puts the tensors of a file in the order of their data, which must be all of it.
-    static void check_ranges(std::string const& path, std::span<file_tensor> tensors, index begin,
+    static void check_ranges(std::string const& path, std::span<file_tensor> tensors, index_t begin,
                              checked file_size) {
         std::ranges::stable_sort(tensors, {}, [](file_tensor const& tensor) {
             return std::pair(tensor.offset, tensor.bytes.size());
@@ -217,7 +217,7 @@ class safetensors {
                             tensor.offset < end ? "data that overlaps that of another tensor"
                                                 : "a hole before the data",
                             "data from byte " + std::to_string(end) + " on");
-            end += static_cast<index>(tensor.bytes.size());
+            end += static_cast<index_t>(tensor.bytes.size());
         }
         if (file_size != end)
             throw error({path, end}, std::to_string((file_size - end).value()) + " bytes of no tensor",
@@ -240,8 +240,8 @@ class safetensors_writer {
     struct declared {
         std::string name;
         tensor_type type{};
-        std::vector<index> dimensions;
-        index bytes = 0;
+        std::vector<index_t> dimensions;
+        index_t bytes = 0;
     };
 
     explicit safetensors_writer(std::string path, texts metadata = {{"format", "pt"}})
@@ -249,7 +249,7 @@ class safetensors_writer {
 
     /// Throws for a type that the format does not have, for a name that was declared before, and after the first
     /// bytes were written.
-    void declare(std::string name, tensor_type type, std::vector<index> dimensions) {
+    void declare(std::string name, tensor_type type, std::vector<index_t> dimensions) {
         place const at{file_.path(), -1, printable(name)};
         if (begun_) throw error(at, "a tensor declared after the first bytes", "all declarations first");
         if (!detail::is_safetensors(type))
@@ -280,7 +280,7 @@ class safetensors_writer {
         if (checked(bytes.size()) > tensors_[next_].bytes - written_)
             throw error(at, found, "the last " + std::to_string(tensors_[next_].bytes - written_));
         file_.write(bytes);
-        written_ += static_cast<index>(bytes.size());
+        written_ += static_cast<index_t>(bytes.size());
     }
 
     /// Finishes the file, syncs it and renames it over the target. Throws when bytes are missing.
@@ -316,7 +316,7 @@ class safetensors_writer {
             header += '}';
         }
         std::vector<std::string_view> names;
-        index offset = 0;
+        index_t offset = 0;
         for (auto const& tensor : tensors_) {
             names.push_back(tensor.name);
             member(tensor.name);
@@ -352,7 +352,7 @@ class safetensors_writer {
     std::vector<declared> tensors_;
     bool begun_ = false;
     std::size_t next_ = 0;  ///< tensor whose bytes come next
-    index written_ = 0;     ///< of it
+    index_t written_ = 0;   ///< of it
 };
 
 }  // namespace snug::io

@@ -30,8 +30,8 @@ enum class arrangement {
 /// Rows [first, first + count) of a parameter of one block, or elements of a vector, and the tensor that holds them.
 struct weight_piece {
     std::string tensor;
-    index first = 0;
-    index count = 0;
+    index_t first = 0;
+    index_t count = 0;
     arrangement how = arrangement::rows;
 };
 
@@ -85,7 +85,7 @@ inline constexpr name_in_files gpt2_block_names[] = {
 };
 
 /// Rows of the parts that are fused here.
-inline index rows_of_part(model_numbers const& n, std::string_view module, index rows) {
+inline index_t rows_of_part(model_numbers const& n, std::string_view module, index_t rows) {
     if (module.starts_with("self_attn.q_proj")) return n.heads * n.head_width;
     if (module.starts_with("self_attn.k_proj") || module.starts_with("self_attn.v_proj"))
         return n.kv_heads * n.head_width;
@@ -98,11 +98,11 @@ inline index rows_of_part(model_numbers const& n, std::string_view module, index
 /// The pieces of a parameter: "embedding.table", or "qkv.weight" of block 3 (-1: of no block), `rows` rows in all. Empty for
 /// a parameter that the family does not have. `pairs`: queries and keys are stored as rotary pairs.
 inline std::vector<weight_piece> pieces_of(model_numbers const& model, naming by, std::string_view parameter,
-                                           index block, index rows, bool pairs = false) {
+                                           index_t block, index_t rows, bool pairs = false) {
     std::vector<weight_piece> pieces;
     bool const is_gpt2 = model.family == "gpt2";
     auto const visit = [&](auto const& names) {
-        index first = 0;
+        index_t first = 0;
         for (auto const& name : names) {
             if (name.parameter != parameter) continue;
             auto const count = detail::rows_of_part(model, name.hugging_face, rows);

@@ -11,34 +11,34 @@ namespace snug::kernels {
 /// null, replaces the logits by their gradient, (softmax - onehot(target)) · scale.
 /// A negative target is not counted: loss 0, gradient 0.
 template <class Statistic, class Team, class T>
-constexpr Statistic cross_entropy(Team team, index vocabulary, T* logits, std::int32_t target,
+constexpr Statistic cross_entropy(Team team, index_t vocabulary, T* logits, std::int32_t target,
                                   Statistic const* scale) {
     using S = Statistic;
     if (target < 0) {
-        if (scale) team.for_each(vocabulary, [=](index i) { logits[i] = T(S(0)); });
+        if (scale) team.for_each(vocabulary, [=](index_t i) { logits[i] = T(S(0)); });
         return S(0);
     }
     S const largest =
-        team.template largest<S>(vocabulary, [=](index i) { return static_cast<S>(logits[i]); });
+        team.template largest<S>(vocabulary, [=](index_t i) { return static_cast<S>(logits[i]); });
     S const at_target = static_cast<S>(logits[target]);
     S const total = team.template sum<S>(
-        vocabulary, [=](index i) { return exponential(static_cast<S>(logits[i]) - largest); });
+        vocabulary, [=](index_t i) { return exponential(static_cast<S>(logits[i]) - largest); });
     if (scale) {
         S const one = *scale;
         S const factor = one / total;
         if constexpr (Team::lanes == 1) {
-            team.for_each(vocabulary, [=](index i) {
+            team.for_each(vocabulary, [=](index_t i) {
                 logits[i] = T(exponential(static_cast<S>(logits[i]) - largest) * factor);
             });
             logits[target] = T((exponential(at_target - largest) / total - S(1)) * one);
         } else {
             team.map(
                 vocabulary,
-                [=](index i) {
+                [=](index_t i) {
                     auto const p = exponential(static_cast<S>(logits[i]) - largest);
                     return T(p * factor - (i == target ? one : S(0)));
                 },
-                [=](index i, T value) { logits[i] = value; });
+                [=](index_t i, T value) { logits[i] = value; });
         }
     }
     return std::log(total) + largest - at_target;

@@ -9,7 +9,7 @@ namespace snug::kernels {
 
 struct set_to_zero {
     template <class T>
-    constexpr void operator()(index i, T* values) const {
+    constexpr void operator()(index_t i, T* values) const {
         values[i] = T(0.0f);
     }
 };
@@ -17,14 +17,14 @@ struct set_to_zero {
 /// The elements of one array in the type of another.
 struct convert {
     template <class From, class To>
-    constexpr void operator()(index i, From const* from, To* to) const {
+    constexpr void operator()(index_t i, From const* from, To* to) const {
         to[i] = static_cast<To>(from[i]);
     }
 };
 
 struct square_of {
     template <class T>
-    constexpr double operator()(index i, T const* values) const {
+    constexpr double operator()(index_t i, T const* values) const {
         auto const value = static_cast<double>(values[i]);
         return value * value;
     }
@@ -35,7 +35,7 @@ struct square_of {
 template <class Initial, class Through>
 struct initialise {
     template <class T, class Master>
-    constexpr void operator()(index i, std::uint64_t seed, std::uint64_t stream, index first, T* values,
+    constexpr void operator()(index_t i, std::uint64_t seed, std::uint64_t stream, index_t first, T* values,
                               Master* master) const {
         auto const value =
             static_cast<Through>(Initial::value(seed, stream, static_cast<std::uint64_t>(first + i)));

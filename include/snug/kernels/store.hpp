@@ -10,19 +10,19 @@ namespace snug::kernels {
 /// y(row, i, value(i)) for the first `count` elements of a row. Where a team has several lanes and the sink says beforehand
 /// what it stores, each lane reads a few neighbours before it writes any: wide accesses, whatever else lies in memory.
 template <class Team, class Sink, class Value>
-constexpr void store_row(Team team, Sink y, index row, index count, Value value) {
+constexpr void store_row(Team team, Sink y, index_t row, index_t count, Value value) {
     if constexpr (Team::lanes > 1 && is_prepared<Sink>) {
         auto* const to = y.to.aligned_row(row);
         team.map(
-            count, [=](index i) { return y.prepared(row, i, value(i)); },
-            [=](index i, auto stored) { to[i] = stored; });
-    } else team.for_each(count, [=](index i) { y(row, i, value(i)); });
+            count, [=](index_t i) { return y.prepared(row, i, value(i)); },
+            [=](index_t i, auto stored) { to[i] = stored; });
+    } else team.for_each(count, [=](index_t i) { y(row, i, value(i)); });
 }
 
 /// The same for two results of an element: those of `value(i)`, a pair, are stored at i and `apart` + i. What they are computed
 /// from may lie where they are stored.
 template <class Team, class Sink, class Value>
-constexpr void store_row_of_pairs(Team team, Sink y, index row, index count, index apart, Value value) {
+constexpr void store_row_of_pairs(Team team, Sink y, index_t row, index_t count, index_t apart, Value value) {
     if constexpr (Team::lanes > 1 && is_prepared<Sink>) {
         auto* const to = y.to.aligned_row(row);
         using element = std::remove_reference_t<decltype(*to)>;
@@ -31,16 +31,16 @@ constexpr void store_row_of_pairs(Team team, Sink y, index row, index count, ind
         };
         team.map(
             count,
-            [=](index i) {
+            [=](index_t i) {
                 auto const [first, second] = value(i);
                 return stored{y.prepared(row, i, first), y.prepared(row, i + apart, second)};
             },
-            [=](index i, auto both) {
+            [=](index_t i, auto both) {
                 to[i] = both.first;
                 to[i + apart] = both.second;
             });
     } else {
-        team.for_each(count, [=](index i) {
+        team.for_each(count, [=](index_t i) {
             auto const both = value(i);
             y(row, i, both.first);
             y(row, i + apart, both.second);

@@ -11,10 +11,10 @@ namespace snug {
 
 /// y = f(x), element by element. `Function` has two static functions, `value(x)` and `derivative(x)`, in one type that is given
 /// (see kernels/elementwise.hpp). Between two layers whose products store (`stores_products`) it costs no pass over memory.
-template <index Width, class Function>
+template <index_t Width, class Function>
 struct elementwise {
-    static constexpr index input_width = Width;
-    static constexpr index output_width = Width;
+    static constexpr index_t input_width = Width;
+    static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool cheap_to_recompute = true;
     static constexpr bool backward_writes_over_gradient = true;
@@ -36,14 +36,14 @@ struct elementwise {
 };
 
 /// GELU, tanh form.
-template <index Width>
+template <index_t Width>
 struct gelu : elementwise<Width, kernels::gelu_function> {};
 
 /// SwiGLU (Shazeer, arXiv 2002.05202): y = SiLU(gate) · up, where a row of x holds `Width` gates, then `Width` ups.
-template <index Width>
+template <index_t Width>
 struct swiglu {
-    static constexpr index input_width = 2 * Width;
-    static constexpr index output_width = Width;
+    static constexpr index_t input_width = 2 * Width;
+    static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool cheap_to_recompute = true;
 
@@ -62,21 +62,21 @@ struct swiglu {
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     template <class S>
     struct forward_row {
-        constexpr void operator()(auto team, index row, auto x, auto y) const {
+        constexpr void operator()(auto team, index_t row, auto x, auto y) const {
             auto const* const gate = x.aligned_row(row);
             auto const* const up = gate + Width;
-            kernels::store_row(team, y, row, Width, [=](index i) {
+            kernels::store_row(team, y, row, Width, [=](index_t i) {
                 return kernels::silu(static_cast<S>(gate[i])) * static_cast<S>(up[i]);
             });
         }
     };
     template <class S>
     struct backward_row {
-        constexpr void operator()(auto team, index row, auto x, auto dy, auto dx) const {
+        constexpr void operator()(auto team, index_t row, auto x, auto dy, auto dx) const {
             auto const* const gate = x.aligned_row(row);
             auto const* const up = gate + Width;
             auto const* const d_out = dy.aligned_row(row);
-            kernels::store_row_of_pairs(team, dx, row, Width, Width, [=](index i) {
+            kernels::store_row_of_pairs(team, dx, row, Width, Width, [=](index_t i) {
                 auto const g = static_cast<S>(gate[i]);
                 auto const d = static_cast<S>(d_out[i]);
                 return std::pair{d * static_cast<S>(up[i]) * kernels::silu_derivative(g),

@@ -13,7 +13,7 @@ struct no_rotation {
 };
 
 /// Rotary position embedding with base `Theta` (10000 in RoFormer and Llama 2, 500000 in Llama 3).
-template <index Theta>
+template <index_t Theta>
 struct rotary {
     static constexpr bool rotates = true;
     static constexpr double theta = static_cast<double>(Theta);
@@ -21,7 +21,7 @@ struct rotary {
 
 namespace refusal {
 
-template <index Heads, index KvHeads>
+template <index_t Heads, index_t KvHeads>
 struct the_heads_must_be_a_multiple_of_the_kv_heads {
     static_assert(KvHeads > 0 && Heads % KvHeads == 0,
                   "snug: the heads of attention must be a multiple of its kv_heads (see Heads and KvHeads)");
@@ -32,14 +32,14 @@ struct the_heads_must_be_a_multiple_of_the_kv_heads {
 /// Causal self-attention with grouped queries (Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245).
 /// x holds queries, keys and values, shape (rows, (Heads + 2 KvHeads) · HeadWidth); y has shape (rows, Heads · HeadWidth).
 /// Queries and keys are rotated where they lie, so the layer before must not need its output again.
-template <index Heads, index KvHeads, index HeadWidth, class Rotation = no_rotation>
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Rotation = no_rotation>
 struct causal_attention {
     static_assert(sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Heads, KvHeads>) > 0);
     static_assert(!Rotation::rotates || HeadWidth % 2 == 0, "snug: a rotated head must have an even width");
 
     using numbers = attention_shape<Heads, KvHeads, HeadWidth>;
-    static constexpr index input_width = numbers::qkv_width;
-    static constexpr index output_width = numbers::output_width;
+    static constexpr index_t input_width = numbers::qkv_width;
+    static constexpr index_t output_width = numbers::output_width;
     static constexpr bool backward_reads_output = true;
     static constexpr bool backward_writes_over_input = true;
 
@@ -47,13 +47,13 @@ struct causal_attention {
     using saved = meta::list<logsumexp>;
 
     template <class Setting>
-    static constexpr index forward_workspace() {
+    static constexpr index_t forward_workspace() {
         return ops::attention_forward_workspace<typename Setting::backend, numbers,
                                                 typename Setting::activation>(Setting::sequences,
                                                                               Setting::tokens);
     }
     template <class Setting>
-    static constexpr index backward_workspace() {
+    static constexpr index_t backward_workspace() {
         return ops::attention_backward_workspace<typename Setting::backend, numbers,
                                                  typename Setting::activation>(Setting::sequences,
                                                                                Setting::tokens);
@@ -78,7 +78,7 @@ struct causal_attention {
     // Not private: a device compiler takes no private type into a kernel.
     template <class S>
     struct rotate_row {
-        constexpr void operator()(auto team, index row, auto positions, auto x, int direction) const {
+        constexpr void operator()(auto team, index_t row, auto positions, auto x, int direction) const {
             // Keys follow the queries in a row: one call turns both.
             kernels::rotate<HeadWidth>(team, x.row(row), Heads + KvHeads, positions(row), Rotation::theta,
                                        static_cast<S>(direction));

@@ -11,12 +11,12 @@ namespace snug {
 
 /// y = table[token], plus positions[t] when `Positions` > 0 (learned positions as in GPT-2). x holds tokens,
 /// shape (rows, 1); table has shape (Vocabulary, Width).
-template <index Vocabulary, index Width, index Positions = 0>
+template <index_t Vocabulary, index_t Width, index_t Positions = 0>
 struct embedding {
-    static constexpr index input_width = 1;
-    static constexpr index output_width = Width;
-    static constexpr index vocabulary = Vocabulary;
-    static constexpr index longest_sequence = Positions;
+    static constexpr index_t input_width = 1;
+    static constexpr index_t output_width = Width;
+    static constexpr index_t vocabulary = Vocabulary;
+    static constexpr index_t longest_sequence = Positions;
     using input_element = std::int32_t;
 
     using table = parameter<"table", shape<Vocabulary, Width>, initial::normal<std::ratio<2, 100>>>;
@@ -48,19 +48,21 @@ struct embedding {
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct token_of {
-        constexpr index operator()(index row, auto tokens) const { return static_cast<index>(tokens[row]); }
+        constexpr index_t operator()(index_t row, auto tokens) const {
+            return static_cast<index_t>(tokens[row]);
+        }
     };
     template <class S>
     struct forward_row {
-        constexpr void operator()(auto team, index row, auto tokens, auto table, auto y) const {
-            auto const* const word = aligned<Width>(table) + static_cast<index>(tokens[row]) * Width;
-            kernels::store_row(team, y, row, Width, [=](index i) { return static_cast<S>(word[i]); });
+        constexpr void operator()(auto team, index_t row, auto tokens, auto table, auto y) const {
+            auto const* const word = aligned<Width>(table) + static_cast<index_t>(tokens[row]) * Width;
+            kernels::store_row(team, y, row, Width, [=](index_t i) { return static_cast<S>(word[i]); });
         }
-        constexpr void operator()(auto team, index row, auto tokens, auto table, auto y, auto positions,
+        constexpr void operator()(auto team, index_t row, auto tokens, auto table, auto y, auto positions,
                                   auto position_of) const {
-            auto const* const word = aligned<Width>(table) + static_cast<index>(tokens[row]) * Width;
+            auto const* const word = aligned<Width>(table) + static_cast<index_t>(tokens[row]) * Width;
             auto const* const position = aligned<Width>(positions) + position_of(row) * Width;
-            kernels::store_row(team, y, row, Width, [=](index i) {
+            kernels::store_row(team, y, row, Width, [=](index_t i) {
                 return static_cast<S>(word[i]) + static_cast<S>(position[i]);
             });
         }

@@ -10,10 +10,10 @@ namespace snug {
 template <class Linear, class Scheme>
 struct frozen_linear;
 
-template <index In, index Out, bool Bias, class Initial, class Parts, class Scheme>
+template <index_t In, index_t Out, bool Bias, class Initial, class Parts, class Scheme>
 struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
-    static constexpr index input_width = In;
-    static constexpr index output_width = Out;
+    static constexpr index_t input_width = In;
+    static constexpr index_t output_width = Out;
     static constexpr bool backward_reads_input = false;
     static constexpr bool stores_products = true;
 
@@ -22,11 +22,11 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
     using parameters = std::conditional_t<Bias, meta::list<weight, bias>, meta::list<weight>>;
 
     template <class Setting>
-    static constexpr index forward_workspace() {
+    static constexpr index_t forward_workspace() {
         return ops::matmul_workspace_with<Scheme, Setting>(Out, In);
     }
     template <class Setting>
-    static constexpr index backward_workspace() {
+    static constexpr index_t backward_workspace() {
         using backend = typename Setting::backend;
         using gradient = typename Setting::gradient;
         auto const products = ops::matmul_workspace_with<Scheme, Setting>(In, Out);

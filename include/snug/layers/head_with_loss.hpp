@@ -11,40 +11,40 @@ namespace snug {
 /// The language-model head fused with the softmax cross-entropy: logits = x Wᵀ with W of shape (Vocabulary, Width),
 /// the embedding's table when `Tied`. Rows go through in chunks, forward and backward at once, so the logits of a
 /// micro-batch are never whole in memory.
-template <index Width, index Vocabulary, bool Tied>
+template <index_t Width, index_t Vocabulary, bool Tied>
 struct head_with_loss {
-    static constexpr index input_width = Width;
-    static constexpr index vocabulary = Vocabulary;
+    static constexpr index_t input_width = Width;
+    static constexpr index_t vocabulary = Vocabulary;
     static constexpr bool tied = Tied;
 
     using weight = parameter<"weight", shape<Vocabulary, Width>, initial::normal<std::ratio<2, 100>>>;
     using parameters = std::conditional_t<Tied, meta::list<>, meta::list<weight>>;
 
     /// Elements from one row of logits to the next: rows begin on cache lines, whatever the vocabulary.
-    static constexpr index logits_stride = round_up(Vocabulary, index{64});
+    static constexpr index_t logits_stride = round_up(Vocabulary, index_t{64});
 
     /// Logits of one chunk take at most this, unless a single row takes more. Every chunk reads and writes the gradient of the
     /// head's weight once: a backend that has much memory says `logits_bytes`.
     template <class Setting>
-    static constexpr index largest_chunk_bytes() {
+    static constexpr index_t largest_chunk_bytes() {
         using backend = typename Setting::backend;
         if constexpr (requires { backend::logits_bytes; })
             if (Setting::trains(weight{})) return backend::logits_bytes;
-        return index{64} << 20;
+        return index_t{64} << 20;
     }
 
     /// The largest divisor of the rows whose logits fit: all chunks are alike.
     template <class Setting>
-    static constexpr index chunk_rows() {
-        constexpr auto row = logits_stride * static_cast<index>(sizeof(typename Setting::activation));
-        index chunk = 1;
-        for (index rows = 1; rows <= Setting::rows; ++rows)
+    static constexpr index_t chunk_rows() {
+        constexpr auto row = logits_stride * static_cast<index_t>(sizeof(typename Setting::activation));
+        index_t chunk = 1;
+        for (index_t rows = 1; rows <= Setting::rows; ++rows)
             if (Setting::rows % rows == 0 && rows * row <= largest_chunk_bytes<Setting>()) chunk = rows;
         return chunk;
     }
 
     template <class Setting>
-    static constexpr index forward_workspace() {
+    static constexpr index_t forward_workspace() {
         return products_at<Setting>() + products_workspace<Setting>();
     }
 
@@ -59,7 +59,7 @@ struct head_with_loss {
         auto* const row_losses = reinterpret_cast<double*>(call.workspace);
         auto* const products = call.workspace + products_at<setting>();
         constexpr auto chunk = chunk_rows<setting>();
-        for (index first = 0; first < x.rows; first += chunk) {
+        for (index_t first = 0; first < x.rows; first += chunk) {
             auto const count = std::min(chunk, x.rows - first);
             auto const rows = x.rows_from(first, count);
             auto const chunk_logits = logits(call, rows);
@@ -94,7 +94,7 @@ struct head_with_loss {
     // What is done to a row of logits. Not private: a device compiler takes no private type into a kernel.
     template <class S, bool Training>
     struct loss_row {
-        constexpr void operator()(auto team, index row, auto logits, auto targets, auto scale,
+        constexpr void operator()(auto team, index_t row, auto logits, auto targets, auto scale,
                                   auto losses) const {
             auto const s = static_cast<S>(*scale);
             losses[row] = static_cast<double>(kernels::cross_entropy<S>(
@@ -102,22 +102,22 @@ struct head_with_loss {
         }
     };
     struct loss_of {
-        constexpr double operator()(index row, auto losses) const { return losses[row]; }
+        constexpr double operator()(index_t row, auto losses) const { return losses[row]; }
     };
 
   private:
     // The workspace: losses by row, logits of a chunk, workspace of the products.
     template <class Setting>
-    static constexpr index logits_at() {
-        return round_up(Setting::rows * static_cast<index>(sizeof(double)), 64);
+    static constexpr index_t logits_at() {
+        return round_up(Setting::rows * static_cast<index_t>(sizeof(double)), 64);
     }
     template <class Setting>
-    static constexpr index products_at() {
+    static constexpr index_t products_at() {
         return logits_at<Setting>() + chunk_rows<Setting>() * logits_stride *
-                                          static_cast<index>(sizeof(typename Setting::activation));
+                                          static_cast<index_t>(sizeof(typename Setting::activation));
     }
     template <class Setting>
-    static constexpr index products_workspace() {
+    static constexpr index_t products_workspace() {
         using backend = typename Setting::backend;
         using element = typename Setting::activation;
         return std::max({ops::matmul_workspace<backend, element>(Vocabulary, Width),

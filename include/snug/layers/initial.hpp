@@ -20,7 +20,7 @@ struct ones {
 
 /// Normal with standard deviation Deviation / √Divisor (Divisor: 2 · layers for projections onto a residual stream,
 /// Radford et al., "Language Models are Unsupervised Multitask Learners", section 2.3).
-template <class Deviation, index Divisor = 1>
+template <class Deviation, index_t Divisor = 1>
 struct normal {
     static constexpr double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
         double const deviation = static_cast<double>(Deviation::num) / static_cast<double>(Deviation::den);
@@ -30,7 +30,7 @@ struct normal {
 };
 
 /// Uniform between ±1/√Inputs: Kaiming's with a = √5 (He et al., arXiv 1502.01852), for the A of LoRA.
-template <index Inputs>
+template <index_t Inputs>
 struct uniform {
     static constexpr double value(std::uint64_t seed, std::uint64_t stream, std::uint64_t i) {
         return (2 * static_cast<double>(random::uniform(seed, stream, i)) - 1) /

@@ -27,11 +27,11 @@ namespace snug {
 
 // What a layer declares --------------------------------------------------------------------------------------
 
-template <index... Dimensions>
+template <index_t... Dimensions>
 struct shape {
     static constexpr int rank = sizeof...(Dimensions);
-    static constexpr index count = (Dimensions * ... * 1);
-    static constexpr std::array<index, sizeof...(Dimensions)> dimensions{Dimensions...};
+    static constexpr index_t count = (Dimensions * ... * 1);
+    static constexpr std::array<index_t, sizeof...(Dimensions)> dimensions{Dimensions...};
 };
 
 /// A trained (or frozen) tensor of the layer. `Initial` is one of `snug::initial` or a user's own.
@@ -49,7 +49,7 @@ struct stored_by {
     static_assert(Shape::rank == 2, "snug: a quantized parameter is a matrix");
     static constexpr quantization::shape extent{Shape::dimensions[0], Shape::dimensions[1]};
     /// Bytes of one copy; the next one starts on a multiple of 64 as well.
-    static constexpr index stored_bytes = round_up(Scheme::storage(extent).count, 64);
+    static constexpr index_t stored_bytes = round_up(Scheme::storage(extent).count, 64);
 };
 template <class Shape>
 struct stored_by<Shape, quantization::none> {};
@@ -95,11 +95,11 @@ struct activation {};
 struct statistic {};
 
 /// A buffer that forward writes and backward reads: `PerToken` elements for every token of the micro-batch.
-template <text Name, class Element, index PerToken>
+template <text Name, class Element, index_t PerToken>
 struct saved_per_token {
     static constexpr auto name = Name;
     using element = Element;
-    static constexpr index per_token = PerToken;
+    static constexpr index_t per_token = PerToken;
 };
 
 /// Gives a layer a name in tensor names, errors and the bill: "blocks.3.qkv.weight".
@@ -116,11 +116,11 @@ concept given_name = std::same_as<L, typename L::itself>;
 // What a layer is asked --------------------------------------------------------------------------------------
 
 /// Everything a layer may depend on besides itself: sizes, element types and the backend.
-template <index Sequences, index Tokens, class Precision, class Backend>
+template <index_t Sequences, index_t Tokens, class Precision, class Backend>
 struct setting {
-    static constexpr index sequences = Sequences;
-    static constexpr index tokens = Tokens;
-    static constexpr index rows = Sequences * Tokens;
+    static constexpr index_t sequences = Sequences;
+    static constexpr index_t tokens = Tokens;
+    static constexpr index_t rows = Sequences * Tokens;
     using weight = typename Precision::weight;
     using activation = typename Precision::activation;
     using gradient = typename Precision::gradient;
@@ -248,14 +248,14 @@ inline constexpr bool has_derived =
     []<class... P>(meta::list<P...>) { return (is_derived<P> || ... || false); }(parameters<L>{});
 
 template <class L, class Setting>
-constexpr index forward_workspace() {
+constexpr index_t forward_workspace() {
     if constexpr (requires { L::template forward_workspace<Setting>(); })
         return L::template forward_workspace<setting_of<Setting, L>>();
     else return 0;
 }
 
 template <class L, class Setting>
-constexpr index backward_workspace() {
+constexpr index_t backward_workspace() {
     if constexpr (requires { L::template backward_workspace<Setting>(); })
         return L::template backward_workspace<setting_of<Setting, L>>();
     else return 0;
@@ -366,21 +366,21 @@ struct a_layer_adds_to_the_gradient_of_what_is_not_trained {
 /// How many tokens one call sees: `sequences` sequences of `tokens` rows each, the first row of each at
 /// position `past` of its sequence. Training: all of the micro-batch, past 0. Generation: one sequence.
 struct span_of_tokens {
-    index sequences = 0;
-    index tokens = 0;
-    index past = 0;
+    index_t sequences = 0;
+    index_t tokens = 0;
+    index_t past = 0;
 
-    constexpr index rows() const { return sequences * tokens; }
+    constexpr index_t rows() const { return sequences * tokens; }
 };
 
 /// Positions of rows in their examples.
 struct row_positions {
-    index tokens = 0;  ///< of a sequence
-    index past = 0;
+    index_t tokens = 0;  ///< of a sequence
+    index_t past = 0;
     /// For every row the position in its sequence that its example begins at; null: each sequence is one example.
     std::int32_t const* starts = nullptr;
 
-    constexpr index operator()(index row) const {
+    constexpr index_t operator()(index_t row) const {
         return past + row % tokens - (starts != nullptr ? starts[row] : 0);
     }
 };
@@ -418,7 +418,7 @@ struct layer_call {
 
     row_positions positions() const { return {span.tokens, span.past, starts}; }
     /// Position of a row in its example.
-    index position(index row) const { return positions()(row); }
+    index_t position(index_t row) const { return positions()(row); }
 
     /// Training changes this parameter, so backward adds to its gradient.
     template <class Parameter>
@@ -479,14 +479,14 @@ struct layer_call {
 /// A parameter of a model: one entry stands for all `copies` of a repeated block.
 struct parameter_entry {
     path name{};  ///< "blocks.qkv.weight"
-    std::array<index, 4> dimensions{};
+    std::array<index_t, 4> dimensions{};
     int rank = 0;
-    index count = 0;  ///< elements of one copy
-    index copies = 1;
-    int repeated_at = -1;    ///< where in `name` the block number goes: "blocks.3.qkv.weight"
-    index stored_bytes = 0;  ///< of one copy, when a quantization scheme stores it
-    bool trains = true;      ///< has a gradient and states
-    bool derived = false;    ///< follows from the others
+    index_t count = 0;  ///< elements of one copy
+    index_t copies = 1;
+    int repeated_at = -1;      ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+    index_t stored_bytes = 0;  ///< of one copy, when a quantization scheme stores it
+    bool trains = true;        ///< has a gradient and states
+    bool derived = false;      ///< follows from the others
     bool of_adapter = false;
 
     constexpr bool is_matrix() const { return rank >= 2; }
@@ -495,17 +495,17 @@ struct parameter_entry {
     constexpr bool is_derived() const { return derived; }
     /// Comes with the model, not with an adapter.
     constexpr bool is_of_base() const { return !derived && !of_adapter; }
-    constexpr index total() const { return count * copies; }
-    constexpr index trained() const { return trains ? total() : 0; }
+    constexpr index_t total() const { return count * copies; }
+    constexpr index_t trained() const { return trains ? total() : 0; }
 };
 
 /// A buffer of a model before its lifetime is known.
 struct buffer_entry {
     path name{};
     std::string_view element{};
-    index element_size = 0;
-    index count = 0;
-    index copies = 1;
+    index_t element_size = 0;
+    index_t count = 0;
+    index_t copies = 1;
     role line = role::activation;
 };
 
@@ -523,8 +523,8 @@ struct buffer_table {
     std::size_t size = 0;
 
     template <class T>
-    constexpr void add(path name, index count, index copies, role line) {
-        entries[size++] = {name,  element_name<T>,         static_cast<index>(sizeof(T)),
+    constexpr void add(path name, index_t count, index_t copies, role line) {
+        entries[size++] = {name,  element_name<T>,         static_cast<index_t>(sizeof(T)),
                            count, count == 0 ? 1 : copies, line};
     }
 };
@@ -532,8 +532,8 @@ struct buffer_table {
 /// Where in the model a declaration is made.
 struct declaration_context {
     path name{};
-    index copies = 1;       ///< of parameters: the number of blocks
-    index kept_copies = 1;  ///< of what backward reads: the number of blocks kept at once
+    index_t copies = 1;       ///< of parameters: the number of blocks
+    index_t kept_copies = 1;  ///< of what backward reads: the number of blocks kept at once
     int repeated_at = -1;
 
     constexpr declaration_context inside(std::string_view part) const {

@@ -8,21 +8,21 @@
 namespace snug {
 
 /// `Width` outputs of a linear layer, under the name of the module that has them in Hugging Face's model.
-template <text Name, index Width>
+template <text Name, index_t Width>
 struct part {
     static constexpr auto name = Name;
-    static constexpr index width = Width;
+    static constexpr index_t width = Width;
 };
 
 /// What others keep as several modules and snug as one product: queries, keys and values. Files and adapters know the parts.
 template <class... Parts>
 struct parts {
-    static constexpr index width = (Parts::width + ... + 0);
+    static constexpr index_t width = (Parts::width + ... + 0);
 };
 
 namespace refusal {
 
-template <class Parts, index WidthOfTheParts, index Out>
+template <class Parts, index_t WidthOfTheParts, index_t Out>
 struct the_parts_of_a_linear_layer_make_up_its_output {
     static_assert(WidthOfTheParts == 0 || WidthOfTheParts == Out,
                   "snug: the widths of the parts of a linear layer must add up to its output (see "
@@ -32,13 +32,13 @@ struct the_parts_of_a_linear_layer_make_up_its_output {
 }  // namespace refusal
 
 /// y = x Wᵀ + b with W of shape (Out, In), b of shape (Out). `Initial` initialises W; b starts at zero.
-template <index In, index Out, bool Bias = true, class Initial = initial::normal<std::ratio<2, 100>>,
+template <index_t In, index_t Out, bool Bias = true, class Initial = initial::normal<std::ratio<2, 100>>,
           class Parts = parts<>>
 struct linear {
     static_assert(sizeof(refusal::the_parts_of_a_linear_layer_make_up_its_output<Parts, Parts::width, Out>) >
                   0);
-    static constexpr index input_width = In;
-    static constexpr index output_width = Out;
+    static constexpr index_t input_width = In;
+    static constexpr index_t output_width = Out;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool stores_products = true;
 
@@ -47,11 +47,11 @@ struct linear {
     using parameters = std::conditional_t<Bias, meta::list<weight, bias>, meta::list<weight>>;
 
     template <class Setting>
-    static constexpr index forward_workspace() {
+    static constexpr index_t forward_workspace() {
         return ops::matmul_workspace<typename Setting::backend, typename Setting::activation>(Out, In);
     }
     template <class Setting>
-    static constexpr index backward_workspace() {
+    static constexpr index_t backward_workspace() {
         using backend = typename Setting::backend;
         using element = typename Setting::activation;
         return std::max(

@@ -9,10 +9,10 @@
 namespace snug {
 
 /// LayerNorm over the last dimension, with weight and bias (Ba et al., arXiv 1607.06450).
-template <index Width, class Epsilon = std::ratio<1, 100000>>
+template <index_t Width, class Epsilon = std::ratio<1, 100000>>
 struct layer_norm {
-    static constexpr index input_width = Width;
-    static constexpr index output_width = Width;
+    static constexpr index_t input_width = Width;
+    static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool cheap_to_recompute = true;
     static constexpr bool backward_writes_over_gradient = true;
@@ -26,7 +26,7 @@ struct layer_norm {
     using saved = meta::list<mean, rstd>;
 
     template <class Setting>
-    static constexpr index backward_workspace() {
+    static constexpr index_t backward_workspace() {
         using backend = typename Setting::backend;
         using gradient = typename Setting::gradient;
         if (!Setting::trains(weight{})) return 0;
@@ -57,22 +57,23 @@ struct layer_norm {
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct forward_row {
-        constexpr void operator()(auto team, index row, auto x, auto weight, auto bias, auto means,
+        constexpr void operator()(auto team, index_t row, auto x, auto weight, auto bias, auto means,
                                   auto rstds, auto y) const {
             kernels::layer_norm_forward(team, Width, x.aligned_row(row), aligned<Width>(weight),
                                         aligned<Width>(bias), epsilon, means[row], rstds[row], y, row);
         }
     };
     struct weight_gradient {
-        constexpr auto operator()(index row, index column, auto x, auto dy, auto means, auto rstds) const {
+        constexpr auto operator()(index_t row, index_t column, auto x, auto dy, auto means,
+                                  auto rstds) const {
             using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
             return static_cast<S>(dy.aligned_row(row)[column]) *
                    (static_cast<S>(x.aligned_row(row)[column]) - means[row]) * rstds[row];
         }
     };
     struct backward_row {
-        constexpr void operator()(auto team, index row, auto x, auto dy, auto weight, auto means, auto rstds,
-                                  auto dx) const {
+        constexpr void operator()(auto team, index_t row, auto x, auto dy, auto weight, auto means,
+                                  auto rstds, auto dx) const {
             kernels::layer_norm_backward(team, Width, x.aligned_row(row), dy.aligned_row(row),
                                          aligned<Width>(weight), means[row], rstds[row], dx, row);
         }
@@ -80,10 +81,10 @@ struct layer_norm {
 };
 
 /// RMSNorm over the last dimension, with weight (Zhang and Sennrich, arXiv 1910.07467).
-template <index Width, class Epsilon = std::ratio<1, 100000>>
+template <index_t Width, class Epsilon = std::ratio<1, 100000>>
 struct rms_norm {
-    static constexpr index input_width = Width;
-    static constexpr index output_width = Width;
+    static constexpr index_t input_width = Width;
+    static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool cheap_to_recompute = true;
     static constexpr bool backward_writes_over_gradient = true;
@@ -95,7 +96,7 @@ struct rms_norm {
     using saved = meta::list<rstd>;
 
     template <class Setting>
-    static constexpr index backward_workspace() {
+    static constexpr index_t backward_workspace() {
         using backend = typename Setting::backend;
         using gradient = typename Setting::gradient;
         if (!Setting::trains(weight{})) return 0;
@@ -123,20 +124,20 @@ struct rms_norm {
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct forward_row {
-        constexpr void operator()(auto team, index row, auto x, auto weight, auto rstds, auto y) const {
+        constexpr void operator()(auto team, index_t row, auto x, auto weight, auto rstds, auto y) const {
             kernels::rms_norm_forward(team, Width, x.aligned_row(row), aligned<Width>(weight), epsilon,
                                       rstds[row], y, row);
         }
     };
     struct weight_gradient {
-        constexpr auto operator()(index row, index column, auto x, auto dy, auto rstds) const {
+        constexpr auto operator()(index_t row, index_t column, auto x, auto dy, auto rstds) const {
             using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
             return static_cast<S>(dy.aligned_row(row)[column]) * static_cast<S>(x.aligned_row(row)[column]) *
                    rstds[row];
         }
     };
     struct backward_row {
-        constexpr void operator()(auto team, index row, auto x, auto dy, auto weight, auto rstds,
+        constexpr void operator()(auto team, index_t row, auto x, auto dy, auto weight, auto rstds,
                                   auto dx) const {
             kernels::rms_norm_backward(team, Width, x.aligned_row(row), dy.aligned_row(row),
                                        aligned<Width>(weight), rstds[row], dx, row);

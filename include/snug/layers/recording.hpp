@@ -47,9 +47,9 @@ struct recording_walker {
     }
 
     template <class Body>
-    constexpr void loop(index, Body const& body) {
+    constexpr void loop(index_t, Body const& body) {
         record.begin_loop();
-        body(index{0});
+        body(index_t{0});
         record.end_loop();
     }
 
@@ -66,7 +66,7 @@ struct recording_walker {
         return {found[0], -1, found[1], found[2]};
     }
 
-    constexpr void enter_block(index) {}
+    constexpr void enter_block(index_t) {}
     constexpr void release(int first, int last) { record.release(first, last); }
     constexpr void carry(buffer_reference buffer) { record.call(buffer); }
     template <class... References>

@@ -9,16 +9,16 @@ namespace snug {
 /// depend on the number of blocks. What backward needs is kept for all blocks, or, when the checkpointing
 /// policy says so, only the input of every segment of blocks; the rest is recomputed segment by segment
 /// (Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
-template <index Blocks, class Block>
+template <index_t Blocks, class Block>
 struct repeat {
     static_assert(Blocks > 0, "snug: a repeated block needs at least one block");
     static_assert(sizeof(refusal::what_is_added_or_repeated_must_keep_its_width<Block, Block::input_width,
                                                                                 Block::output_width>) > 0);
 
     using children = meta::list<Block>;
-    static constexpr index blocks = Blocks;
-    static constexpr index input_width = Block::input_width;
-    static constexpr index output_width = Block::output_width;
+    static constexpr index_t blocks = Blocks;
+    static constexpr index_t input_width = Block::input_width;
+    static constexpr index_t output_width = Block::output_width;
     static constexpr bool backward_reads_input = true;
     static constexpr bool backward_reads_output = false;
     static_assert(!layer::backward_reads_output<Block>,
@@ -46,7 +46,7 @@ struct repeat {
     static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
         using element = typename Setting::activation;
         constexpr auto count = input_width * Setting::rows;
-        auto const some = [&](std::string_view name, index copies, role line) {
+        auto const some = [&](std::string_view name, index_t copies, role line) {
             table.template add<element>(where.name / name, copies == 0 ? 0 : count, copies, line);
         };
         some("input", segment<Checkpointing> - 1, role::activation);
@@ -63,7 +63,7 @@ struct repeat {
             !Added,
             "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
         using checkpointing = typename Walker::checkpointing;
-        walker.loop(Blocks, [&](index i) {
+        walker.loop(Blocks, [&](index_t i) {
             walker.enter_block(i);
             layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x),
                                                     block_output<Node>(walker, i, y), {});
@@ -85,11 +85,11 @@ struct repeat {
         constexpr auto count = segments<checkpointing>;
         auto const carried = buffer_reference{backward_writes_over_gradient ? -1 : Node::first_buffer + 2};
         walker.carry(carried);
-        walker.loop(count, [&](index s) {
+        walker.loop(count, [&](index_t s) {
             auto const first = (count - 1 - s) * length;
             auto const last = first + length < Blocks ? first + length : Blocks;
             if constexpr (checkpointing::segment(Blocks) > 0)
-                in_segment<length>(walker, last - first, [&](index j) {
+                in_segment<length>(walker, last - first, [&](index_t j) {
                     walker.enter_block(first + j);
                     // The output of a segment's last block is there already: it is the next segment's input.
                     auto const output = length == 1
@@ -98,7 +98,7 @@ struct repeat {
                     layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, first + j, x),
                                                             output, {});
                 });
-            in_segment<length>(walker, last - first, [&](index j) {
+            in_segment<length>(walker, last - first, [&](index_t j) {
                 auto const i = last - 1 - j;
                 walker.enter_block(i);
                 auto const d_in = backward_writes_over_gradient
@@ -117,26 +117,26 @@ struct repeat {
 
   private:
     /// A segment of one block is no loop: its buffers live from call to call, not for the whole block.
-    template <index Length, class Walker, class Body>
-    static constexpr void in_segment(Walker& walker, index count, Body const& body) {
-        if constexpr (Length == 1) body(index{0});
+    template <index_t Length, class Walker, class Body>
+    static constexpr void in_segment(Walker& walker, index_t count, Body const& body) {
+        if constexpr (Length == 1) body(index_t{0});
         else walker.loop(count, body);
     }
 
     /// Blocks kept at once, and how often.
     template <class Checkpointing>
-    static constexpr index segment = Checkpointing::segment(Blocks) > 0 ? Checkpointing::segment(Blocks)
-                                                                        : Blocks;
+    static constexpr index_t segment = Checkpointing::segment(Blocks) > 0 ? Checkpointing::segment(Blocks)
+                                                                          : Blocks;
     template <class Checkpointing>
-    static constexpr index segments = (Blocks + segment<Checkpointing> - 1) / segment<Checkpointing>;
+    static constexpr index_t segments = (Blocks + segment<Checkpointing> - 1) / segment<Checkpointing>;
 
     template <class Node>
-    static constexpr buffer_reference inner(index j) {
+    static constexpr buffer_reference inner(index_t j) {
         return {Node::first_buffer, j - 1};
     }
 
     template <class Node, class Walker>
-    static constexpr buffer_reference block_input(Walker& walker, index i, buffer_reference x) {
+    static constexpr buffer_reference block_input(Walker& walker, index_t i, buffer_reference x) {
         constexpr auto length = segment<typename Walker::checkpointing>;
         auto const later = segments<typename Walker::checkpointing> == 1
                                ? inner<Node>(i)
@@ -147,7 +147,7 @@ struct repeat {
     }
 
     template <class Node, class Walker>
-    static constexpr buffer_reference block_output(Walker& walker, index i, buffer_reference y) {
+    static constexpr buffer_reference block_output(Walker& walker, index_t i, buffer_reference y) {
         return Blocks == 1 ? y : walker.select(i == Blocks - 1, y, block_input<Node>(walker, i + 1, y));
     }
 };

@@ -13,8 +13,8 @@ struct residual {
     using children = meta::list<inner>;
     static constexpr int own_buffers = 0;
 
-    static constexpr index input_width = inner::input_width;
-    static constexpr index output_width = inner::output_width;
+    static constexpr index_t input_width = inner::input_width;
+    static constexpr index_t output_width = inner::output_width;
     static_assert(
         sizeof(refusal::what_is_added_or_repeated_must_keep_its_width<inner, input_width, output_width>) > 0);
 

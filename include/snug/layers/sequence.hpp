@@ -18,14 +18,14 @@ struct this_is_not_a_layer {
         "snug: a layer needs 'input_width' and 'output_width' as constants (see Given)");
 };
 
-template <class Before, class After, index OutputWidth, index InputWidth>
+template <class Before, class After, index_t OutputWidth, index_t InputWidth>
 struct a_layer_does_not_fit_the_one_before_it {
     static_assert(OutputWidth == InputWidth,
                   "snug: in a sequence, the output width of a layer is not the input width of the next "
                   "(see Before, After, OutputWidth, InputWidth)");
 };
 
-template <class Layer, index InputWidth, index OutputWidth>
+template <class Layer, index_t InputWidth, index_t OutputWidth>
 struct what_is_added_or_repeated_must_keep_its_width {
     static_assert(InputWidth == OutputWidth,
                   "snug: the layers in a residual connection and a repeated block must be as wide at their "
@@ -64,8 +64,8 @@ struct sequence {
     template <int K>
     using child = meta::at<children, K>;
 
-    static constexpr index input_width = child<0>::input_width;
-    static constexpr index output_width = child<length - 1>::output_width;
+    static constexpr index_t input_width = child<0>::input_width;
+    static constexpr index_t output_width = child<length - 1>::output_width;
     static constexpr bool backward_reads_input = layer::backward_reads_input<child<0>>;
     static constexpr bool backward_reads_output = layer::backward_reads_output<child<length - 1>>;
     static constexpr bool backward_writes_over_input = layer::backward_writes_over_input<child<0>>;

@@ -75,9 +75,9 @@ struct bill_against {
     static constexpr bytes available = B::memory - B::reserve;
     static constexpr bytes over = std::max(lines.total - available, bytes{});
     // Rounded up and down, so that the comparison in MiB agrees with the one in bytes.
-    static constexpr index total = diagnose::mebibytes(lines.total);
-    static constexpr index budget = over > bytes{} ? std::min(available.count >> 20, total - 1)
-                                                   : std::max(available.count >> 20, total);
+    static constexpr index_t total = diagnose::mebibytes(lines.total);
+    static constexpr index_t budget = over > bytes{} ? std::min(available.count >> 20, total - 1)
+                                                     : std::max(available.count >> 20, total);
 
 #if SNUG_RENDERS_TEXT_IN_ERRORS
     static constexpr diagnose::sentence words = [] {

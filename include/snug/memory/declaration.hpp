@@ -92,20 +92,20 @@ struct lifetime {
 struct declaration {
     path name{};
     std::string_view element{};
-    index element_size = 1;
-    index count = 0;  ///< elements of one copy
-    index copies = 1;
+    index_t element_size = 1;
+    index_t count = 0;  ///< elements of one copy
+    index_t copies = 1;
     role line = role::workspace;
     lifetime alive = lifetime::always();
 
-    constexpr index stride() const { return count * element_size; }  ///< bytes from one copy to the next
+    constexpr index_t stride() const { return count * element_size; }  ///< bytes from one copy to the next
     constexpr bytes size() const { return {stride() * copies}; }
 };
 
 template <class T>
-constexpr declaration declare(path name, index count, index copies, role line,
+constexpr declaration declare(path name, index_t count, index_t copies, role line,
                               lifetime alive = lifetime::always()) {
-    return {name, element_name<T>, static_cast<index>(sizeof(T)), count, copies, line, alive};
+    return {name, element_name<T>, static_cast<index_t>(sizeof(T)), count, copies, line, alive};
 }
 
 }  // namespace snug

@@ -7,14 +7,14 @@
 namespace snug {
 
 /// Every buffer starts on a cache line, and on what vector loads and the GPU's 16-byte accesses need.
-inline constexpr index buffer_alignment = 64;
+inline constexpr index_t buffer_alignment = 64;
 
 /// The layout of a step: one offset for each declaration, and the size of the one allocation; offsets of paged buffers are
 /// in an allocation of host memory of their own.
 template <std::size_t N>
 struct memory_plan {
     std::array<declaration, N> declarations{};
-    std::array<index, N> offsets{};
+    std::array<index_t, N> offsets{};
     bytes total{};
     bytes paged{};
 };
@@ -29,7 +29,7 @@ constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
         return round_up(declarations[i].size().count, buffer_alignment);
     };
 
-    index floor = 0;
+    index_t floor = 0;
     std::array<std::size_t, N> order{};
     std::size_t movable = 0;
     for (std::size_t i = 0; i < N; ++i) {
@@ -49,10 +49,10 @@ constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
         for (std::size_t j = i; j > 0 && padded(order[j]) > padded(order[j - 1]); --j)
             std::swap(order[j], order[j - 1]);
 
-    index top = floor;
+    index_t top = floor;
     for (std::size_t i = 0; i < movable; ++i) {
         auto const current = order[i];
-        index offset = floor;
+        index_t offset = floor;
         // Each obstacle can only push the buffer up; restart until no placed buffer is in the way.
         for (bool moved = true; moved;) {
             moved = false;

@@ -10,7 +10,7 @@ namespace snug {
 /// While the plan is recorded a reference may stand for one of several buffers (`other`, `another`).
 struct buffer_reference {
     int id = -1;
-    index copy = -1;
+    index_t copy = -1;
     int other = -1;
     int another = -1;
 };

@@ -10,29 +10,29 @@ namespace snug {
 /// A planned buffer of rows that are `Stride` elements long: where that is a multiple of 16 bytes each of them begins on one, and
 /// can be read and written 16 bytes at a time. nvcc keeps this in mind for the pointer that a kernel is given, not for one that
 /// is computed from it: so it is said of a buffer, not of a row.
-template <index Stride, class T>
+template <index_t Stride, class T>
 constexpr T* aligned(T* buffer) {
-    if constexpr (Stride * static_cast<index>(sizeof(T)) % 16 == 0) return std::assume_aligned<16>(buffer);
+    if constexpr (Stride * static_cast<index_t>(sizeof(T)) % 16 == 0) return std::assume_aligned<16>(buffer);
     else return buffer;
 }
 
 /// Rows of `Width` elements, row-major: shape (rows, Width), with `Stride` elements from one row to the next. A view: it
 /// owns nothing. The width is part of the type, so that products of shapes that do not fit do not compile.
-template <class T, index Width, index Stride = Width>
+template <class T, index_t Width, index_t Stride = Width>
 struct matrix {
     using element = T;
-    static constexpr index width = Width;
-    static constexpr index stride = Stride;
+    static constexpr index_t width = Width;
+    static constexpr index_t stride = Stride;
 
     T* data = nullptr;
-    index rows = 0;
+    index_t rows = 0;
 
-    constexpr T* row(index i) const { return data + i * Stride; }
+    constexpr T* row(index_t i) const { return data + i * Stride; }
     /// The same where the matrix is a planned buffer (see `aligned`), not a few of another one's columns.
-    constexpr T* aligned_row(index i) const { return aligned<Stride>(data) + i * Stride; }
-    constexpr matrix rows_from(index first, index count) const { return {row(first), count}; }
+    constexpr T* aligned_row(index_t i) const { return aligned<Stride>(data) + i * Stride; }
+    constexpr matrix rows_from(index_t first, index_t count) const { return {row(first), count}; }
     /// `Count` columns from column `First` on.
-    template <index First, index Count>
+    template <index_t First, index_t Count>
     constexpr matrix<T, Count, Stride> columns() const {
         static_assert(First >= 0 && First + Count <= Width, "snug: columns outside the matrix");
         return {data + First, rows};
@@ -47,7 +47,7 @@ template <class M>
 struct elements_of {
     M matrix;
 
-    constexpr auto operator()(index row, index column) const { return matrix.aligned_row(row)[column]; }
+    constexpr auto operator()(index_t row, index_t column) const { return matrix.aligned_row(row)[column]; }
 };
 template <class M>
 elements_of(M) -> elements_of<M>;
@@ -68,44 +68,44 @@ constexpr void add_to(T& to, Value value) {
 /// Where a layer puts its result, shape (rows, Width). A sink is a function object `y(row, column, value)`; those here also say
 /// what will be stored (`prepared`), so that a row's reads can come before its writes.
 /// `written` replaces what was there.
-template <class T, index Width, index Stride = Width>
+template <class T, index_t Width, index_t Stride = Width>
 struct written {
-    static constexpr index width = Width;
+    static constexpr index_t width = Width;
     matrix<T, Width, Stride> to;
 
     template <class Value>
-    constexpr T prepared(index, index, Value value) const {
+    constexpr T prepared(index_t, index_t, Value value) const {
         return static_cast<T>(value);
     }
     template <class Value>
-    constexpr void operator()(index row, index column, Value value) const {
+    constexpr void operator()(index_t row, index_t column, Value value) const {
         to.row(row)[column] = prepared(row, column, value);
     }
 };
 
 /// Where a layer puts a result that nobody needs.
-template <index Width>
+template <index_t Width>
 struct discarded {
-    static constexpr index width = Width;
+    static constexpr index_t width = Width;
 
     template <class Value>
-    constexpr void operator()(index, index, Value) const {}
+    constexpr void operator()(index_t, index_t, Value) const {}
 };
 
 /// Where a layer puts its result, shape (rows, Width): `added` stores `base + value`, so that a residual
 /// connection costs no pass of its own. `base` may be the same memory as `to`.
-template <class T, index Width>
+template <class T, index_t Width>
 struct added {
-    static constexpr index width = Width;
+    static constexpr index_t width = Width;
     matrix<T, Width> to;
     matrix<T const, Width> base;
 
     template <class Value>
-    constexpr T prepared(index row, index column, Value value) const {
+    constexpr T prepared(index_t row, index_t column, Value value) const {
         return static_cast<T>(static_cast<Value>(base.aligned_row(row)[column]) + value);
     }
     template <class Value>
-    constexpr void operator()(index row, index column, Value value) const {
+    constexpr void operator()(index_t row, index_t column, Value value) const {
         to.row(row)[column] = prepared(row, column, value);
     }
 };
@@ -113,19 +113,19 @@ struct added {
 /// The sink says what it will store.
 template <class Sink>
 inline constexpr bool is_prepared = false;
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 inline constexpr bool is_prepared<written<T, Width, Stride>> = true;
-template <class T, index Width>
+template <class T, index_t Width>
 inline constexpr bool is_prepared<added<T, Width>> = true;
 
 /// Adds to a gradient, shape (rows, Width).
-template <class T, index Width, index Stride = Width>
+template <class T, index_t Width, index_t Stride = Width>
 struct accumulated {
-    static constexpr index width = Width;
+    static constexpr index_t width = Width;
     matrix<T, Width, Stride> to;
 
     template <class Value>
-    constexpr void operator()(index row, index column, Value value) const {
+    constexpr void operator()(index_t row, index_t column, Value value) const {
         add_to(to.row(row)[column], value);
     }
 };
@@ -133,12 +133,12 @@ struct accumulated {
 /// Adds a bias, one number a column, to what another sink stores.
 template <class Sink, class T>
 struct with_bias {
-    static constexpr index width = Sink::width;
+    static constexpr index_t width = Sink::width;
     Sink to;
     T const* bias;
 
     template <class Value>
-    constexpr void operator()(index row, index column, Value value) const {
+    constexpr void operator()(index_t row, index_t column, Value value) const {
         to(row, column, value + static_cast<Value>(bias[column]));
     }
 };
@@ -148,12 +148,12 @@ with_bias(Sink, T const*) -> with_bias<Sink, T>;
 /// Adds a matrix of the same shape to what another sink stores.
 template <class Sink, class T>
 struct with_addend {
-    static constexpr index width = Sink::width;
+    static constexpr index_t width = Sink::width;
     Sink to;
     matrix<T const, width> addend;
 
     template <class Value>
-    constexpr void operator()(index row, index column, Value value) const {
+    constexpr void operator()(index_t row, index_t column, Value value) const {
         to(row, column, value + static_cast<Value>(addend.row(row)[column]));
     }
 };
@@ -161,12 +161,12 @@ struct with_addend {
 /// Gives `factor` times the value to another sink.
 template <class Sink>
 struct scaled {
-    static constexpr index width = Sink::width;
+    static constexpr index_t width = Sink::width;
     Sink to;
     double factor;
 
     template <class Value>
-    constexpr void operator()(index row, index column, Value value) const {
+    constexpr void operator()(index_t row, index_t column, Value value) const {
         to(row, column, value * static_cast<Value>(factor));
     }
 };

@@ -22,7 +22,8 @@ using gpt2_numbers =
                                 snug::detail::names<layers, heads, width, vocabulary, context>,
                                 snug::detail::names<mlp>, Options...>;
 
-template <index Layers, index Heads, index HeadWidth, index Width, index Mlp, index Vocabulary, index Context>
+template <index_t Layers, index_t Heads, index_t HeadWidth, index_t Width, index_t Mlp, index_t Vocabulary,
+          index_t Context>
 struct gpt2_family {
     static constexpr model_numbers numbers{.family = "gpt2",
                                            .layers = Layers,
@@ -40,7 +41,7 @@ struct gpt2_family {
     // Projections onto the residual stream start smaller, by the number of additions to it.
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
     using initially = initial::normal<std::ratio<2, 100>>;
-    template <text Module, index Columns>
+    template <text Module, index_t Columns>
     using one = parts<part<Module, Columns>>;
     using block =
         sequence<residual<named<"norm1", layer_norm<Width>>,

@@ -22,8 +22,8 @@ using llama_numbers = snug::detail::model_numbers<
     snug::detail::names<kv_heads, head_width, rope_theta, norm_epsilon_inverse, tied_head, qkv_bias>,
     Options...>;
 
-template <index Layers, index Heads, index KvHeads, index HeadWidth, index Width, index Mlp, index Vocabulary,
-          index Context, index Theta, index EpsilonInverse, bool Tied, bool QkvBias>
+template <index_t Layers, index_t Heads, index_t KvHeads, index_t HeadWidth, index_t Width, index_t Mlp,
+          index_t Vocabulary, index_t Context, index_t Theta, index_t EpsilonInverse, bool Tied, bool QkvBias>
 struct llama_family {
     static constexpr model_numbers numbers{.family = "llama",
                                            .layers = Layers,
@@ -82,7 +82,7 @@ struct llama : detail::llama_of<llama<Options...>, detail::llama_numbers<Options
     static constexpr model_numbers numbers =
         detail::llama_of<llama, detail::llama_numbers<Options...>>::numbers;
     /// Rotary positions have no table; this is what the family was trained for.
-    static constexpr index longest_sequence = detail::llama_numbers<Options...>::template value<context>();
+    static constexpr index_t longest_sequence = detail::llama_numbers<Options...>::template value<context>();
 };
 
 }  // namespace snug::models

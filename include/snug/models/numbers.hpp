@@ -11,14 +11,14 @@ namespace snug {
 /// file says of itself.
 struct model_numbers {
     std::string_view family = {};  ///< "gpt2" or "llama"
-    index layers = 0;              ///< blocks
-    index heads = 0;               ///< attention heads (queries)
-    index kv_heads = 0;            ///< key-value heads
-    index head_width = 0;          ///< of one head
-    index width = 0;               ///< of the residual stream
-    index mlp = 0;                 ///< inner width
-    index vocabulary = 0;          ///< tokens
-    index context = 0;             ///< longest sequence
+    index_t layers = 0;            ///< blocks
+    index_t heads = 0;             ///< attention heads (queries)
+    index_t kv_heads = 0;          ///< key-value heads
+    index_t head_width = 0;        ///< of one head
+    index_t width = 0;             ///< of the residual stream
+    index_t mlp = 0;               ///< inner width
+    index_t vocabulary = 0;        ///< tokens
+    index_t context = 0;           ///< longest sequence
     double rope_theta = 0;         ///< base of the rotary frequencies; 0 where positions are learned
     double norm_epsilon = 0;       ///< added to the mean of squares
     bool tied_head = false;        ///< the head shares the embedding's table

@@ -6,51 +6,51 @@
 namespace snug {
 
 /// Named numbers of a model family, in any order: `llama<layers<30>, width<576>, heads<9>, kv_heads<3>, ...>`.
-template <template <index> class Option, index Value>
+template <template <index_t> class Option, index_t Value>
 struct model_option {
-    static constexpr index value = Value;
-    template <template <index> class Other>
+    static constexpr index_t value = Value;
+    template <template <index_t> class Other>
     static constexpr bool is = std::is_same_v<Option<Value>, Other<Value>>;
 };
 
-template <index N>
+template <index_t N>
 struct layers : model_option<layers, N> {};  ///< blocks
-template <index N>
+template <index_t N>
 struct heads : model_option<heads, N> {};  ///< attention heads (queries)
-template <index N>
+template <index_t N>
 struct kv_heads : model_option<kv_heads, N> {};  ///< key-value heads; default: as many as heads
-template <index N>
+template <index_t N>
 struct head_width : model_option<head_width, N> {};  ///< default: width / heads
-template <index N>
+template <index_t N>
 struct width : model_option<width, N> {};  ///< of the residual stream
-template <index N>
+template <index_t N>
 struct mlp : model_option<mlp, N> {};  ///< inner width; default 4 · width in GPT-2
-template <index N>
+template <index_t N>
 struct vocabulary : model_option<vocabulary, N> {};
-template <index N>
+template <index_t N>
 struct context : model_option<context, N> {};  ///< longest sequence
-template <index N>
+template <index_t N>
 struct rope_theta : model_option<rope_theta, N> {};  ///< default 10000
-template <index N>
+template <index_t N>
 struct norm_epsilon_inverse : model_option<norm_epsilon_inverse, N> {};  ///< default 100000: epsilon 1e-5
 /// The head shares the embedding's table.
-template <index N>
+template <index_t N>
 struct tied_head : model_option<tied_head, N> {};
 /// Queries, keys and values have biases (Qwen2).
-template <index N>
+template <index_t N>
 struct qkv_bias : model_option<qkv_bias, N> {};
 
 namespace detail {
 
 /// Option is `Name<some number>`.
-template <class Option, template <index> class Name>
+template <class Option, template <index_t> class Name>
 inline constexpr bool is_named = false;
-template <class Option, template <index> class Name>
+template <class Option, template <index_t> class Name>
     requires requires { Option::template is<Name>; }
 inline constexpr bool is_named<Option, Name> = Option::template is<Name>;
 
 /// Names of numbers of a model family.
-template <template <index> class... Names>
+template <template <index_t> class... Names>
 struct names {
     template <class Option>
     static constexpr bool contain = (is_named<Option, Names> || ...);
@@ -68,13 +68,13 @@ struct this_is_not_a_number_of_the_model {
                   "and Given). They look like snug::layers<12>");
 };
 
-template <class Model, template <index> class Missing, int TimesGiven>
+template <class Model, template <index_t> class Missing, int TimesGiven>
 struct a_number_of_the_model_is_missing {
     static constexpr bool holds = TimesGiven > 0;
     static_assert(holds, "snug: a model family needs one more of its named numbers (see Missing)");
 };
 
-template <class Model, template <index> class Repeated, int TimesGiven>
+template <class Model, template <index_t> class Repeated, int TimesGiven>
 struct a_number_of_the_model_is_given_twice {
     static constexpr bool holds = TimesGiven < 2;
     static_assert(holds,
@@ -87,7 +87,7 @@ struct a_number_of_the_model_must_be_positive {
     static_assert(holds, "snug: a named number of a model family must be positive (see Given)");
 };
 
-template <class Model, index Width, index Heads>
+template <class Model, index_t Width, index_t Heads>
 struct the_width_must_be_a_multiple_of_the_heads {
     static constexpr bool holds = Width % Heads == 0;
     static_assert(
@@ -103,13 +103,14 @@ namespace detail {
 /// The numbers given to a model family. Whatever is wrong with them is refused here, once.
 template <class Model, class Required, class Further, class... Given>
 struct model_numbers;
-template <class Model, template <index> class... Required, template <index> class... Further, class... Given>
+template <class Model, template <index_t> class... Required, template <index_t> class... Further,
+          class... Given>
 struct model_numbers<Model, names<Required...>, names<Further...>, Given...> {
-    template <template <index> class Name>
+    template <template <index_t> class Name>
     static constexpr int times_given() {
         return (int{is_named<Given, Name>} + ... + 0);
     }
-    template <template <index> class Name>
+    template <template <index_t> class Name>
     static constexpr bool is_given() {
         return times_given<Name>() > 0;
     }
@@ -129,9 +130,9 @@ struct model_numbers<Model, names<Required...>, names<Further...>, Given...> {
             Model, Given, switches::template contain<Given>>...>>;
 
     /// A number, or its default. All are 1 in a refused model, so that the refusal is the only error.
-    template <template <index> class Name, index Default = 1>
-    static constexpr index value() {
-        index found = 1;
+    template <template <index_t> class Name, index_t Default = 1>
+    static constexpr index_t value() {
+        index_t found = 1;
         if constexpr (accepted::value) {
             found = Default;
             ((is_named<Given, Name> ? void(found = Given::value) : void()), ...);
@@ -143,15 +144,15 @@ struct model_numbers<Model, names<Required...>, names<Further...>, Given...> {
 /// Given, or the heads' equal share of the width.
 template <class Model, class Numbers, bool IsGiven = Numbers::template is_given<head_width>()>
 struct head_width_of {
-    static constexpr index value = Numbers::template value<head_width>();
+    static constexpr index_t value = Numbers::template value<head_width>();
 };
 template <class Model, class Numbers>
 struct head_width_of<Model, Numbers, false> {
-    static constexpr index whole = Numbers::template value<width>();
-    static constexpr index parts = Numbers::template value<heads>();
+    static constexpr index_t whole = Numbers::template value<width>();
+    static constexpr index_t parts = Numbers::template value<heads>();
     using refused = refusal::the_width_must_be_a_multiple_of_the_heads<Model, whole, parts>;
     static_assert(sizeof(refused) > 0);
-    static constexpr index value = refused::holds ? whole / parts : whole;
+    static constexpr index_t value = refused::holds ? whole / parts : whole;
 };
 
 }  // namespace detail

@@ -28,7 +28,7 @@ template <class Rule, class... Layers, auto Name>
 struct rewrite<Rule, residual<Layers...>, Name> {
     using type = residual<typename rewrite<Rule, Layers>::type...>;
 };
-template <class Rule, index Blocks, class Block, auto Name>
+template <class Rule, index_t Blocks, class Block, auto Name>
 struct rewrite<Rule, repeat<Blocks, Block>, Name> {
     using type = repeat<Blocks, typename rewrite<Rule, Block>::type>;
 };
@@ -52,7 +52,7 @@ struct freeze_linear {
     struct of_leaf {
         using type = L;
     };
-    template <index In, index Out, bool Bias, class Initial, class Parts>
+    template <index_t In, index_t Out, bool Bias, class Initial, class Parts>
     struct of_leaf<linear<In, Out, Bias, Initial, Parts>> {
         using type = frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme>;
     };
@@ -63,7 +63,7 @@ struct freeze_linear {
 /// A model derives from its stack, and may say more than the stack does.
 template <class Model, class Rule>
 struct rewritten : rewrite_stack<Rule, decltype(stack_of(std::declval<Model const&>()))>::type {
-    static constexpr index longest_sequence = Model::longest_sequence;
+    static constexpr index_t longest_sequence = Model::longest_sequence;
 };
 
 }  // namespace detail

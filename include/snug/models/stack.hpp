@@ -14,14 +14,14 @@ namespace snug {
 
 namespace refusal {
 
-template <class Head, index OutputWidth, index InputWidth>
+template <class Head, index_t OutputWidth, index_t InputWidth>
 struct the_head_does_not_fit_the_layer_before_it {
     static_assert(
         OutputWidth == InputWidth,
         "snug: the head of a model must be as wide as the layer before it (see OutputWidth, InputWidth)");
 };
 
-template <class Head, index OfTheEmbedding, index OfTheHead>
+template <class Head, index_t OfTheEmbedding, index_t OfTheHead>
 struct embedding_and_head_have_different_vocabularies {
     static_assert(
         OfTheEmbedding == OfTheHead,
@@ -104,10 +104,10 @@ struct stack {
                   "snug: the layer before the head must not need its output in backward: the head stores the "
                   "gradient there");
 
-    static constexpr index vocabulary = head::vocabulary;
-    static constexpr index width = head::input_width;
+    static constexpr index_t vocabulary = head::vocabulary;
+    static constexpr index_t width = head::input_width;
     /// The longest sequence that the layers can tell apart, 0 when there is no limit.
-    static constexpr index longest_sequence = First::longest_sequence;
+    static constexpr index_t longest_sequence = First::longest_sequence;
 
     static constexpr int body_parameters = layer::parameter_declarations<body>();
     static constexpr int parameter_count = body_parameters + layer::parameter_declarations<head>();
@@ -189,8 +189,8 @@ struct this_is_not_a_model {
 
 /// All parameters of a model, a constant.
 template <model Model>
-inline constexpr index parameter_count = [] {
-    index total = 0;
+inline constexpr index_t parameter_count = [] {
+    index_t total = 0;
     for (auto const& entry : Model::declare_parameters().entries) total += entry.total();
     return total;
 }();

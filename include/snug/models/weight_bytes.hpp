@@ -32,11 +32,12 @@ constexpr bytes weight_bytes_of() {
     } else if constexpr (quantization::quantization_scheme<Format>) {
         bytes total{};
         for (auto const& entry : quantized_model<Model, Format>::type::declare_parameters().entries)
-            total += {entry.copies * (entry.is_quantized() ? entry.stored_bytes
-                                                           : entry.count * static_cast<index>(sizeof(bf16)))};
+            total +=
+                {entry.copies * (entry.is_quantized() ? entry.stored_bytes
+                                                      : entry.count * static_cast<index_t>(sizeof(bf16)))};
         return total;
     } else {
-        return {parameter_count<Model> * static_cast<index>(sizeof(Format))};
+        return {parameter_count<Model> * static_cast<index_t>(sizeof(Format))};
     }
 }
 

@@ -8,27 +8,27 @@ namespace snug {
 
 /// The numbers of a causal self-attention with grouped queries: a row of `qkv` holds `heads` queries, then
 /// `kv_heads` keys, then `kv_heads` values, each `head_width` wide.
-template <index Heads, index KvHeads, index HeadWidth>
+template <index_t Heads, index_t KvHeads, index_t HeadWidth>
 struct attention_shape {
-    static constexpr index heads = Heads;
-    static constexpr index kv_heads = KvHeads;
-    static constexpr index head_width = HeadWidth;
-    static constexpr index queries_per_key = Heads / KvHeads;
-    static constexpr index qkv_width = (Heads + 2 * KvHeads) * HeadWidth;
-    static constexpr index output_width = Heads * HeadWidth;
-    static constexpr index key_offset = Heads * HeadWidth;
-    static constexpr index value_offset = (Heads + KvHeads) * HeadWidth;
+    static constexpr index_t heads = Heads;
+    static constexpr index_t kv_heads = KvHeads;
+    static constexpr index_t head_width = HeadWidth;
+    static constexpr index_t queries_per_key = Heads / KvHeads;
+    static constexpr index_t qkv_width = (Heads + 2 * KvHeads) * HeadWidth;
+    static constexpr index_t output_width = Heads * HeadWidth;
+    static constexpr index_t key_offset = Heads * HeadWidth;
+    static constexpr index_t value_offset = (Heads + KvHeads) * HeadWidth;
 };
 
 namespace ops {
 
 template <class Backend, class Shape, class T>
-constexpr index attention_forward_workspace(index sequences, index tokens) {
+constexpr index_t attention_forward_workspace(index_t sequences, index_t tokens) {
     return Backend::template attention_forward_workspace<Shape, T>(sequences, tokens);
 }
 
 template <class Backend, class Shape, class T>
-constexpr index attention_backward_workspace(index sequences, index tokens) {
+constexpr index_t attention_backward_workspace(index_t sequences, index_t tokens) {
     return Backend::template attention_backward_workspace<Shape, T>(sequences, tokens);
 }
 
@@ -37,7 +37,7 @@ constexpr index attention_backward_workspace(index sequences, index tokens) {
 /// (rows, heads). `starts`, unless null: for each row the first position of its sequence that it attends to, not falling
 /// from row to row. Never stores a score matrix of tokens × tokens.
 template <class Backend, class Shape, class T, class S>
-inline void attention_forward(index sequences, index tokens, index past, T const* qkv,
+inline void attention_forward(index_t sequences, index_t tokens, index_t past, T const* qkv,
                               std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {
     if constexpr (takes_bodies_for_granted || requires {
                       attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, starts, out,
@@ -53,7 +53,7 @@ inline void attention_forward(index sequences, index tokens, index past, T const
 
 /// d_qkv from the gradient of the output; `d_qkv` may be the same memory as `qkv`.
 template <class Backend, class Shape, class T, class S>
-inline void attention_backward(index sequences, index tokens, T const* qkv, std::int32_t const* starts,
+inline void attention_backward(index_t sequences, index_t tokens, T const* qkv, std::int32_t const* starts,
                                T const* out, T const* d_out, S const* logsumexp, T* d_qkv,
                                std::byte* workspace) {
     if constexpr (takes_bodies_for_granted || requires {

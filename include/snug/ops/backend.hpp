@@ -24,9 +24,9 @@ transposed(M) -> transposed<M>;
 /// A block-diagonal matrix, as the right operand of a product: a block of `Rank` rows for every column range of `Blocks`
 /// (`first[b]`, `count[b]`, in order, out of `width` columns). The block is stored transposed: row i of `data`, `Rank`
 /// wide, is the i-th column that belongs to a block. Columns outside all blocks are zero.
-template <class T, class Blocks, index Rank>
+template <class T, class Blocks, index_t Rank>
 struct block_diagonal {
-    static constexpr index width = Blocks::width;
+    static constexpr index_t width = Blocks::width;
     T const* data;
 };
 
@@ -65,7 +65,7 @@ struct this_backend_has_no_body_for_this_operation {
         "Operands). Include snug/snug.hpp for the host's, or write the function that snug/ops names");
 };
 
-template <class A, class B, index WidthOfA, index WidthOfB>
+template <class A, class B, index_t WidthOfA, index_t WidthOfB>
 struct the_operands_of_a_product_do_not_fit {
     static_assert(
         WidthOfA == WidthOfB,
@@ -73,7 +73,7 @@ struct the_operands_of_a_product_do_not_fit {
         "WidthOfA and WidthOfB)");
 };
 
-template <class B, class Store, index WidthOfB, index WidthOfResult>
+template <class B, class Store, index_t WidthOfB, index_t WidthOfResult>
 struct the_result_of_a_product_does_not_fit {
     static_assert(
         WidthOfB == WidthOfResult,
@@ -95,14 +95,14 @@ namespace detail {
 
 template <class A, class B>
 struct checked_product {};
-template <class T, index WidthOfA, index StrideOfA, class U, index WidthOfB, index StrideOfB>
+template <class T, index_t WidthOfA, index_t StrideOfA, class U, index_t WidthOfB, index_t StrideOfB>
 struct checked_product<matrix<T, WidthOfA, StrideOfA>, transposed<matrix<U, WidthOfB, StrideOfB>>>
     : refusal::the_operands_of_a_product_do_not_fit<matrix<T, WidthOfA>, matrix<U, WidthOfB>, WidthOfA,
                                                     WidthOfB> {};
 
 template <class B, class Store>
 struct checked_result {};
-template <class T, index WidthOfB, index StrideOfB, class Store>
+template <class T, index_t WidthOfB, index_t StrideOfB, class Store>
     requires requires { Store::width; }
 struct checked_result<matrix<T, WidthOfB, StrideOfB>, Store>
     : refusal::the_result_of_a_product_does_not_fit<matrix<T, WidthOfB>, Store, WidthOfB, Store::width> {};
@@ -114,20 +114,20 @@ namespace ops {
 /// Bytes of workspace that a product needs whose right operand has `columns` columns, summed over at most `depth`
 /// terms, with operands of type T. A constant of the program: it depends on no machine.
 template <class Backend, class T>
-constexpr index matmul_workspace(index columns, index depth) {
+constexpr index_t matmul_workspace(index_t columns, index_t depth) {
     return Backend::template matmul_workspace<T>(columns, depth);
 }
 
 /// The same when a quantization scheme stores the right operand, for up to `rows` rows of the result.
 template <class Backend, class T>
-constexpr index quantized_matmul_workspace(index rows, index columns, index depth) {
+constexpr index_t quantized_matmul_workspace(index_t rows, index_t columns, index_t depth) {
     return Backend::template quantized_matmul_workspace<T>(rows, columns, depth);
 }
 
 /// Either of the two, for the rows of the setting and its type of activations: `Scheme` stores the right operand,
 /// `quantization::none` for none.
 template <class Scheme, class Setting>
-constexpr index matmul_workspace_with(index columns, index depth) {
+constexpr index_t matmul_workspace_with(index_t columns, index_t depth) {
     using backend = typename Setting::backend;
     using element = typename Setting::activation;
     if constexpr (std::is_same_v<Scheme, quantization::none>)
@@ -159,24 +159,24 @@ inline void matmul(A a, B b, std::byte* workspace, Store const& store) {
 
 /// body(team, row) for every row, in any order, on all threads. `Width` elements of work are in a row, 0 when that is not
 /// known: a device gives wider rows to larger teams. A body is a named function object (see `bound`), as are those below.
-template <class Backend, index Width, class Body>
-inline void for_each_row(index rows, Body const& body) {
+template <class Backend, index_t Width, class Body>
+inline void for_each_row(index_t rows, Body const& body) {
     if constexpr (takes_bodies_for_granted || requires {
-                      for_each_row_on(Backend{}, std::integral_constant<index, Width>{}, rows, body);
+                      for_each_row_on(Backend{}, std::integral_constant<index_t, Width>{}, rows, body);
                   })
-        for_each_row_on(Backend{}, std::integral_constant<index, Width>{}, rows, body);
+        for_each_row_on(Backend{}, std::integral_constant<index_t, Width>{}, rows, body);
     else
         (void)sizeof(
             refusal::this_backend_has_no_body_for_this_operation<Backend, operation::for_each_row, Body>);
 }
 template <class Backend, class Body>
-inline void for_each_row(index rows, Body const& body) {
+inline void for_each_row(index_t rows, Body const& body) {
     for_each_row<Backend, 0>(rows, body);
 }
 
 /// body(i) for every i below `count`, in any order, on all threads.
 template <class Backend, class Body>
-inline void for_each_element(index count, Body const& body) {
+inline void for_each_element(index_t count, Body const& body) {
     if constexpr (takes_bodies_for_granted || requires { for_each_element_on(Backend{}, count, body); })
         for_each_element_on(Backend{}, count, body);
     else
@@ -187,14 +187,15 @@ inline void for_each_element(index count, Body const& body) {
 /// Bytes of workspace that `add_column_sums` needs to add numbers of type T, for so many rows or fewer. A constant of the
 /// program: it depends on no machine.
 template <class Backend, class T>
-constexpr index column_sums_workspace(index rows, index columns) {
+constexpr index_t column_sums_workspace(index_t rows, index_t columns) {
     return Backend::template column_sums_workspace<T>(rows, columns);
 }
 
 /// sums[column] += Σ over rows of value(row, column). The order of summation is fixed.
 /// `workspace` has `column_sums_workspace` bytes, aligned to a cache line.
 template <class Backend, class T, class Value>
-inline void add_column_sums(index rows, index columns, std::byte* workspace, T* sums, Value const& value) {
+inline void add_column_sums(index_t rows, index_t columns, std::byte* workspace, T* sums,
+                            Value const& value) {
     if constexpr (takes_bodies_for_granted ||
                   requires { add_column_sums_on(Backend{}, rows, columns, workspace, sums, value); })
         add_column_sums_on(Backend{}, rows, columns, workspace, sums, value);
@@ -215,17 +216,17 @@ column_sum(T*, Value) -> column_sum<T, Value>;
 
 /// Bytes of workspace that `for_each_row_with_column_sums` needs for `sums` sums of type T, for so many rows or fewer.
 template <class Backend, class T>
-constexpr index rows_with_column_sums_workspace(index rows, index width, index sums) {
+constexpr index_t rows_with_column_sums_workspace(index_t rows, index_t width, index_t sums) {
     return Backend::template rows_with_column_sums_workspace<T>(rows, width, sums);
 }
 
 /// `for_each_row` and, in the same pass where a backend can, `add_column_sums` over the `Width` columns of the same rows: each of
 /// `sums` is a `column_sum`, all of them of one type of number. They are of what was there before: `body` may store a row
 /// where the sums read it, but nothing of another row. `workspace` has `rows_with_column_sums_workspace` bytes.
-template <class Backend, index Width, class Body, class... Sums>
-inline void for_each_row_with_column_sums(index rows, std::byte* workspace, Body const& body,
+template <class Backend, index_t Width, class Body, class... Sums>
+inline void for_each_row_with_column_sums(index_t rows, std::byte* workspace, Body const& body,
                                           Sums const&... sums) {
-    using width = std::integral_constant<index, Width>;
+    using width = std::integral_constant<index_t, Width>;
     if constexpr (takes_bodies_for_granted || requires {
                       for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
                   })
@@ -247,12 +248,12 @@ inline void add_rows(From from, T* to, Key const& key) {
 }
 
 /// Partial sums that `add_sum` needs room for.
-inline constexpr index sum_partials = 1024;
+inline constexpr index_t sum_partials = 1024;
 
 /// *total += Σ of value(i) for i below `count`, in double precision and in a fixed order; `partials` has room for
 /// `sum_partials`. On a device the sum is there when the device gets there.
 template <class Backend, class Value>
-inline void add_sum(index count, double* partials, double* total, Value const& value) {
+inline void add_sum(index_t count, double* partials, double* total, Value const& value) {
     if constexpr (takes_bodies_for_granted ||
                   requires { add_sum_on(Backend{}, count, partials, total, value); })
         add_sum_on(Backend{}, count, partials, total, value);

@@ -46,7 +46,7 @@ struct blockwise_optimizer_state {
     static constexpr auto name = Name;
     using element = float;
     using block = optimizers::state_block<Map>;
-    static constexpr index smallest = 4096;
+    static constexpr index_t smallest = 4096;
 };
 
 namespace optimizers {
@@ -71,11 +71,11 @@ inline constexpr bool pages_states = requires {
 };
 
 /// Elements of a state that go through the planned buffer at once, a multiple of every block.
-inline constexpr index page_elements = index{1} << 16;
+inline constexpr index_t page_elements = index_t{1} << 16;
 
 /// A parameter with `count` elements in one copy keeps this state in blocks.
 template <class State>
-constexpr bool is_in_blocks(index count) {
+constexpr bool is_in_blocks(index_t count) {
     if constexpr (requires { typename State::block; }) return count >= State::smallest;
     else return false;
 }

@@ -41,13 +41,13 @@ struct lane_window {
 
     struct share_of_lane {
         float own[share];
-        __device__ __forceinline__ constexpr float& operator[](index i) { return own[i % share]; }
+        __device__ __forceinline__ constexpr float& operator[](index_t i) { return own[i % share]; }
     };
 
     block_type* block;
     share_of_lane values;
 
-    __device__ __forceinline__ constexpr lane_window(block_type* units, index first)
+    __device__ __forceinline__ constexpr lane_window(block_type* units, index_t first)
         : block(units + first / block_type::elements) {
         auto const* const codes = block->codes.data() + warp_team::lane() * share;
 #pragma unroll
@@ -55,8 +55,8 @@ struct lane_window {
             values.own[k] = rounded_product(device_values<Map>[codes[k]], block -> scale);
     }
     /// Elements from `count` on are beyond the tensor's end: zero.
-    __device__ __forceinline__ constexpr void store(index count) {
-        auto const first = static_cast<index>(warp_team::lane() * share);
+    __device__ __forceinline__ constexpr void store(index_t count) {
+        auto const first = static_cast<index_t>(warp_team::lane() * share);
         float largest = 0;
 #pragma unroll
         for (int k = 0; k < share; ++k) {

@@ -16,7 +16,7 @@ namespace snug::optimizers {
 template <quantization::codebook Map>
 struct state_block {
     static constexpr std::string_view name = "int8<256>";
-    static constexpr index elements = 256;
+    static constexpr index_t elements = 256;
     using code = quantization::table_code<Map>;
 
     std::array<std::uint8_t, 256> codes;
@@ -26,7 +26,7 @@ struct state_block {
         code::decode(codes.data(), 0, elements, quantization::block_parameters{scale}, to);
     }
     /// The first `count` of `from`; what the last block of a tensor lacks is zero.
-    void encode(float* from, index count) {
+    void encode(float* from, index_t count) {
         std::fill(from + count, from + elements, 0.0f);
         auto const block = code::measure(quantization::detail::extremes_of(from, elements), false);
         code::encode(from, elements, block, false, codes.data());
@@ -38,13 +38,13 @@ static_assert(sizeof(state_block<quantization::codebooks::dynamic_signed>) == 26
 
 /// Elements of a state that one unit of its storage holds: a number, or a block.
 template <class Unit>
-inline constexpr index elements_of_unit = 1;
+inline constexpr index_t elements_of_unit = 1;
 template <class Map>
-inline constexpr index elements_of_unit<state_block<Map>> = state_block<Map>::elements;
+inline constexpr index_t elements_of_unit<state_block<Map>> = state_block<Map>::elements;
 
 /// Units that hold so many elements.
 template <class Unit>
-constexpr index units_for(index elements) {
+constexpr index_t units_for(index_t elements) {
     return (elements + elements_of_unit<Unit> - 1) / elements_of_unit<Unit>;
 }
 
@@ -53,8 +53,8 @@ template <class Unit>
 struct state_window {
     Unit* values;
 
-    constexpr state_window(Unit* units, index first) : values(units + first) {}
-    constexpr void store(index) {}
+    constexpr state_window(Unit* units, index_t first) : values(units + first) {}
+    constexpr void store(index_t) {}
 };
 /// ... or a block decoded, and encoded again by `store`.
 template <class Map>
@@ -62,10 +62,10 @@ struct state_window<state_block<Map>> {
     state_block<Map>* block;
     float values[state_block<Map>::elements];
 
-    state_window(state_block<Map>* units, index first) : block(units + first / state_block<Map>::elements) {
+    state_window(state_block<Map>* units, index_t first) : block(units + first / state_block<Map>::elements) {
         block->decode(values);
     }
-    void store(index count) { block->encode(values, count); }
+    void store(index_t count) { block->encode(values, count); }
 };
 
 /// The window through which a team sees units of a state; one with several lanes may have its own.

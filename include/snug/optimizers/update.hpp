@@ -20,7 +20,7 @@ namespace snug::optimizers {
 /// `gradient_scale`.
 struct clip {
     template <class Numbers>
-    constexpr void operator()(index, Numbers* numbers, double loss_scale, double largest_norm) const {
+    constexpr void operator()(index_t, Numbers* numbers, double loss_scale, double largest_norm) const {
         double const norm = std::sqrt(numbers->gradient_squares) / loss_scale;
         double scale = 1 / loss_scale;
         if (largest_norm > 0 && norm + 1e-6 > largest_norm) scale *= largest_norm / (norm + 1e-6);
@@ -37,7 +37,7 @@ struct updated_tensor {
     Gradient* gradient;
     double const* gradient_scale;
     std::uint64_t step, stream;  ///< of stochastic rounding
-    index first;                 ///< so many elements of the tensor stand before these
+    index_t first;               ///< so many elements of the tensor stand before these
 };
 
 /// One element: rule, rounding, and a gradient that is zero again. `Sum` is the type of the arithmetic. `Guarded`: where the
@@ -45,7 +45,7 @@ struct updated_tensor {
 template <class Sum, bool Stochastic, bool HasMaster, bool Guarded>
 struct update_element {
     template <class Rule, class Tensor, class... States>
-    constexpr void operator()(index i, Rule const& rule, Tensor const& t, States&... states) const {
+    constexpr void operator()(index_t i, Rule const& rule, Tensor const& t, States&... states) const {
         auto const scale = static_cast<Sum>(*t.gradient_scale);
         if constexpr (Guarded)
             if (scale != scale) {
@@ -77,23 +77,23 @@ struct update_element {
 template <class Update>
 struct update_elements {
     template <class Rule, class Tensor, class... States>
-    constexpr void operator()(index i, Rule rule, Tensor tensor, States*... states) const {
+    constexpr void operator()(index_t i, Rule rule, Tensor tensor, States*... states) const {
         Update{}(i, rule, tensor, states[i]...);
     }
 };
 
 /// The same for `ops::for_each_row`, with states of which some are in blocks: row b is the b-th run of `Unit` elements.
-template <class Update, index Unit, class... Units>
+template <class Update, index_t Unit, class... Units>
 struct update_blocks {
     template <class Team, class Rule, class Tensor>
-    constexpr void operator()(Team team, index b, Rule rule, Tensor tensor, index count,
+    constexpr void operator()(Team team, index_t b, Rule rule, Tensor tensor, index_t count,
                               Units*... states) const {
         auto const begin = b * Unit;
         auto const here = std::min(Unit, count - begin);
         auto windows = std::tuple{typename window_of<Team, Units>::type(states, begin)...};
         std::apply(
             [&](auto&... window) {
-                team.for_each_owned(here, [=, &window...](index i) {
+                team.for_each_owned(here, [=, &window...](index_t i) {
                     Update{}(begin + i, rule, tensor, window.values[i]...);
                 });
                 (window.store(here), ...);

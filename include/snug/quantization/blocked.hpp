@@ -17,7 +17,7 @@ namespace snug::quantization {
 
 /// Blocks of `Block` elements, each with its own scale (and zero point, where the code has one). The block-wise schemes
 /// derive from it. The region holds, each from a multiple of 64 on: codes, scales, zero points.
-template <block_code Code, index Block, class Scales = scales::plain>
+template <block_code Code, index_t Block, class Scales = scales::plain>
 struct blocked {
     static_assert(Block >= 2 && Block % 2 == 0 && Block <= detail::longest_piece,
                   "snug: a block has an even number of elements, at most 4096");
@@ -25,17 +25,17 @@ struct blocked {
     using axis = snug::axis::quantization;
     using code = Code;
     using scale_storage = Scales;
-    static constexpr index block = Block;
+    static constexpr index_t block = Block;
     static constexpr int code_count = 1 << Code::bits;
 
     struct layout {
-        index codes;
+        index_t codes;
         typename Scales::offsets scales;
-        index zeros;
+        index_t zeros;
         bytes total;
     };
     static constexpr layout layout_of(shape extent) {
-        index const blocks = detail::divide_up(extent.count(), Block);
+        index_t const blocks = detail::divide_up(extent.count(), Block);
         detail::region_layout region;
         layout result{};
         result.codes = region.add(detail::divide_up(extent.count() * Code::bits, 8));
@@ -45,14 +45,14 @@ struct blocked {
         return result;
     }
     static constexpr bytes storage(shape extent) { return layout_of(extent).total; }
-    static constexpr bytes storage(index count) { return storage(shape{1, count}); }
+    static constexpr bytes storage(index_t count) { return storage(shape{1, count}); }
 
     struct view {
         std::uint8_t const* codes;
         typename Scales::view scales;
         std::uint8_t const* zeros;
 
-        block_parameters parameters(index block) const {
+        block_parameters parameters(index_t block) const {
             if constexpr (Code::has_zero) return {scales[block], zeros[block]};
             else return {scales[block]};
         }
@@ -77,7 +77,7 @@ struct blocked {
     static void encode_from(Source const& source, shape extent, std::byte* region, Loop const& loop) {
         detail::require_count(source.size(), extent);
         auto const at = layout_of(extent);
-        index const blocks = detail::divide_up(source.size(), Block);
+        index_t const blocks = detail::divide_up(source.size(), Block);
         detail::finite_guard guard;
         float mean = 0;
         if constexpr (Scales::needs_mean) {
@@ -85,11 +85,11 @@ struct blocked {
             guard.refuse(source);
             if (blocks > 0) Scales::write_mean(region, at.scales, mean);
         }
-        loop(detail::divide_up(blocks, Scales::group), [&](index group) {
-            index const first = group * Scales::group;
-            index const count = std::min(Scales::group, blocks - first);
+        loop(detail::divide_up(blocks, Scales::group), [&](index_t group) {
+            index_t const first = group * Scales::group;
+            index_t const count = std::min(Scales::group, blocks - first);
             float scales[Scales::group];
-            for (index b = 0; b < count; b += batch)
+            for (index_t b = 0; b < count; b += batch)
                 encode_blocks(source, first + b, std::min(batch, count - b), at, region, guard, scales + b);
             Scales::write(region, at.scales, first, count, scales, count < Scales::group, mean);
         });
@@ -97,10 +97,10 @@ struct blocked {
     }
 
     template <class T>
-    static void decode(view const& stored, index first, index count, T* out) {
+    static void decode(view const& stored, index_t first, index_t count, T* out) {
         while (count > 0) {
-            index const which = first / Block;
-            index const here = std::min(count, (which + 1) * Block - first);
+            index_t const which = first / Block;
+            index_t const here = std::min(count, (which + 1) * Block - first);
             Code::decode(stored.codes, first, here, stored.parameters(which), out);
             first += here;
             count -= here;
@@ -108,30 +108,30 @@ struct blocked {
         }
     }
 
-    static void codes(view const& stored, index first, index count, std::uint8_t* out) {
+    static void codes(view const& stored, index_t first, index_t count, std::uint8_t* out) {
         detail::unpack<Code::bits>(stored.codes, first, count, out);
     }
 
   private:
-    static detail::extremes extremes_of(float const* x, index count) {
+    static detail::extremes extremes_of(float const* x, index_t count) {
         return Code::has_zero ? detail::extremes_of(x, count) : detail::largest_magnitude_of(x, count);
     }
 
     /// Blocks of about 2048 elements together: first all are measured, then all become codes. One after the other, the
     /// steps of a block would wait for each other.
-    static constexpr index batch = std::max(index{1}, 2048 / Block);
+    static constexpr index_t batch = std::max(index_t{1}, 2048 / Block);
 
     template <class Source>
-    static void encode_blocks(Source const& source, index first, index blocks, layout const& at,
+    static void encode_blocks(Source const& source, index_t first, index_t blocks, layout const& at,
                               std::byte* region, detail::finite_guard& guard, float* scales) {
         float buffer[batch * Block];
-        index const begin = first * Block;
-        index const count = std::min(blocks * Block, source.size() - begin);
+        index_t const begin = first * Block;
+        index_t const count = std::min(blocks * Block, source.size() - begin);
         auto const* const x = source.read(begin, count, buffer);
-        auto const length = [&](index b) { return std::min(Block, count - b * Block); };
+        auto const length = [&](index_t b) { return std::min(Block, count - b * Block); };
         block_parameters found[batch];
         bool finite = true;
-        for (index b = 0; b < blocks; ++b) {
+        for (index_t b = 0; b < blocks; ++b) {
             auto const extremes = extremes_of(x + b * Block, length(b));
             if (!extremes.finite()) {
                 guard.check(x + b * Block, length(b), begin + b * Block);
@@ -144,27 +144,27 @@ struct blocked {
         }
         if (!finite) return;
         std::uint8_t ranks[batch * Block] = {};
-        for (index b = 0; b < blocks; ++b)
+        for (index_t b = 0; b < blocks; ++b)
             Code::encode(x + b * Block, length(b), found[b], length(b) < Block, ranks + b * Block);
         int const padding = Code::has_zero ? found[blocks - 1].zero : Code::code_of_zero;
         detail::pack<Code::bits>(ranks, begin, count, padding,
                                  reinterpret_cast<std::uint8_t*>(region + at.codes));
         if constexpr (Code::has_zero)
-            for (index b = 0; b < blocks; ++b)
+            for (index_t b = 0; b < blocks; ++b)
                 reinterpret_cast<std::uint8_t*>(region + at.zeros)[first + b] = found[b].zero;
     }
 
     template <class Source, class Loop>
-    static float mean_scale(Source const& source, index blocks, detail::finite_guard& guard,
+    static float mean_scale(Source const& source, index_t blocks, detail::finite_guard& guard,
                             Loop const& loop) {
         if (blocks == 0) return 0;
         std::array<double, detail::slices> sums{};
-        loop(detail::slices, [&](index slice) {
+        loop(detail::slices, [&](index_t slice) {
             auto const [first, last] = detail::slice_of(blocks, slice);
             double sum = 0;
-            for (index b = first; b < last; ++b) {
+            for (index_t b = first; b < last; ++b) {
                 float buffer[Block] = {};
-                index const count = std::min(Block, source.size() - b * Block);
+                index_t const count = std::min(Block, source.size() - b * Block);
                 auto const* const x = source.read(b * Block, count, buffer);
                 auto const found = extremes_of(x, count);
                 if (!found.finite()) guard.check(x, count, b * Block);

@@ -25,9 +25,9 @@ struct blockwise_needs_a_scheme_with_one_scale {
         "measures no scale, or is block-wise already (see Scheme). Give it absmax, affine, or the like");
 };
 
-template <class Scheme, index Block>
+template <class Scheme, index_t Block>
 struct blockwise_base;
-template <class Scheme, index Block>
+template <class Scheme, index_t Block>
     requires(blockwise_needs_a_scheme_with_one_scale<Scheme>::holds)
 struct blockwise_base<Scheme, Block> {
     using type = blocked<typename Scheme::code, Block>;
@@ -37,7 +37,7 @@ struct blockwise_base<Scheme, Block> {
 
 /// A scheme of one scale applied to each block of `Block` elements, so that an outlier takes the codes of its own block
 /// only.
-template <class Scheme, index Block = 64>
+template <class Scheme, index_t Block = 64>
 struct blockwise : detail::blockwise_base<Scheme, Block>::type {
     static std::string name() {
         return "blockwise<" + name_of<Scheme>() + ", " + std::to_string(Block) + ">";

@@ -24,7 +24,7 @@ struct block_parameters {
 /// code in a byte, `decode` reads elements [first, first + count) of packed codes that all belong to one block. A block
 /// is `partial` when the array ends inside it.
 template <class C>
-concept block_code = requires(detail::extremes found, bool partial, float const* x, index n,
+concept block_code = requires(detail::extremes found, bool partial, float const* x, index_t n,
                               block_parameters p, std::uint8_t* codes, std::uint8_t const* packed,
                               float* floats, bf16* halves) {
     { C::bits } -> std::convertible_to<int>;
@@ -51,17 +51,17 @@ struct bitsandbytes {
     static constexpr float stored_scale(float absmax, bool partial) {
         return partial ? std::max(absmax, least_scale) : absmax;
     }
-    static void scale_down(float const* x, index count, float scale, bool partial, float* y) {
+    static void scale_down(float const* x, index_t count, float scale, bool partial, float* y) {
         float const divisor = std::max(scale, least_scale);
         float const reciprocal = 1.0f / divisor;
         if (partial)
-            for (index i = 0; i < count; ++i) y[i] = x[i] / divisor;
+            for (index_t i = 0; i < count; ++i) y[i] = x[i] / divisor;
         else
-            for (index i = 0; i < count; ++i) y[i] = x[i] * reciprocal;
-        for (index i = 0; i < count; ++i) y[i] = std::min(std::max(y[i], -1.0f), 1.0f);
+            for (index_t i = 0; i < count; ++i) y[i] = x[i] * reciprocal;
+        for (index_t i = 0; i < count; ++i) y[i] = std::min(std::max(y[i], -1.0f), 1.0f);
     }
     template <codebook Codebook>
-    static void nearest(float const* y, index count, std::uint8_t* codes) {
+    static void nearest(float const* y, index_t count, std::uint8_t* codes) {
         detail::nearest_by_midpoint<Codebook>(y, count, codes);
     }
 };
@@ -70,12 +70,12 @@ struct bitsandbytes {
 /// zeros, for which torchao computes 0/0 and stores the code of -1, gets the code of 0 here.
 struct torchao {
     static constexpr float stored_scale(float absmax, bool) { return absmax; }
-    static void scale_down(float const* x, index count, float scale, bool, float* y) {
+    static void scale_down(float const* x, index_t count, float scale, bool, float* y) {
         float const divisor = scale > 0 ? scale : 1.0f;
-        for (index i = 0; i < count; ++i) y[i] = x[i] / divisor;
+        for (index_t i = 0; i < count; ++i) y[i] = x[i] / divisor;
     }
     template <codebook Codebook>
-    static void nearest(float const* y, index count, std::uint8_t* codes) {
+    static void nearest(float const* y, index_t count, std::uint8_t* codes) {
         detail::nearest_by_difference<Codebook>(y, count, codes);
     }
 };
@@ -98,17 +98,18 @@ struct table_code {
     static constexpr block_parameters measure(detail::extremes found, bool partial) {
         return {Dialect::stored_scale(found.absmax(), partial)};
     }
-    static void encode(float const* x, index count, block_parameters block, bool partial,
+    static void encode(float const* x, index_t count, block_parameters block, bool partial,
                        std::uint8_t* codes) {
-        for (index at = 0; at < count; at += detail::strip) {
-            index const here = std::min(detail::strip, count - at);
+        for (index_t at = 0; at < count; at += detail::strip) {
+            index_t const here = std::min(detail::strip, count - at);
             float y[detail::strip];
             Dialect::scale_down(x + at, here, block.scale, partial, y);
             Dialect::template nearest<Codebook>(y, here, codes + at);
         }
     }
     template <class T>
-    static void decode(std::uint8_t const* codes, index first, index count, block_parameters block, T* out) {
+    static void decode(std::uint8_t const* codes, index_t first, index_t count, block_parameters block,
+                       T* out) {
         if constexpr (bits == 4)
             detail::expand4(codes, first, count, Codebook::values.data(), block.scale, out);
         else detail::expand8_constant<Codebook::values>(codes, first, count, block.scale, out);
@@ -128,19 +129,20 @@ constexpr std::array<float, 16> shifted16(int zero) {
 }
 
 /// code = round(x / step) + zero, halfway to even, clamped to [lowest, highest].
-inline void to_steps(float const* x, index count, float step, int zero, int lowest, int highest,
+inline void to_steps(float const* x, index_t count, float step, int zero, int lowest, int highest,
                      std::uint8_t* codes) {
     float const reciprocal = 1.0f / std::max(step, least_step);
     auto const low = static_cast<float>(lowest - zero);
     auto const high = static_cast<float>(highest - zero);
-    for (index i = 0; i < count; ++i) {
+    for (index_t i = 0; i < count; ++i) {
         float const steps = std::min(std::max(std::rint(x[i] * reciprocal), low), high);
         codes[i] = static_cast<std::uint8_t>(static_cast<int>(steps) + zero);
     }
 }
 
 template <int Bits, class T>
-inline void from_steps(std::uint8_t const* codes, index first, index count, float step, int zero, T* out) {
+inline void from_steps(std::uint8_t const* codes, index_t first, index_t count, float step, int zero,
+                       T* out) {
     if constexpr (Bits == 4) {
         auto const table = shifted16(zero);
         expand4(codes, first, count, table.data(), step, out);
@@ -163,11 +165,12 @@ struct symmetric_code {
     static constexpr block_parameters measure(detail::extremes found, bool) {
         return {found.absmax() / static_cast<float>(steps)};
     }
-    static void encode(float const* x, index count, block_parameters block, bool, std::uint8_t* codes) {
+    static void encode(float const* x, index_t count, block_parameters block, bool, std::uint8_t* codes) {
         detail::to_steps(x, count, block.scale, code_of_zero, 1, 2 * steps + 1, codes);
     }
     template <class T>
-    static void decode(std::uint8_t const* codes, index first, index count, block_parameters block, T* out) {
+    static void decode(std::uint8_t const* codes, index_t first, index_t count, block_parameters block,
+                       T* out) {
         detail::from_steps<Bits>(codes, first, count, block.scale, code_of_zero, out);
     }
 };
@@ -188,11 +191,12 @@ struct affine_code {
         float const zero = std::rint(-found.low / std::max(step, detail::least_step));
         return {step, static_cast<std::uint8_t>(std::min(zero, steps))};
     }
-    static void encode(float const* x, index count, block_parameters block, bool, std::uint8_t* codes) {
+    static void encode(float const* x, index_t count, block_parameters block, bool, std::uint8_t* codes) {
         detail::to_steps(x, count, block.scale, block.zero, 0, highest, codes);
     }
     template <class T>
-    static void decode(std::uint8_t const* codes, index first, index count, block_parameters block, T* out) {
+    static void decode(std::uint8_t const* codes, index_t first, index_t count, block_parameters block,
+                       T* out) {
         detail::from_steps<Bits>(codes, first, count, block.scale, block.zero, out);
     }
 };
@@ -208,11 +212,11 @@ struct range_code {
         static_cast<float>(number_traits<Format>::largest / static_cast<double>(code_of_zero - 1));
 
     static constexpr block_parameters measure(detail::extremes, bool) { return {step}; }
-    static void encode(float const* x, index count, block_parameters, bool, std::uint8_t* codes) {
+    static void encode(float const* x, index_t count, block_parameters, bool, std::uint8_t* codes) {
         detail::to_steps(x, count, step, code_of_zero, 1, 2 * code_of_zero - 1, codes);
     }
     template <class T>
-    static void decode(std::uint8_t const* codes, index first, index count, block_parameters, T* out) {
+    static void decode(std::uint8_t const* codes, index_t first, index_t count, block_parameters, T* out) {
         detail::from_steps<Bits>(codes, first, count, step, code_of_zero, out);
     }
 };

@@ -36,9 +36,9 @@ struct method_for<table_code<Codebook, dialects::torchao>> {
     using type = scales::by_even_steps;
 };
 
-template <class Scheme, index Group>
+template <class Scheme, index_t Group>
 struct double_quantized_base;
-template <class Scheme, index Group>
+template <class Scheme, index_t Group>
     requires(double_quantization_needs_a_blockwise_scheme<Scheme>::holds)
 struct double_quantized_base<Scheme, Group> {
     using type = blocked<typename Scheme::code, Scheme::block,
@@ -49,7 +49,7 @@ struct double_quantized_base<Scheme, Group> {
 
 /// The scales of a block-wise scheme quantized in turn to 8 bits: their mean is subtracted, and every `Group` of them
 /// share one fp32 (arXiv 2305.14314, "double quantization"). 4 + 8/64 + 32/(64 * 256) = 4.127 bits for nf4<64>.
-template <class Scheme, index Group = 256>
+template <class Scheme, index_t Group = 256>
 struct double_quantized : detail::double_quantized_base<Scheme, Group>::type {
     static std::string name() {
         return "double_quantized<" + name_of<Scheme>() + ", " + std::to_string(Group) + ">";

@@ -120,15 +120,15 @@ class table16 {
 #endif
 
 /// Two 4-bit codes share a byte, the one of the even element in its high half.
-constexpr int code4(std::uint8_t const* codes, index i) {
+constexpr int code4(std::uint8_t const* codes, index_t i) {
     return (i & 1) == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 0xF;
 }
 
 /// table[code] * scale for elements [first, first + count).
 template <decoded T>
-inline void expand4(std::uint8_t const* codes, index first, index count, float const* table, float scale,
+inline void expand4(std::uint8_t const* codes, index_t first, index_t count, float const* table, float scale,
                     T* out) {
-    index i = 0;
+    index_t i = 0;
     if ((first & 1) != 0 && count > 0) out[i++] = T(table[code4(codes, first)] * scale);
 #if defined(__AVX2__)
     if (count - i >= 32) {
@@ -146,10 +146,10 @@ inline void expand4(std::uint8_t const* codes, index first, index count, float c
 
 /// The same for codes of 8 bits.
 template <decoded T>
-inline void expand8(std::uint8_t const* codes, index first, index count, float const* table, float scale,
+inline void expand8(std::uint8_t const* codes, index_t first, index_t count, float const* table, float scale,
                     T* out) {
     std::uint8_t const* const from = codes + first;
-    for (index i = 0; i < count; ++i) out[i] = T(table[from[i]] * scale);
+    for (index_t i = 0; i < count; ++i) out[i] = T(table[from[i]] * scale);
 }
 
 #if defined(__AVX512VBMI__) && defined(__AVX512BW__)
@@ -178,14 +178,14 @@ struct byte_planes {
 
 /// expand8 with a table known to the compiler.
 template <auto const& Table, decoded T>
-inline void expand8_constant(std::uint8_t const* codes, index first, index count, float scale, T* out) {
+inline void expand8_constant(std::uint8_t const* codes, index_t first, index_t count, float scale, T* out) {
     static constexpr byte_planes planes{Table};
     // Interleaving bytes works within quarters of a register, so element 16 v + 4 q + i has to be in quarter q at
     // 4 v + i for its float to end up in vector v at its place.
     auto const quarters = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     constexpr __mmask64 every = ~__mmask64{0};
     auto const factor = _mm512_set1_ps(scale);
-    index i = 0;
+    index_t i = 0;
     for (; i + 64 <= count; i += 64) {
         auto const in_order = _mm512_loadu_si512(codes + first + i);
         auto const c = _mm512_maskz_permutexvar_epi32(0xFFFF, quarters, in_order);
@@ -212,7 +212,7 @@ inline void expand8_constant(std::uint8_t const* codes, index first, index count
 #else
 
 template <auto const& Table, decoded T>
-inline void expand8_constant(std::uint8_t const* codes, index first, index count, float scale, T* out) {
+inline void expand8_constant(std::uint8_t const* codes, index_t first, index_t count, float scale, T* out) {
     expand8(codes, first, count, Table.data(), scale, out);
 }
 
@@ -220,21 +220,21 @@ inline void expand8_constant(std::uint8_t const* codes, index first, index count
 
 /// (code - zero) * scale for codes of 8 bits.
 template <decoded T>
-inline void expand8_linear(std::uint8_t const* codes, index first, index count, int zero, float scale,
+inline void expand8_linear(std::uint8_t const* codes, index_t first, index_t count, int zero, float scale,
                            T* out) {
     std::uint8_t const* const from = codes + first;
-    for (index i = 0; i < count; ++i) out[i] = T(static_cast<float>(from[i] - zero) * scale);
+    for (index_t i = 0; i < count; ++i) out[i] = T(static_cast<float>(from[i] - zero) * scale);
 }
 
 /// Codes one in a byte, packed into `Bits` each from element `first` on. For 4 bits `first` is even, and the half byte
 /// that an odd `count` leaves becomes `padding`.
 template <int Bits>
-inline void pack(std::uint8_t const* ranks, index first, index count, int padding, std::uint8_t* codes) {
+inline void pack(std::uint8_t const* ranks, index_t first, index_t count, int padding, std::uint8_t* codes) {
     if constexpr (Bits == 8) {
         if (count > 0) std::memcpy(codes + first, ranks, static_cast<std::size_t>(count));
     } else {
         std::uint8_t* const to = codes + first / 2;
-        for (index i = 0; i < count / 2; ++i) {
+        for (index_t i = 0; i < count / 2; ++i) {
             // As one load: a loop over pairs of bytes is not vectorised.
             std::uint16_t pair;
             std::memcpy(&pair, ranks + 2 * i, sizeof pair);
@@ -247,8 +247,8 @@ inline void pack(std::uint8_t const* ranks, index first, index count, int paddin
 }
 
 template <int Bits>
-inline void unpack(std::uint8_t const* codes, index first, index count, std::uint8_t* out) {
-    for (index i = 0; i < count; ++i) {
+inline void unpack(std::uint8_t const* codes, index_t first, index_t count, std::uint8_t* out) {
+    for (index_t i = 0; i < count; ++i) {
         if constexpr (Bits == 8) out[i] = codes[first + i];
         else out[i] = static_cast<std::uint8_t>(code4(codes, first + i));
     }

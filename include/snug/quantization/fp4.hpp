@@ -8,7 +8,7 @@ namespace snug::quantization {
 
 /// What bitsandbytes calls FP4: sign, 2 exponent bits, 1 mantissa bit, and one odd small number (see
 /// `snug::fp4_code`).
-template <index Block = 64>
+template <index_t Block = 64>
 struct fp4 : blocked<table_code<codebooks::fp4>, Block> {
     static std::string name() { return "fp4<" + std::to_string(Block) + ">"; }
 };

@@ -8,7 +8,7 @@ namespace snug::quantization {
 
 /// 8 bits by the signed dynamic map (arXiv 1511.04561), block-wise: dense near zero over six decades. The element type
 /// of 8 evenly spaced bits is `snug::int8`; as a scheme that is `blockwise<absmax, Block>`.
-template <index Block = 256>
+template <index_t Block = 256>
 struct int8 : blocked<table_code<codebooks::dynamic_signed>, Block> {
     static std::string name() { return "int8<" + std::to_string(Block) + ">"; }
 };

@@ -7,10 +7,10 @@ namespace snug {
 
 /// A matrix that a quantization scheme stores, shape (Rows, Width), as an operand of products: backends decode it tile
 /// by tile where they pack their operands. A view.
-template <quantization::quantization_scheme Scheme, index Rows, index Width>
+template <quantization::quantization_scheme Scheme, index_t Rows, index_t Width>
 struct quantized_matrix {
-    static constexpr index rows = Rows;
-    static constexpr index width = Width;
+    static constexpr index_t rows = Rows;
+    static constexpr index_t width = Width;
     typename Scheme::view stored;
 };
 

@@ -19,7 +19,7 @@
 namespace snug::quantization::detail {
 
 /// Numbers are looked up in strips that fit the nearest cache.
-inline constexpr index strip = 64;
+inline constexpr index_t strip = 64;
 
 /// The lowest and the highest of some numbers and of zero.
 struct extremes {
@@ -37,11 +37,11 @@ struct extremes {
 };
 
 /// Extremes of x; not finite() exactly when one of the numbers is not.
-inline extremes extremes_of(float const* x, index count) {
+inline extremes extremes_of(float const* x, index_t count) {
     // As integers in the order of the numbers: a loop over them vectorises, and NaNs are beyond the infinities.
     std::int32_t low = 0;
     std::int32_t high = 0;
-    for (index i = 0; i < count; ++i) {
+    for (index_t i = 0; i < count; ++i) {
         auto const bits = std::bit_cast<std::int32_t>(x[i]);
         auto const key = bits ^ ((bits >> 31) & 0x7FFFFFFF);
         low = std::min(low, key);
@@ -54,16 +54,16 @@ inline extremes extremes_of(float const* x, index count) {
 
 /// Zero and the largest magnitude of x; not finite() exactly when one of the numbers is not. Half the work of
 /// `extremes_of`.
-inline extremes largest_magnitude_of(float const* x, index count) {
+inline extremes largest_magnitude_of(float const* x, index_t count) {
     std::int32_t largest = 0;
-    for (index i = 0; i < count; ++i)
+    for (index_t i = 0; i < count; ++i)
         largest = std::max(largest, std::bit_cast<std::int32_t>(x[i]) & 0x7FFFFFFF);
     return {0, std::bit_cast<float>(largest)};
 }
 
 typedef float float_lanes __attribute__((vector_size(64)));
 typedef std::int32_t int_lanes __attribute__((vector_size(64)));
-inline constexpr index lanes = 16;
+inline constexpr index_t lanes = 16;
 
 /// Ascending bounds and the codes of the intervals between them.
 template <std::size_t N>
@@ -73,9 +73,9 @@ struct few_intervals {
     std::array<std::int32_t, N + 1> code;
 
     /// The code of each number's interval. A number on a bound lies below it.
-    void codes_of(float const* y, index count, std::uint8_t* codes) const {
+    void codes_of(float const* y, index_t count, std::uint8_t* codes) const {
         search const find(*this);
-        index i = 0;
+        index_t i = 0;
         for (; i + search::width <= count; i += search::width) find(y + i, codes + i);
         if (i == count) return;
         float last[search::width] = {};
@@ -92,7 +92,7 @@ struct few_intervals {
     class search {
       public:
         /// One store for all of them: what reads the codes next would have to wait for several.
-        static constexpr index width = 64;
+        static constexpr index_t width = 64;
 
         explicit search(few_intervals const& of) {
             float padded[lanes];
@@ -136,7 +136,7 @@ struct few_intervals {
 #else
     class search {
       public:
-        static constexpr index width = lanes;
+        static constexpr index_t width = lanes;
 
         explicit search(few_intervals const& of) : of_(of) {}
 
@@ -174,9 +174,9 @@ inline constexpr auto intervals = [] {
 }();
 
 /// For each number how many of 255 ascending bounds are below it. A number on a bound counts that as not below.
-inline void count_below(std::array<float, 255> const& bounds, float const* y, index count,
+inline void count_below(std::array<float, 255> const& bounds, float const* y, index_t count,
                         std::uint8_t* ranks) {
-    for (index i = 0; i < count; ++i) {
+    for (index_t i = 0; i < count; ++i) {
         std::uint32_t rank = 0;
         for (std::uint32_t step = 128; step > 0; step /= 2)
             rank += step & -static_cast<std::uint32_t>(y[i] > bounds[rank + step - 1]);
@@ -235,12 +235,12 @@ struct leading_bits {
 /// The code whose number is nearest, decided by the fp32 midpoints; a number on one goes to the lower neighbour. All
 /// numbers lie between -1 and 1.
 template <codebook Codebook>
-inline void nearest_by_midpoint(float const* y, index count, std::uint8_t* codes) {
+inline void nearest_by_midpoint(float const* y, index_t count, std::uint8_t* codes) {
     if constexpr (Codebook::bits == 4) {
         intervals<Codebook>.codes_of(y, count, codes);
         return;
     } else if constexpr (leading_bits<Codebook>::suffice) {
-        for (index i = 0; i < count; ++i) {
+        for (index_t i = 0; i < count; ++i) {
             auto const rank = leading_bits<Codebook>::ranks[static_cast<std::size_t>(
                 leading_bits<Codebook>::place_of(y[i]))];
             codes[i] = static_cast<std::uint8_t>(
@@ -250,24 +250,24 @@ inline void nearest_by_midpoint(float const* y, index count, std::uint8_t* codes
         count_below(midpoints<Codebook>, y, count, codes);
     }
     if constexpr (!is_ascending<Codebook>)
-        for (index i = 0; i < count; ++i) codes[i] = order<Codebook>[codes[i]];
+        for (index_t i = 0; i < count; ++i) codes[i] = order<Codebook>[codes[i]];
 }
 
 /// The code whose number is nearest, decided by the rounded fp32 differences; of equal ones the lowest code.
 template <codebook Codebook>
-inline void nearest_by_difference(float const* y, index count, std::uint8_t* codes) {
-    for (index at = 0; at < count; at += strip) {
-        index const here = std::min(strip, count - at);
+inline void nearest_by_difference(float const* y, index_t count, std::uint8_t* codes) {
+    for (index_t at = 0; at < count; at += strip) {
+        index_t const here = std::min(strip, count - at);
         float least[strip];
         std::int32_t code[strip] = {};
-        for (index i = 0; i < here; ++i) least[i] = std::fabs(y[at + i] - Codebook::values[0]);
+        for (index_t i = 0; i < here; ++i) least[i] = std::fabs(y[at + i] - Codebook::values[0]);
         for (std::int32_t c = 1; c < 1 << Codebook::bits; ++c)
-            for (index i = 0; i < here; ++i) {
+            for (index_t i = 0; i < here; ++i) {
                 float const difference = std::fabs(y[at + i] - Codebook::values[static_cast<std::size_t>(c)]);
                 code[i] = difference < least[i] ? c : code[i];
                 least[i] = difference < least[i] ? difference : least[i];
             }
-        for (index i = 0; i < here; ++i) codes[at + i] = static_cast<std::uint8_t>(code[i]);
+        for (index_t i = 0; i < here; ++i) codes[at + i] = static_cast<std::uint8_t>(code[i]);
     }
 }
 

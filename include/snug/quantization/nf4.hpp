@@ -9,12 +9,12 @@ namespace snug::quantization {
 /// 4-bit NormalFloat (arXiv 2305.14314): the quantiles of a normal distribution, so that normal weights use all codes
 /// alike. Two dialects: `dialects::bitsandbytes` and `dialects::torchao` (four digits; torchao itself always quantizes
 /// the scales too, see `double_quantized`).
-template <index Block = 64, class Dialect = dialects::bitsandbytes>
+template <index_t Block = 64, class Dialect = dialects::bitsandbytes>
 struct nf4 : blocked<table_code<codebooks::nf4, Dialect>, Block> {
     static std::string name() { return "nf4<" + std::to_string(Block) + ">"; }
 };
 
-template <index Block>
+template <index_t Block>
 struct nf4<Block, dialects::torchao>
     : blocked<table_code<codebooks::nf4_four_digits, dialects::torchao>, Block> {
     static std::string name() { return "nf4<" + std::to_string(Block) + ", torchao>"; }

@@ -21,7 +21,7 @@ namespace snug::quantization {
 
 /// What counts as an outlier: a magnitude above Numerator / Denominator times the root mean square of the matrix, so
 /// that one threshold fits the tensors of a model, whose sizes differ.
-template <index Numerator, index Denominator = 1>
+template <index_t Numerator, index_t Denominator = 1>
 struct threshold {
     static_assert(Numerator >= 0 && Denominator >= 1);
     static std::string name() {
@@ -32,10 +32,10 @@ struct threshold {
 };
 
 /// For how many columns with outliers there is room. Fixed, because the bytes of a matrix must not depend on its numbers.
-template <index Count>
+template <index_t Count>
 struct outlier_columns {
     static_assert(Count >= 1 && Count <= 4096);
-    static constexpr index count = Count;
+    static constexpr index_t count = Count;
 };
 
 /// Columns in which any number is an outlier are kept in the format `Kept`; the rest goes to `Scheme`, which sees zeros
@@ -53,9 +53,9 @@ struct outlier_split {
     }
 
     struct layout {
-        index rest;
-        index columns;
-        index kept;
+        index_t rest;
+        index_t columns;
+        index_t kept;
         bytes total;
     };
     static constexpr layout layout_of(shape extent) {
@@ -63,19 +63,19 @@ struct outlier_split {
         detail::region_layout region;
         layout result{};
         result.rest = region.add(Scheme::storage(extent).count);
-        result.columns = region.add(any ? (1 + Columns::count) * index{sizeof(std::uint32_t)} : 0);
-        result.kept = region.add(any ? extent.rows * Columns::count * index{sizeof(Kept)} : 0);
+        result.columns = region.add(any ? (1 + Columns::count) * index_t{sizeof(std::uint32_t)} : 0);
+        result.kept = region.add(any ? extent.rows * Columns::count * index_t{sizeof(Kept)} : 0);
         result.total = region.total();
         return result;
     }
     static constexpr bytes storage(shape extent) { return layout_of(extent).total; }
-    static constexpr bytes storage(index count) { return storage(shape{1, count}); }
+    static constexpr bytes storage(index_t count) { return storage(shape{1, count}); }
 
     struct view {
         typename Scheme::view rest;
         std::uint32_t const* columns;  ///< how many, then which, ascending
         Kept const* kept;
-        index row_length;
+        index_t row_length;
     };
     static view view_of(std::byte const* region, shape extent) {
         auto const at = layout_of(extent);
@@ -103,9 +103,9 @@ struct outlier_split {
         std::fill_n(columns, 1 + Columns::count, 0u);
         find_columns(source, extent, loop, columns);
         auto* const kept = reinterpret_cast<Kept*>(region + at.kept);
-        index const used = columns[0];
-        loop(extent.rows, [&](index row) {
-            for (index k = 0; k < Columns::count; ++k) {
+        index_t const used = columns[0];
+        loop(extent.rows, [&](index_t row) {
+            for (index_t k = 0; k < Columns::count; ++k) {
                 float buffer[1] = {0};
                 float const value =
                     k < used ? *source.read(row * extent.columns + columns[1 + k], 1, buffer) : 0.0f;
@@ -116,28 +116,28 @@ struct outlier_split {
     }
 
     template <class T>
-    static void decode(view const& stored, index first, index count, T* out) {
+    static void decode(view const& stored, index_t first, index_t count, T* out) {
         Scheme::decode(stored.rest, first, count, out);
         for_each_kept(
-            stored.columns, stored.row_length, first, count, [&](index position, index row, index k) {
+            stored.columns, stored.row_length, first, count, [&](index_t position, index_t row, index_t k) {
                 out[position - first] = T(static_cast<float>(stored.kept[row * Columns::count + k]));
             });
     }
 
-    static void codes(view const& stored, index first, index count, std::uint8_t* out) {
+    static void codes(view const& stored, index_t first, index_t count, std::uint8_t* out) {
         Scheme::codes(stored.rest, first, count, out);
     }
 
   private:
     /// Calls f(position, row, which) for every kept element among [first, first + count).
     template <class F>
-    static void for_each_kept(std::uint32_t const* columns, index row_length, index first, index count,
+    static void for_each_kept(std::uint32_t const* columns, index_t row_length, index_t first, index_t count,
                               F const& f) {
         if (count == 0 || columns[0] == 0) return;
-        index const used = columns[0];
-        for (index row = first / row_length; row * row_length < first + count; ++row)
-            for (index k = 0; k < used; ++k) {
-                index const position = row * row_length + columns[1 + k];
+        index_t const used = columns[0];
+        for (index_t row = first / row_length; row * row_length < first + count; ++row)
+            for (index_t k = 0; k < used; ++k) {
+                index_t const position = row * row_length + columns[1 + k];
                 if (position >= first && position < first + count) f(position, row, k);
             }
     }
@@ -147,14 +147,14 @@ struct outlier_split {
     struct rest_of {
         Source const& source;
         std::uint32_t const* columns;
-        index row_length;
+        index_t row_length;
 
-        index size() const { return source.size(); }
-        float const* read(index first, index count, float* buffer) const {
+        index_t size() const { return source.size(); }
+        float const* read(index_t first, index_t count, float* buffer) const {
             float const* const x = source.read(first, count, buffer);
             if (x != buffer) std::copy_n(x, count, buffer);
             for_each_kept(columns, row_length, first, count,
-                          [&](index position, index, index) { buffer[position - first] = 0; });
+                          [&](index_t position, index_t, index_t) { buffer[position - first] = 0; });
             return buffer;
         }
     };
@@ -163,8 +163,8 @@ struct outlier_split {
     static void find_columns(Source const& source, shape extent, Loop const& loop, std::uint32_t* columns) {
         (void)detail::extremes_of_all(source, loop);  // refuses what is not finite
         auto const sums =
-            detail::by_slices<double>(source, loop, [](double& sum, index, index count, float const* x) {
-                for (index i = 0; i < count; ++i) sum += double{x[i]} * double{x[i]};
+            detail::by_slices<double>(source, loop, [](double& sum, index_t, index_t count, float const* x) {
+                for (index_t i = 0; i < count; ++i) sum += double{x[i]} * double{x[i]};
             });
         double total = 0;
         for (double const sum : sums) total += sum;
@@ -172,9 +172,9 @@ struct outlier_split {
         auto const is_outlier = [&](float x) { return std::fabs(double{x}) > limit; };
 
         serial_loop const in_order;
-        detail::for_each_piece(source, in_order, [&](index first, index count, float const* x) {
+        detail::for_each_piece(source, in_order, [&](index_t first, index_t count, float const* x) {
             if (!is_outlier(detail::extremes_of(x, count).absmax())) return;
-            for (index i = 0; i < count; ++i)
+            for (index_t i = 0; i < count; ++i)
                 if (is_outlier(x[i])) add(columns, static_cast<std::uint32_t>((first + i) % extent.columns));
         });
     }

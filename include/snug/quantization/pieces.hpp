@@ -12,14 +12,14 @@
 namespace snug::quantization::detail {
 
 /// Elements that one call handles in a row.
-inline constexpr index piece = 1024;
+inline constexpr index_t piece = 1024;
 
 /// Calls f(first, count, numbers) for every piece of an array.
 template <class Source, class Loop, class F>
 void for_each_piece(Source const& source, Loop const& loop, F const& f) {
-    loop(divide_up(source.size(), piece), [&](index which) {
-        index const first = which * piece;
-        index const count = std::min(piece, source.size() - first);
+    loop(divide_up(source.size(), piece), [&](index_t which) {
+        index_t const first = which * piece;
+        index_t const count = std::min(piece, source.size() - first);
         float buffer[piece] = {};
         f(first, count, source.read(first, count, buffer));
     });
@@ -29,10 +29,10 @@ void for_each_piece(Source const& source, Loop const& loop, F const& f) {
 template <class Result, class Source, class Loop, class F>
 std::array<Result, slices> by_slices(Source const& source, Loop const& loop, F const& f) {
     std::array<Result, slices> results{};
-    loop(slices, [&](index which) {
+    loop(slices, [&](index_t which) {
         auto const [begin, end] = slice_of(source.size(), which, piece);
-        for (index first = begin; first < end; first += piece) {
-            index const count = std::min(piece, end - first);
+        for (index_t first = begin; first < end; first += piece) {
+            index_t const count = std::min(piece, end - first);
             float buffer[piece] = {};
             f(results[static_cast<std::size_t>(which)], first, count, source.read(first, count, buffer));
         }
@@ -44,8 +44,8 @@ std::array<Result, slices> by_slices(Source const& source, Loop const& loop, F c
 template <class Source, class Loop>
 extremes extremes_of_all(Source const& source, Loop const& loop) {
     finite_guard guard;
-    auto const parts =
-        by_slices<extremes>(source, loop, [&](extremes& result, index first, index count, float const* x) {
+    auto const parts = by_slices<extremes>(
+        source, loop, [&](extremes& result, index_t first, index_t count, float const* x) {
             auto const found = extremes_of(x, count);
             if (found.finite()) result.include(found);
             else guard.check(x, count, first);

@@ -32,20 +32,20 @@ constexpr float number_of(std::uint32_t key) {
 /// The numbers that sorting an array would put at `ranks` (ascending), without a sorted copy: eight passes, each of
 /// which narrows the interval of keys that holds a rank to a sixteenth.
 template <std::size_t N, class Source>
-std::array<float, N> select(Source const& source, std::array<index, N> const& ranks) {
+std::array<float, N> select(Source const& source, std::array<index_t, N> const& ranks) {
     struct interval {
         std::uint32_t low;  ///< its keys share the bits above those not yet decided
-        index below;        ///< numbers before its first
+        index_t below;      ///< numbers before its first
     };
     // Ranks may share an interval; the first `used` are distinct and ascending.
     std::array<interval, N> open{};
     std::array<std::size_t, N> interval_of{};
     std::size_t used = 1;
     for (int undecided = 28; undecided >= 0; undecided -= 4) {
-        std::array<std::array<index, 16>, N> counts{};
+        std::array<std::array<index_t, 16>, N> counts{};
         serial_loop const in_order;
-        for_each_piece(source, in_order, [&](index, index count, float const* x) {
-            for (index i = 0; i < count; ++i) {
+        for_each_piece(source, in_order, [&](index_t, index_t count, float const* x) {
+            for (index_t i = 0; i < count; ++i) {
                 auto const key = key_of(x[i]);
                 auto const after = std::upper_bound(
                     open.begin(), open.begin() + static_cast<std::ptrdiff_t>(used), key,
@@ -62,7 +62,7 @@ std::array<float, N> select(Source const& source, std::array<index, N> const& ra
             auto const& from = open[interval_of[r]];
             auto const& parts = counts[interval_of[r]];
             std::uint32_t part = 0;
-            index below = from.below;
+            index_t below = from.below;
             while (part < 15 && below + parts[part] <= ranks[r]) below += parts[part++];
             interval const found{from.low + (part << undecided), below};
             if (distinct == 0 || narrowed[distinct - 1].low != found.low) narrowed[distinct++] = found;
@@ -84,20 +84,20 @@ struct quantile_scheme {
     using table = std::array<float, std::size_t{1} << Bits>;
 
     struct layout {
-        index values;
-        index codes;
+        index_t values;
+        index_t codes;
         bytes total;
     };
     static constexpr layout layout_of(shape extent) {
         region_layout region;
         layout result{};
-        result.values = region.add(extent.count() > 0 ? index{sizeof(table)} : 0);
+        result.values = region.add(extent.count() > 0 ? index_t{sizeof(table)} : 0);
         result.codes = region.add(divide_up(extent.count() * Bits, 8));
         result.total = region.total();
         return result;
     }
     static constexpr bytes storage(shape extent) { return layout_of(extent).total; }
-    static constexpr bytes storage(index count) { return storage(shape{1, count}); }
+    static constexpr bytes storage(index_t count) { return storage(shape{1, count}); }
 
     struct view {
         std::uint8_t const* codes;
@@ -124,8 +124,8 @@ struct quantile_scheme {
         require_count(source.size(), extent);
         if (source.size() == 0) return;
         (void)extremes_of_all(source, loop);  // refuses what has no place in the order
-        std::array<index, std::size_t{1} << Bits> ranks{};
-        for (index i = 0; i < code_count; ++i)
+        std::array<index_t, std::size_t{1} << Bits> ranks{};
+        for (index_t i = 0; i < code_count; ++i)
             ranks[static_cast<std::size_t>(i)] = (source.size() - 1) * i / (code_count - 1);
         auto const values = select(source, ranks);
         auto const at = layout_of(extent);
@@ -133,7 +133,7 @@ struct quantile_scheme {
         std::array<float, (std::size_t{1} << Bits) - 1> middles{};
         for (std::size_t i = 0; i < middles.size(); ++i) middles[i] = values[i] / 2 + values[i + 1] / 2;
         auto* const codes = reinterpret_cast<std::uint8_t*>(region + at.codes);
-        for_each_piece(source, loop, [&](index first, index count, float const* x) {
+        for_each_piece(source, loop, [&](index_t first, index_t count, float const* x) {
             std::uint8_t codes_here[piece];
             if constexpr (Bits == 4) counting(middles).codes_of(x, count, codes_here);
             else count_below(middles, x, count, codes_here);
@@ -142,12 +142,12 @@ struct quantile_scheme {
     }
 
     template <class T>
-    static void decode(view const& stored, index first, index count, T* out) {
+    static void decode(view const& stored, index_t first, index_t count, T* out) {
         if constexpr (Bits == 4) expand4(stored.codes, first, count, stored.values, 1.0f, out);
         else expand8(stored.codes, first, count, stored.values, 1.0f, out);
     }
 
-    static void codes(view const& stored, index first, index count, std::uint8_t* out) {
+    static void codes(view const& stored, index_t first, index_t count, std::uint8_t* out) {
         unpack<Bits>(stored.codes, first, count, out);
     }
 };

@@ -22,7 +22,7 @@ class quantized_array {
     /// Quantizes floats, or bf16 where the scheme reads those.
     template <std::ranges::contiguous_range Values, class Loop = serial_loop>
     explicit quantized_array(Values const& values, Loop const& loop = {})
-        : quantized_array(values, shape{1, static_cast<index>(std::ranges::size(values))}, loop) {}
+        : quantized_array(values, shape{1, static_cast<index_t>(std::ranges::size(values))}, loop) {}
 
     template <std::ranges::contiguous_range Values, class Loop = serial_loop>
     quantized_array(Values const& values, shape extent, Loop const& loop = {})
@@ -33,13 +33,13 @@ class quantized_array {
     }
 
     shape extent() const { return shape_; }
-    index size() const { return shape_.count(); }
+    index_t size() const { return shape_.count(); }
     bytes storage() const { return Scheme::storage(shape_); }
     std::byte const* region() const { return reinterpret_cast<std::byte const*>(lines_.data()); }
     typename Scheme::view view() const { return Scheme::view_of(region(), shape_); }
 
     template <class T>
-    void decode(index first, index count, T* out) const {
+    void decode(index_t first, index_t count, T* out) const {
         Scheme::decode(view(), first, count, out);
     }
     template <class T = float>

@@ -21,10 +21,10 @@ namespace snug::quantization {
 /// A row-major matrix. Blocks run along its flattened elements, over the ends of rows; only schemes that look at
 /// columns see more than the number of elements. An array is one row.
 struct shape {
-    index rows = 1;
-    index columns = 0;
+    index_t rows = 1;
+    index_t columns = 0;
 
-    constexpr index count() const { return rows * columns; }
+    constexpr index_t count() const { return rows * columns; }
     bool operator==(shape const&) const = default;
 };
 
@@ -32,8 +32,8 @@ struct shape {
 /// when all calls have. What is stored does not depend on it.
 struct serial_loop {
     template <class F>
-    void operator()(index count, F const& f) const {
-        for (index i = 0; i < count; ++i) f(i);
+    void operator()(index_t count, F const& f) const {
+        for (index_t i = 0; i < count; ++i) f(i);
     }
 };
 
@@ -53,7 +53,7 @@ template <class S>
 concept quantization_scheme = policy<S> && std::same_as<typename S::axis, axis::quantization> &&
     std::is_trivially_copyable_v<typename S::view> &&
     requires(shape extent, std::span<float const> values, std::byte* region, std::byte const* stored,
-             typename S::view const& view, index i, float* floats, bf16* halves) {
+             typename S::view const& view, index_t i, float* floats, bf16* halves) {
     { S::storage(extent) } -> std::same_as<bytes>;
     S::encode(values, extent, region, serial_loop{});
     { S::view_of(stored, extent) } -> std::same_as<typename S::view>;
@@ -74,7 +74,7 @@ std::string name_of() {
 /// Schemes that also show their codes, one in a byte: `codes(view, first, count, out)` and `code_count`.
 template <class S>
 concept coded_scheme = quantization_scheme<S> &&
-    requires(typename S::view const& view, index i, std::uint8_t* out) {
+    requires(typename S::view const& view, index_t i, std::uint8_t* out) {
     { S::code_count } -> std::convertible_to<int>;
     S::codes(view, i, i, out);
 };
@@ -91,36 +91,36 @@ namespace detail {
 class region_layout {
   public:
     /// The offset of a part of that size.
-    constexpr index add(index size) {
-        index const at = round_up(end_, 64);
+    constexpr index_t add(index_t size) {
+        index_t const at = round_up(end_, 64);
         end_ = size > 0 ? at + size : end_;
         return at;
     }
     constexpr bytes total() const { return {end_}; }
 
   private:
-    index end_ = 0;
+    index_t end_ = 0;
 };
 
-constexpr index divide_up(index n, index step) { return (n + step - 1) / step; }
+constexpr index_t divide_up(index_t n, index_t step) { return (n + step - 1) / step; }
 
 /// Where encoders read from: pieces of at most `longest_piece` elements as floats, in place or copied into `buffer`.
-inline constexpr index longest_piece = 4096;
+inline constexpr index_t longest_piece = 4096;
 
 struct float_source {
     std::span<float const> values;
 
-    index size() const { return static_cast<index>(values.size()); }
-    float const* read(index first, index, float*) const { return values.data() + first; }
+    index_t size() const { return static_cast<index_t>(values.size()); }
+    float const* read(index_t first, index_t, float*) const { return values.data() + first; }
 };
 
 struct bf16_source {
     std::span<bf16 const> values;
 
-    index size() const { return static_cast<index>(values.size()); }
-    float const* read(index first, index count, float* buffer) const {
+    index_t size() const { return static_cast<index_t>(values.size()); }
+    float const* read(index_t first, index_t count, float* buffer) const {
         auto const* const from = values.data() + first;
-        for (index i = 0; i < count; ++i) buffer[i] = from[i];
+        for (index_t i = 0; i < count; ++i) buffer[i] = from[i];
         return buffer;
     }
 };
@@ -128,21 +128,21 @@ struct bf16_source {
 /// The first NaN or infinity that any thread found.
 class finite_guard {
   public:
-    void found_at(index where) {
+    void found_at(index_t where) {
         auto seen = first_.load(std::memory_order_relaxed);
         while (where < seen && !first_.compare_exchange_weak(seen, where, std::memory_order_relaxed)) {
         }
     }
 
     /// Notes the first of `count` numbers at `x`, element `at` of the whole, that is not finite.
-    void check(float const* x, index count, index at) {
-        for (index i = 0; i < count; ++i)
+    void check(float const* x, index_t count, index_t at) {
+        for (index_t i = 0; i < count; ++i)
             if (!std::isfinite(x[i])) return found_at(at + i);
     }
 
     template <class Source>
     void refuse(Source const& source) const {
-        index const where = first_.load(std::memory_order_relaxed);
+        index_t const where = first_.load(std::memory_order_relaxed);
         if (where == none) return;
         float buffer[1];
         float const value = *source.read(where, 1, buffer);
@@ -151,25 +151,25 @@ class finite_guard {
     }
 
   private:
-    static constexpr index none = std::numeric_limits<index>::max();
-    std::atomic<index> first_ = none;
+    static constexpr index_t none = std::numeric_limits<index_t>::max();
+    std::atomic<index_t> first_ = none;
 };
 
-inline void require_count(index found, shape extent) {
+inline void require_count(index_t found, shape extent) {
     if (found != extent.count())
         throw error({}, std::to_string(found) + " numbers to quantize",
                     std::to_string(extent.rows) + " x " + std::to_string(extent.columns));
 }
 
 /// A whole array is looked at in this many slices, whose results are put together in order.
-inline constexpr index slices = 64;
+inline constexpr index_t slices = 64;
 
 struct slice {
-    index first;
-    index last;
+    index_t first;
+    index_t last;
 };
-constexpr slice slice_of(index count, index which, index multiple = 1) {
-    index const length = round_up(divide_up(count, slices), multiple);
+constexpr slice slice_of(index_t count, index_t which, index_t multiple = 1) {
+    index_t const length = round_up(divide_up(count, slices), multiple);
     return {std::min(count, which * length), std::min(count, (which + 1) * length)};
 }
 

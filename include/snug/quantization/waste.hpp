@@ -21,7 +21,7 @@ struct waste {
     double largest_error = 0;       ///< magnitude
     double signal_to_noise =
         0;  ///< decibels: 10 log10(mean square / mean squared error); infinite without error
-    std::array<index, 256> counts{};  ///< numbers per code
+    std::array<index_t, 256> counts{};  ///< numbers per code
 };
 
 /// Compares numbers with what became of them: codes from `Scheme::codes`, and the decoded numbers.
@@ -30,15 +30,15 @@ waste measure_waste(std::span<float const> values, typename Scheme::view const& 
     waste result;
     result.codes = Scheme::code_count;
     double power = 0;
-    constexpr index piece = 1024;
-    auto const count = static_cast<index>(values.size());
-    for (index first = 0; first < count; first += piece) {
-        index const here = std::min(piece, count - first);
+    constexpr index_t piece = 1024;
+    auto const count = static_cast<index_t>(values.size());
+    for (index_t first = 0; first < count; first += piece) {
+        index_t const here = std::min(piece, count - first);
         float decoded[piece];
         std::uint8_t codes[piece];
         Scheme::decode(stored, first, here, decoded);
         Scheme::codes(stored, first, here, codes);
-        for (index i = 0; i < here; ++i) {
+        for (index_t i = 0; i < here; ++i) {
             double const value = values[static_cast<std::size_t>(first + i)];
             double const error = double{decoded[i]} - value;
             power += value * value;
@@ -50,7 +50,7 @@ waste measure_waste(std::span<float const> values, typename Scheme::view const& 
     if (count == 0) return result;
     result.signal_to_noise = 10 * std::log10(power / result.mean_squared_error);
     result.mean_squared_error /= static_cast<double>(count);
-    for (index const n : result.counts) {
+    for (index_t const n : result.counts) {
         if (n == 0) continue;
         double const share = static_cast<double>(n) / static_cast<double>(count);
         ++result.used;

@@ -24,20 +24,20 @@ struct whole {
     static constexpr int code_count = 1 << Code::bits;
 
     struct layout {
-        index parameters;
-        index codes;
+        index_t parameters;
+        index_t codes;
         bytes total;
     };
     static constexpr layout layout_of(shape extent) {
         detail::region_layout region;
         layout result{};
-        result.parameters = region.add(extent.count() > 0 ? index{sizeof(block_parameters)} : 0);
+        result.parameters = region.add(extent.count() > 0 ? index_t{sizeof(block_parameters)} : 0);
         result.codes = region.add(detail::divide_up(extent.count() * Code::bits, 8));
         result.total = region.total();
         return result;
     }
     static constexpr bytes storage(shape extent) { return layout_of(extent).total; }
-    static constexpr bytes storage(index count) { return storage(shape{1, count}); }
+    static constexpr bytes storage(index_t count) { return storage(shape{1, count}); }
 
     struct view {
         std::uint8_t const* codes;
@@ -69,7 +69,7 @@ struct whole {
         *reinterpret_cast<block_parameters*>(region + at.parameters) = parameters;
         int const padding = Code::has_zero ? parameters.zero : Code::code_of_zero;
         auto* const codes = reinterpret_cast<std::uint8_t*>(region + at.codes);
-        detail::for_each_piece(source, loop, [&](index first, index count, float const* x) {
+        detail::for_each_piece(source, loop, [&](index_t first, index_t count, float const* x) {
             std::uint8_t ranks[detail::piece];
             Code::encode(x, count, parameters, false, ranks);
             detail::pack<Code::bits>(ranks, first, count, padding, codes);
@@ -77,11 +77,11 @@ struct whole {
     }
 
     template <class T>
-    static void decode(view const& stored, index first, index count, T* out) {
+    static void decode(view const& stored, index_t first, index_t count, T* out) {
         if (count > 0) Code::decode(stored.codes, first, count, *stored.parameters, out);
     }
 
-    static void codes(view const& stored, index first, index count, std::uint8_t* out) {
+    static void codes(view const& stored, index_t first, index_t count, std::uint8_t* out) {
         detail::unpack<Code::bits>(stored.codes, first, count, out);
     }
 };

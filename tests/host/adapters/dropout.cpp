@@ -10,19 +10,19 @@
 namespace {
 
 using namespace snug;
-using snug::index;  // <strings.h> has one too
+using snug::index_t;
 
 // One layer by itself ------------------------------------------------------------------------------------------
 
 /// A linear layer under LoRA, run by hand: `x` (Rows, In) holds ones until changed, all weights are 0.
-template <index In, index Out, index Rank, index Rows, class Dropout>
+template <index_t In, index_t Out, index_t Rank, index_t Rows, class Dropout>
 struct lone_layer {
     using adapter = adapters::lora<rank<Rank>, alpha<2 * Rank>, dropout<Dropout>>;
     using layer_type = low_rank_linear<linear<In, Out, false>, quantization::none, adapter>;
     using setting = snug::setting<1, Rows, precision::full<fp64>, host_threads<2>>;
     using values = std::vector<double>;
 
-    static std::size_t size(index count) { return static_cast<std::size_t>(count); }
+    static std::size_t size(index_t count) { return static_cast<std::size_t>(count); }
 
     values w = values(size(Out * In)), a = values(size(Rank * In)), b = values(size(Out * Rank));
     values d_a = a, d_b = b;
@@ -56,7 +56,7 @@ struct lone_layer {
 };
 
 /// The factors that the mask of `key` has, (Rows, In): what comes out when A is the identity and the input is ones.
-template <index In, index Rows, class Dropout>
+template <index_t In, index_t Rows, class Dropout>
 std::vector<double> mask_of(std::uint64_t key) {
     lone_layer<In, 1, In, Rows, Dropout> layer;
     for (std::size_t i = 0; i < static_cast<std::size_t>(In); ++i)
@@ -75,10 +75,10 @@ void check_share(double found, double expected, double trials) {
 }  // namespace
 
 TEST_CASE("dropout drops its part of the inputs and scales the rest by what makes up for it") {
-    using snug::index;
+    using snug::index_t;
     auto const check = []<class Dropout>(Dropout) {
         constexpr double part = static_cast<double>(Dropout::num) / static_cast<double>(Dropout::den);
-        constexpr index in = 128, rows = 512;
+        constexpr index_t in = 128, rows = 512;
         double dropped = 0, pairs = 0, below = 0;
         auto const mask = mask_of<in, rows, Dropout>(1);
         for (std::size_t i = 0; i < mask.size(); ++i) {
@@ -109,8 +109,8 @@ TEST_CASE("dropout draws another mask for another key, and none without one") {
 }
 
 TEST_CASE("dropout is in the update only, forward and backward") {
-    using snug::index;
-    constexpr index in = 12, out = 7, r = 3, rows = 9;
+    using snug::index_t;
+    constexpr index_t in = 12, out = 7, r = 3, rows = 9;
     constexpr double scale = 2;
     constexpr std::uint64_t key = 77;
     using layer_type = lone_layer<in, out, r, rows, std::ratio<1, 4>>;
@@ -121,42 +121,42 @@ TEST_CASE("dropout is in the update only, forward and backward") {
         ++stream;
     }
     auto const mask = mask_of<in, rows, std::ratio<1, 4>>(key);
-    auto const at = [](std::vector<double> const& values, index columns) {
-        return [&values, columns](index row, index column) {
+    auto const at = [](std::vector<double> const& values, index_t columns) {
+        return [&values, columns](index_t row, index_t column) {
             return values[static_cast<std::size_t>(row * columns + column)];
         };
     };
     auto const w = at(layer.w, in), a = at(layer.a, in), b = at(layer.b, r), x = at(layer.x, in),
                dy = at(layer.dy, out), m = at(mask, in);
-    auto const sum = [](index count, auto const& term) {
+    auto const sum = [](index_t count, auto const& term) {
         double total = 0;
-        for (index i = 0; i < count; ++i) total += term(i);
+        for (index_t i = 0; i < count; ++i) total += term(i);
         return total;
     };
     layer.forward(key);
     layer.backward(key);
-    auto const low = [&](index row, index k) {
-        return scale * sum(in, [&](index c) { return x(row, c) * m(row, c) * a(k, c); });
+    auto const low = [&](index_t row, index_t k) {
+        return scale * sum(in, [&](index_t c) { return x(row, c) * m(row, c) * a(k, c); });
     };
-    auto const d_low = [&](index row, index k) {
-        return scale * sum(out, [&](index j) { return dy(row, j) * b(j, k); });
+    auto const d_low = [&](index_t row, index_t k) {
+        return scale * sum(out, [&](index_t j) { return dy(row, j) * b(j, k); });
     };
     auto const check = [](double found, double expected) { CHECK(found == Approx(expected).margin(1e-11)); };
-    for (index row = 0; row < rows; ++row) {
-        for (index j = 0; j < out; ++j)
-            check(at(layer.y, out)(row, j), sum(in, [&](index c) { return x(row, c) * w(j, c); }) +
-                                                sum(r, [&](index k) { return low(row, k) * b(j, k); }));
-        for (index c = 0; c < in; ++c)
+    for (index_t row = 0; row < rows; ++row) {
+        for (index_t j = 0; j < out; ++j)
+            check(at(layer.y, out)(row, j), sum(in, [&](index_t c) { return x(row, c) * w(j, c); }) +
+                                                sum(r, [&](index_t k) { return low(row, k) * b(j, k); }));
+        for (index_t c = 0; c < in; ++c)
             check(at(layer.dx, in)(row, c),
-                  sum(out, [&](index j) { return dy(row, j) * w(j, c); }) +
-                      m(row, c) * sum(r, [&](index k) { return d_low(row, k) * a(k, c); }));
+                  sum(out, [&](index_t j) { return dy(row, j) * w(j, c); }) +
+                      m(row, c) * sum(r, [&](index_t k) { return d_low(row, k) * a(k, c); }));
     }
-    for (index k = 0; k < r; ++k) {
-        for (index c = 0; c < in; ++c)
+    for (index_t k = 0; k < r; ++k) {
+        for (index_t c = 0; c < in; ++c)
             check(at(layer.d_a, in)(k, c),
-                  sum(rows, [&](index row) { return d_low(row, k) * x(row, c) * m(row, c); }));
-        for (index j = 0; j < out; ++j)
-            check(at(layer.d_b, r)(j, k), sum(rows, [&](index row) { return dy(row, j) * low(row, k); }));
+                  sum(rows, [&](index_t row) { return d_low(row, k) * x(row, c) * m(row, c); }));
+        for (index_t j = 0; j < out; ++j)
+            check(at(layer.d_b, r)(j, k), sum(rows, [&](index_t row) { return dy(row, j) * low(row, k); }));
     }
 }
 

@@ -24,7 +24,7 @@ using fine_tuning = trainer<Model, batch<2, 16>, precision::full<Float>,
 
 template <class Run>
 void load_base(Run& run, snug_test::fixture const& base) {
-    for_each_tensor<Run>([&](auto const& entry, snug::index copy, std::string const& name) {
+    for_each_tensor<Run>([&](auto const& entry, snug::index_t copy, std::string const& name) {
         if (!entry.is_of_base()) return;
         auto const& values = base["initial." + name].values;
         auto const target = copy_of(run.weights(entry.name.view()), entry, copy);

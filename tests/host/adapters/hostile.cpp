@@ -139,7 +139,7 @@ TEST_CASE("an adapter's weights that are not exactly this adapter's are refused"
             write(t.weights, t.good_weights);
             return io::safetensors(t.weights);
         }();
-        std::map<std::string, std::pair<std::vector<snug::index>, io::tensor_type>> shapes;
+        std::map<std::string, std::pair<std::vector<snug::index_t>, io::tensor_type>> shapes;
         for (auto const& tensor : good.tensors()) shapes[tensor.name] = {tensor.dimensions, tensor.type};
         change(shapes);
         io::safetensors_writer file(t.weights);

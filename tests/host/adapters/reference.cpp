@@ -42,14 +42,14 @@ constexpr bounds const& bounds_of = sizeof(typename Run::weight_type) == 8 ? in_
 template <class Run>
 void load_initial_weights(Run& run, snug_test::fixture const& base, snug_test::fixture const& adapter) {
     using scheme = typename Run::composition::quantization;
-    for_each_tensor<Run>([&](auto const& entry, snug::index copy, std::string const& name) {
+    for_each_tensor<Run>([&](auto const& entry, snug::index_t copy, std::string const& name) {
         bool const in_base = base.tensors().count("initial." + name) > 0;
         if (!in_base && entry.name.view().ends_with("lora_B")) {
             for (auto& value : copy_of(run.weights(entry.name.view()), entry, copy)) value = 0;
             return;
         }
         auto const& values = (in_base ? base : adapter)["initial." + name].values;
-        REQUIRE(static_cast<snug::index>(values.size()) == entry.count);
+        REQUIRE(static_cast<snug::index_t>(values.size()) == entry.count);
         if constexpr (quantization::quantization_scheme<scheme>)
             if (entry.is_quantized()) {
                 std::vector<float> const floats(values.begin(), values.end());
@@ -67,7 +67,7 @@ void load_initial_weights(Run& run, snug_test::fixture const& base, snug_test::f
 
 template <class Run>
 void check_gradients(Run& run, snug_test::fixture const& reference, std::string const& prefix, double bound) {
-    for_each_trained_tensor<Run>([&](auto const& entry, snug::index copy, std::string const& name) {
+    for_each_trained_tensor<Run>([&](auto const& entry, snug::index_t copy, std::string const& name) {
         auto const& expected = reference[prefix + name].values;
         INFO(prefix << name);
         CHECK(difference(copy_of(run.gradients(entry.name.view()), entry, copy), expected.data(),
@@ -89,7 +89,7 @@ void compare(std::string const& base_name, std::string const& name) {
     for (std::size_t sequence = 0; sequence < 2; ++sequence) {
         auto const tokens = integers(base["inputs"], sequence * 16, 16);
         for (std::size_t t = 0; t < 16; ++t) {
-            auto const found = run.next_token_logits({tokens.data(), t + 1}, static_cast<snug::index>(t));
+            auto const found = run.next_token_logits({tokens.data(), t + 1}, static_cast<snug::index_t>(t));
             INFO("logits of sequence " << sequence << ", position " << t);
             CHECK(difference(found, logits.data() + (sequence * 16 + t) * 97, 97) <= bound.logits);
         }
@@ -106,16 +106,16 @@ void compare(std::string const& base_name, std::string const& name) {
         CHECK(result.gradient_norm ==
               Approx(reference["gradient_norm"].values[step]).epsilon(10 * bound.loss));
     }
-    for_each_trained_tensor<Run>([&](auto const& entry, snug::index copy, std::string const& full_name) {
+    for_each_trained_tensor<Run>([&](auto const& entry, snug::index_t copy, std::string const& full_name) {
         auto const& expected = reference["final." + full_name].values;
         INFO("final " << full_name);
         CHECK(difference(copy_of(run.weights(entry.name.view()), entry, copy), expected.data(),
                          expected.size()) <= bound.final);
     });
     // What PEFT trains is what snug trains.
-    snug::index trained = 0;
+    snug::index_t trained = 0;
     for (auto const& [key, tensor] : reference.tensors())
-        if (key.starts_with("final.")) trained += static_cast<snug::index>(tensor.values.size());
+        if (key.starts_with("final.")) trained += static_cast<snug::index_t>(tensor.values.size());
     CHECK(trained == trainable_parameter_count<Run>);
 }
 

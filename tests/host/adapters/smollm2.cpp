@@ -107,7 +107,7 @@ TEST_CASE("SmolLM2 has the logits that transformers computes from the same file"
         for (std::size_t t = 0; t < length; ++t) {
             auto const at = s * length + t;
             sequence.push_back(static_cast<std::int32_t>(tokens.values[at]));
-            auto const found = run.next_token_logits(sequence, static_cast<snug::index>(t));
+            auto const found = run.next_token_logits(sequence, static_cast<snug::index_t>(t));
             double squares = 0, apart = 0;
             for (auto const value : found) squares += static_cast<double>(value) * static_cast<double>(value);
             for (std::size_t i = 0; i < sampled; ++i)

@@ -66,7 +66,7 @@ std::uint64_t fnv1a(std::string const& text) {
 /// A as the script's initial_a() has it; B = 0.
 template <class Run>
 void start_adapter(Run& run) {
-    for_each_trained_tensor<Run>([&](auto const& entry, snug::index copy, std::string const& name) {
+    for_each_trained_tensor<Run>([&](auto const& entry, snug::index_t copy, std::string const& name) {
         if (name.ends_with("magnitude")) return;  // the lengths of the rows, since the weights were loaded
         bool const is_b = name.ends_with("lora_B");
         auto z = fnv1a(name);
@@ -98,7 +98,7 @@ std::uint64_t checksum_of(Run& run, std::string const& layer) {
         if constexpr (quantization::quantization_scheme<scheme>) {
             auto const stored = run.stored(entry.name.view());
             std::vector<float> values(static_cast<std::size_t>(entry.count));
-            for (snug::index copy = 0; copy < entry.copies; ++copy) {
+            for (snug::index_t copy = 0; copy < entry.copies; ++copy) {
                 scheme::decode(scheme::view_of(stored.data() + copy * entry.stored_bytes,
                                                {entry.dimensions[0], entry.dimensions[1]}),
                                0, entry.count, values.data());
@@ -134,7 +134,7 @@ std::vector<float> logits_of_sentences(Run& run) {
     for (std::size_t s = 0; s < static_cast<std::size_t>(tokens.dims[0]); ++s) {
         auto const sentence = integers(tokens, s * length, length);
         for (std::size_t t = 0; t < length; ++t) {
-            auto const found = run.next_token_logits({sentence.data(), t + 1}, static_cast<snug::index>(t));
+            auto const found = run.next_token_logits({sentence.data(), t + 1}, static_cast<snug::index_t>(t));
             all.insert(all.end(), found.begin(), found.end());
         }
     }

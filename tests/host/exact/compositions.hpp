@@ -101,16 +101,16 @@ class running {
 struct subject {
     std::string name{};
     std::span<snug::declaration const> declarations{};
-    std::span<snug::index const> offsets{};
+    std::span<snug::index_t const> offsets{};
     snug::memory_bill bill{};
-    snug::index weights = 0;      ///< bytes
-    snug::index parameters = 0;   ///< trained elements
-    snug::index master_size = 0;  ///< bytes of one element; 0: there is none
-    snug::index gradient_size = 0;
-    snug::index states = 0;  ///< bytes
-    snug::index paged_states = 0;
-    snug::index tokens = 0;  ///< of a step
-    snug::index vocabulary = 0;
+    snug::index_t weights = 0;      ///< bytes
+    snug::index_t parameters = 0;   ///< trained elements
+    snug::index_t master_size = 0;  ///< bytes of one element; 0: there is none
+    snug::index_t gradient_size = 0;
+    snug::index_t states = 0;  ///< bytes
+    snug::index_t paged_states = 0;
+    snug::index_t tokens = 0;  ///< of a step
+    snug::index_t vocabulary = 0;
     std::unique_ptr<running> (*start)() = nullptr;
 };
 
@@ -129,15 +129,15 @@ class running_trainer final : public running {
 /// Bytes of the weights from the shapes of the model that was given: a matrix in a scheme ends on a multiple of 64. An adapter
 /// adds its own, and numbers that it derives.
 template <class Composition>
-snug::index bytes_of_weights() {
+snug::index_t bytes_of_weights() {
     using scheme = typename Composition::quantization;
     using precision = typename Composition::precision;
-    snug::index total = 0;
+    snug::index_t total = 0;
     auto const given = Composition::chosen::model::declare_parameters();
     for (auto const& built : Composition::parameter_table.entries) {
-        auto bytes = built.count * static_cast<snug::index>(sizeof(typename precision::weight));
+        auto bytes = built.count * static_cast<snug::index_t>(sizeof(typename precision::weight));
         if (built.is_derived())
-            bytes = built.count * static_cast<snug::index>(sizeof(typename precision::statistic));
+            bytes = built.count * static_cast<snug::index_t>(sizeof(typename precision::statistic));
         for (auto const& entry : given.entries)
             if (entry.name.view() == built.name.view())
                 if constexpr (!std::is_same_v<scheme, snug::quantization::none>)
@@ -151,12 +151,12 @@ snug::index bytes_of_weights() {
 
 /// Bytes of the states: in elements, or for tensors that are large enough in blocks of 256 codes and a scale.
 template <class Composition>
-snug::index bytes_of_states(snug::index alignment) {
-    snug::index total = 0;
+snug::index_t bytes_of_states(snug::index_t alignment) {
+    snug::index_t total = 0;
     for (auto const& entry : Composition::parameter_table.entries) {
         if (!entry.is_trained()) continue;
         snug::meta::for_each<typename Composition::optimizer::states>([&]<class State>(State) {
-            auto bytes = entry.total() * static_cast<snug::index>(sizeof(typename State::element));
+            auto bytes = entry.total() * static_cast<snug::index_t>(sizeof(typename State::element));
             if constexpr (snug::may_be_in_blocks<State>)
                 if (entry.count >= 4096) bytes = entry.copies * ((entry.count + 255) / 256) * 260;
             total += snug::round_up(bytes, alignment);

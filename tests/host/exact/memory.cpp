@@ -143,10 +143,10 @@ namespace {
 /// The same composition with every buffer in memory of its own, and a fence behind each.
 template <class Composition>
 struct fenced : Composition {
-    static constexpr snug::index fence = 4096;
+    static constexpr snug::index_t fence = 4096;
     static constexpr auto plan = [] {
         auto result = Composition::plan;
-        snug::index next = 0;
+        snug::index_t next = 0;
         for (std::size_t i = 0; i < result.offsets.size(); ++i) {
             result.offsets[i] = next;
             next += round_up(result.declarations[i].size().count, buffer_alignment) + fence;

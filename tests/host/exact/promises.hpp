@@ -35,7 +35,7 @@ inline bool outlives_a_step(snug::declaration const& d) {
            d.line == snug::role::gradient || d.line == snug::role::optimizer_state;
 }
 
-inline snug::index padded(snug::declaration const& d) {
+inline snug::index_t padded(snug::declaration const& d) {
     return snug::round_up(d.size().count, snug::buffer_alignment);
 }
 
@@ -43,7 +43,7 @@ inline snug::index padded(snug::declaration const& d) {
 inline void check_bill(subject const& s) {
     INFO(s.name);
     auto const line = [&](auto is_on_it) {
-        snug::index total = 0;
+        snug::index_t total = 0;
         for (auto const& d : s.declarations)
             if (is_on_it(d)) total += d.size().count;
         return total;
@@ -59,7 +59,7 @@ inline void check_bill(subject const& s) {
     CHECK(s.bill.activations.count == declared(snug::role::activation));
     CHECK(s.bill.staging.count == declared(snug::role::staging));
     CHECK(s.bill.communication.count == 0);
-    snug::index padding = 0;
+    snug::index_t padding = 0;
     for (auto const& d : s.declarations)
         if (d.line != snug::role::paged) padding += padded(d) - d.size().count;
     CHECK(s.bill.workspace.count == declared(snug::role::workspace) + padding);
@@ -88,7 +88,7 @@ inline bool both_needed(snug::lifetime const& a, snug::lifetime const& b) {
 /// Buffers lie inside the allocation, and apart whenever both are needed.
 inline void check_layout(subject const& s) {
     INFO(s.name);
-    snug::index end = 0;
+    snug::index_t end = 0;
     int outside = 0, clashes = 0, sharing = 0;
     for (std::size_t i = 0; i < s.declarations.size(); ++i) {
         auto const& a = s.declarations[i];

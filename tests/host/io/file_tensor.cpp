@@ -57,7 +57,7 @@ TEST_CASE("every block type of GGUF decodes to the bits that gguf's dequantizati
          {"f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k"}) {
         CAPTURE(name);
         CHECK(same_bits(decoded(file.tensor(name)), decoded(file.tensor(name + ".values"))));
-        CHECK(file.tensor(name).dimensions == std::vector<snug::index>{3, 512});
+        CHECK(file.tensor(name).dimensions == std::vector<snug::index_t>{3, 512});
     }
 }
 
@@ -83,7 +83,7 @@ TEST_CASE("a range outside of a tensor is refused, and nothing is written") {
     std::vector<std::byte> const bytes(2 * 20);
     auto const tensor = tensor_of(tensor_type::q4_1, bytes);
     std::vector<float> to(65, 7.f);
-    auto const refused = [&](snug::index first, std::size_t count) {
+    auto const refused = [&](snug::index_t first, std::size_t count) {
         return test::refusal([&] { decode(tensor, first, std::span(to).first(count)); });
     };
     CHECK(refused(0, 64).empty());
@@ -113,18 +113,18 @@ TEST_CASE("names and blocks of types are those of the formats") {
     CHECK(name_of(tensor_type::mxfp4) == "MXFP4");
     CHECK(layout_of(tensor_type::q4_1).block_bytes == 20);
     CHECK(layout_of(tensor_type::q6_k).block_length == 256);
-    CHECK(shape_text(tensor_type::f16, std::vector<snug::index>{2, 3}) == "F16 [2, 3]");
+    CHECK(shape_text(tensor_type::f16, std::vector<snug::index_t>{2, 3}) == "F16 [2, 3]");
 }
 
 TEST_CASE("the bytes of a shape never wrap") {
     using detail::tensor_bytes;
-    auto const bytes = [](tensor_type type, std::vector<snug::index> dimensions) {
+    auto const bytes = [](tensor_type type, std::vector<snug::index_t> dimensions) {
         return tensor_bytes({"f"}, type, dimensions).index();
     };
-    auto const refused = [&](tensor_type type, std::vector<snug::index> dimensions) {
+    auto const refused = [&](tensor_type type, std::vector<snug::index_t> dimensions) {
         return test::refusal([&] { (void)bytes(type, dimensions); });
     };
-    constexpr auto half = snug::index{1} << 32;
+    constexpr auto half = snug::index_t{1} << 32;
     CHECK(bytes(tensor_type::f32, {}) == 4);
     CHECK(bytes(tensor_type::f32, {2, 0, 3}) == 0);
     CHECK(bytes(tensor_type::q8_0, {3, 64}) == 204);

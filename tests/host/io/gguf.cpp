@@ -72,7 +72,7 @@ TEST_CASE("a GGUF file of the Python library is read") {
     CHECK(file.flag("test.flag"));
     CHECK(file.text("test.text") == "e-acute \u00e9");
     CHECK(file.texts("test.texts") == std::vector<std::string_view>{"", "one", "\u00e9"});
-    CHECK(file.numbers("test.numbers") == std::vector<snug::index>{1, -2, 3});
+    CHECK(file.numbers("test.numbers") == std::vector<snug::index_t>{1, -2, 3});
     CHECK(file.reals("test.reals") == std::vector<double>{0.5, -1.5});
     CHECK(file.has("test.u8"));
     CHECK_FALSE(file.has("test.u9"));
@@ -81,8 +81,8 @@ TEST_CASE("a GGUF file of the Python library is read") {
     CHECK(file.has_tensor("q4_1"));
     CHECK_FALSE(file.has_tensor("q4_2"));
     CHECK(file.tensor("q4_1").type == tensor_type::q4_1);
-    CHECK(file.tensor("q4_1").dimensions == std::vector<snug::index>{3, 512});
-    CHECK(file.tensor("i32").dimensions == std::vector<snug::index>{1, 2, 3});
+    CHECK(file.tensor("q4_1").dimensions == std::vector<snug::index_t>{3, 512});
+    CHECK(file.tensor("i32").dimensions == std::vector<snug::index_t>{1, 2, 3});
     CHECK(file.tensor("i32").bytes[4] == std::byte{1});
     CHECK(file.tensor("q2_k").size() == 256);
     CHECK_THAT(test::refusal([&] { (void)file.tensor("q4_k.value"); }), Contains("\"q4_k.values\""));
@@ -267,12 +267,12 @@ TEST_CASE("SmolLM2's GGUF file is read") {
     CHECK(model.texts("tokenizer.ggml.tokens").size() == 49152);
     CHECK(model.texts("tokenizer.ggml.merges").size() == 48900);
     CHECK(model.numbers("tokenizer.ggml.token_type").size() == 49152);
-    snug::index parameters = 0;
+    snug::index_t parameters = 0;
     std::vector<float> piece(1 << 14);
     for (auto const& one : model.tensors()) {
         parameters += one.size();
-        for (snug::index first = 0; first < one.size(); first += 1 << 14) {
-            auto const count = std::min<snug::index>(1 << 14, one.size() - first);
+        for (snug::index_t first = 0; first < one.size(); first += 1 << 14) {
+            auto const count = std::min<snug::index_t>(1 << 14, one.size() - first);
             auto const part = std::span(piece).first(static_cast<std::size_t>(count));
             decode(one, first, part);
             bool all_small = true;

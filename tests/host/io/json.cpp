@@ -42,7 +42,7 @@ TEST_CASE("JSON values are what the text says, at the byte where they begin") {
     CHECK(numbers[2].real() == 2.5);
     CHECK(numbers[3].real() == 1000);
     CHECK_FALSE(numbers[3].is_integer());
-    CHECK(numbers[4].integer() == std::numeric_limits<snug::index>::max());
+    CHECK(numbers[4].integer() == std::numeric_limits<snug::index_t>::max());
     auto const& flags = root.at("flags").elements();
     CHECK(flags[0].flag());
     CHECK_FALSE(flags[1].flag());

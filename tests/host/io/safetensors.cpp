@@ -59,17 +59,17 @@ std::string written_again(safetensors const& from, std::size_t piece) {
 }
 
 /// A model of two shards in a folder, with this index.
-void write_shards(test::scratch const& folder, std::string const& index) {
+void write_shards(test::scratch const& folder, std::string const& index_t) {
     test::write_file(folder / "one.safetensors",
                      safetensors_file('{' + described("a", "F32", "[1]", "[0,4]") + '}', test::zeros(4)));
     test::write_file(folder / "two.safetensors",
                      safetensors_file('{' + described("b", "F32", "[1]", "[0,4]") + '}', test::zeros(4)));
-    test::write_file(folder / "model.safetensors.index.json", index);
+    test::write_file(folder / "model.safetensors.index.json", index_t);
 }
 
-std::string refused_index(std::string const& index) {
+std::string refused_index(std::string const& index_t) {
     test::scratch folder;
-    write_shards(folder, index);
+    write_shards(folder, index_t);
     return test::refusal([&] { safetensors(folder / ""); });
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("a safetensors file of the Python library is read") {
                                                           {"c64", tensor_type::c64},
                                                           {"u16", tensor_type::u16}})
         CHECK((file.tensor(name).type == type &&
-               file.tensor(name).dimensions == std::vector<snug::index>{2, 3}));
+               file.tensor(name).dimensions == std::vector<snug::index_t>{2, 3}));
     CHECK(file.tensor("i32").bytes[4] == std::byte{1});
     CHECK(file.tensor("scalar").dimensions.empty());
     CHECK(file.tensor("scalar").size() == 1);
@@ -109,7 +109,7 @@ TEST_CASE("a model in shards is read through its index or its folder") {
         auto const moved = std::move(file);
         CHECK(moved.tensors().size() == 3);
         CHECK(moved.metadata().at("format") == "pt");
-        CHECK(moved.tensor("a.weight").dimensions == std::vector<snug::index>{2, 3});
+        CHECK(moved.tensor("a.weight").dimensions == std::vector<snug::index_t>{2, 3});
         auto const& last = moved.tensor("c.weight");
         CHECK_THAT(last.file, Contains("model-00002-of-00002.safetensors"));
         std::vector<float> values(2);

@@ -109,7 +109,7 @@ TEST_CASE("states in 8 bits take 2.031 bytes per parameter, and train nearly as 
 
 TEST_CASE("a step with states in 8 bits is the step with what they decode to") {
     // One block and a bit more; the states of the step before are those of the int8 scheme.
-    constexpr snug::index count = 300;
+    constexpr snug::index_t count = 300;
     using first = optimizers::state_block<quantization::codebooks::dynamic_signed>;
     using second = optimizers::state_block<quantization::codebooks::dynamic_unsigned>;
     std::vector<float> m(512), v(512);
@@ -122,14 +122,14 @@ TEST_CASE("a step with states in 8 bits is the step with what they decode to") {
     quantization::int8<256>::encode(std::span(std::as_const(m)).first(count), {1, count}, stored.data());
     quantization::int8<256>::decode(quantization::int8<256>::view_of(stored.data(), {1, count}), 0, count,
                                     expected.data());
-    for (snug::index b = 0; b < 2; ++b) {
+    for (snug::index_t b = 0; b < 2; ++b) {
         first block;
         auto piece = std::vector<float>(m.begin() + b * 256, m.begin() + (b + 1) * 256);
-        auto const here = std::min<snug::index>(256, count - b * 256);
+        auto const here = std::min<snug::index_t>(256, count - b * 256);
         block.encode(piece.data(), here);
         float values[256];
         block.decode(values);
-        for (snug::index i = 0; i < here; ++i) {
+        for (snug::index_t i = 0; i < here; ++i) {
             INFO(b << " " << i);
             // bitsandbytes divides in the last partial block of a tensor; a block of states is always whole.
             auto const bound = here < 256 ? 1e-7f : 0.0f;
@@ -141,7 +141,7 @@ TEST_CASE("a step with states in 8 bits is the step with what they decode to") {
         auto const largest = *std::max_element(piece.begin(), piece.end());
         of_v.encode(piece.data(), here);
         of_v.decode(values);
-        for (snug::index i = 0; i < here; ++i) {
+        for (snug::index_t i = 0; i < here; ++i) {
             CHECK(values[i] >= 0);
             CHECK(std::abs(values[i] - v[static_cast<std::size_t>(b * 256 + i)]) <= largest * 0.004f);
         }

@@ -44,11 +44,11 @@ void agrees_with_the_decoded_model(double bound) {
         auto const bytes = frozen.stored(entry.name.view());
         auto const weights = plain.weights(entry.name.view());
         quantization::shape const extent{entry.dimensions[0], entry.dimensions[1]};
-        for (snug::index copy = 0; copy < entry.copies; ++copy) {
+        for (snug::index_t copy = 0; copy < entry.copies; ++copy) {
             std::vector<float> values(static_cast<std::size_t>(entry.count));
             auto const view = Scheme::view_of(bytes.data() + copy * entry.stored_bytes, extent);
             Scheme::decode(view, 0, entry.count, values.data());
-            for (snug::index i = 0; i < entry.count; ++i)
+            for (snug::index_t i = 0; i < entry.count; ++i)
                 weights[static_cast<std::size_t>(copy * entry.count + i)] =
                     static_cast<typename decltype(plain)::weight_type>(values[static_cast<std::size_t>(i)]);
         }
@@ -125,7 +125,7 @@ TEST_CASE("a snapshot carries the quantized weights") {
 TEST_CASE("frozen weights have no gradient and no optimizer state, and no decoded copy exists") {
     using frozen = trainer<gpt2, batch<4, 16>, quantization::nf4<64>>;
     using plain = trainer<gpt2, batch<4, 16>>;
-    constexpr snug::index in_linears = 3 * (96 * 32 + 32 * 32 + 128 * 32 + 32 * 128);
+    constexpr snug::index_t in_linears = 3 * (96 * 32 + 32 * 32 + 128 * 32 + 32 * 128);
     STATIC_REQUIRE(trainable_parameter_count<frozen> == trainable_parameter_count<plain> - in_linears);
     STATIC_REQUIRE(parameter_count<typename frozen::composition::model> == parameter_count<gpt2>);
     STATIC_REQUIRE(footprint<frozen>.gradients.count == 4 * trainable_parameter_count<frozen>);

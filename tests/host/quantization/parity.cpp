@@ -23,7 +23,7 @@ namespace quantization = snug::quantization;
 using quantization::double_quantized;
 using quantization::nf4;
 using quantization::quantized_array;
-using snug::index;
+using snug::index_t;
 
 snug_test::fixture const& reference() {
     static snug_test::fixture const data{SNUG_TEST_DATA "/quantization.fixture"};
@@ -53,9 +53,9 @@ std::uint64_t stored_hash(std::string const& name) {
 
 /// How many elements of a stored tensor are not those at `found`, to the bit.
 template <class T>
-index differences(T const* found, std::string const& name) {
+index_t differences(T const* found, std::string const& name) {
     auto const& values = reference()[name].values;
-    index count = 0;
+    index_t count = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
         auto const wanted = static_cast<T>(values[i]);
         if constexpr (sizeof(T) == 4)
@@ -65,7 +65,7 @@ index differences(T const* found, std::string const& name) {
     return count;
 }
 
-template <class Scheme, index Group = 256>
+template <class Scheme, index_t Group = 256>
 void compare(std::string const& name, std::string const& scheme) {
     using nested = double_quantized<Scheme, Group>;
     auto const values = floats(name);

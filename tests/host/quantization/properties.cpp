@@ -21,7 +21,7 @@ namespace {
 
 namespace quantization = snug::quantization;
 using namespace snug::quantization;
-using snug::index;
+using snug::index_t;
 
 using every_scheme = snug::meta::list<
     type_range<>, absmax, absmax_4bit, affine, affine_4bit, quantile, quantile_4bit, blockwise<absmax, 64>,
@@ -39,7 +39,7 @@ void for_every_scheme(F const& f) {
 #define SCHEME typename decltype(scheme)::type
 
 /// Normal numbers, a few of them large, some zero; sizes at all magnitudes.
-std::vector<float> random_numbers(index count, std::mt19937::result_type seed) {
+std::vector<float> random_numbers(index_t count, std::mt19937::result_type seed) {
     std::mt19937 random(seed);
     std::normal_distribution<float> normal;
     float const size = std::ldexp(1.0f, static_cast<int>(random() % 60) - 30);
@@ -85,11 +85,11 @@ constexpr float table_bound = [] {
         widest = std::max(widest, C::values[order[i + 1]] - C::values[order[i]]);
     return std::max(widest / 2, 1 + C::values[order[0]]);
 }();
-template <codebook C, class D, index B>
+template <codebook C, class D, index_t B>
 constexpr float relative_bound<blocked<table_code<C, D>, B>> = table_bound<C>;
-template <int Bits, index B>
+template <int Bits, index_t B>
 constexpr float relative_bound<blocked<symmetric_code<Bits>, B>> = 0.5f / ((1 << (Bits - 1)) - 1);
-template <int Bits, index B>
+template <int Bits, index_t B>
 constexpr float relative_bound<blocked<affine_code<Bits>, B>> = 1.0f /
                                                                 ((1 << Bits) - 1);  // of up to twice absmax
 
@@ -103,18 +103,18 @@ constexpr float largest_code<affine_code<Bits>> = affine_code<Bits>::highest;
 
 struct shuffled_loop {
     template <class F>
-    void operator()(index count, F const& f) const {
-        index const step = 7;
-        for (index start = step - 1; start >= 0; --start)
-            for (index i = start; i < count; i += step) f(i);
+    void operator()(index_t count, F const& f) const {
+        index_t const step = 7;
+        for (index_t start = step - 1; start >= 0; --start)
+            for (index_t i = start; i < count; i += step) f(i);
     }
 };
 
 struct thread_loop {
     template <class F>
-    void operator()(index count, F const& f) const {
+    void operator()(index_t count, F const& f) const {
 #pragma omp parallel for schedule(dynamic, 1)
-        for (index i = 0; i < count; ++i) f(i);
+        for (index_t i = 0; i < count; ++i) f(i);
     }
 };
 
@@ -133,11 +133,11 @@ TEST_CASE("a decoded number is no farther away than half a step between two code
                 auto const values = random_numbers(extent.count(), ++seed);
                 quantized_array<tested> const array(values, extent);
                 auto const decoded = array.decoded();
-                snug::index too_far = 0;
-                for (snug::index i = 0; i < extent.count(); ++i) {
+                snug::index_t too_far = 0;
+                for (snug::index_t i = 0; i < extent.count(); ++i) {
                     auto const block = array.view().parameters(i / tested::block);
-                    snug::index const first = i / tested::block * tested::block;
-                    snug::index const count = std::min(tested::block, extent.count() - first);
+                    snug::index_t const first = i / tested::block * tested::block;
+                    snug::index_t const count = std::min(tested::block, extent.count() - first);
                     auto const found = quantization::detail::extremes_of(values.data() + first, count);
                     // A quantized scale is not the one for which the nearest code was chosen.
                     auto const exact = tested::code::measure(found, count < tested::block);
@@ -164,14 +164,14 @@ TEST_CASE("any part of a matrix decodes to the same bits as the whole, and bf16 
             quantized_array<tested> const array(random_numbers(extent.count(), random()), extent);
             auto const whole = array.decoded();
             for (int trial = 0; trial < 12; ++trial) {
-                auto const first = static_cast<snug::index>(random()) % extent.count();
-                auto const count = static_cast<snug::index>(random()) % (extent.count() - first + 1);
+                auto const first = static_cast<snug::index_t>(random()) % extent.count();
+                auto const count = static_cast<snug::index_t>(random()) % (extent.count() - first + 1);
                 std::vector<float> part(static_cast<std::size_t>(count) + 1, 77.0f);
                 std::vector<snug::bf16> narrow(static_cast<std::size_t>(count) + 1, snug::bf16(77.0f));
                 array.decode(first, count, part.data());
                 array.decode(first, count, narrow.data());
-                snug::index different = 0;
-                for (snug::index i = 0; i < count; ++i) {
+                snug::index_t different = 0;
+                for (snug::index_t i = 0; i < count; ++i) {
                     auto const at = static_cast<std::size_t>(i);
                     float const wanted = whole[static_cast<std::size_t>(first + i)];
                     different +=
@@ -223,7 +223,7 @@ TEST_CASE("NaN and infinities are refused with the snug::index of the first") {
     float const nan = std::numeric_limits<float>::quiet_NaN();
     for_every_scheme([&](auto scheme) {
         using tested = SCHEME;
-        for (snug::index const where : {0, 1, 63, 64, 500, 992}) {
+        for (snug::index_t const where : {0, 1, 63, 64, 500, 992}) {
             for (auto const& [bad, name] :
                  {std::pair{nan, "NaN"}, {-nan, "NaN"}, {inf, "infinity"}, {-inf, "-infinity"}}) {
                 auto values = random_numbers(993, 2);
@@ -244,7 +244,7 @@ TEST_CASE("floats up to 1e38 and down to the smallest are quantized without over
         for (float const size : {1e38f, 1e-30f, 1e-37f, 1e-40f, std::numeric_limits<float>::denorm_min()}) {
             for (std::size_t i = 0; i < values.size(); ++i)
                 values[i] = size * (static_cast<float>(static_cast<int>(i) - 100) / 100);
-            snug::index wrong = 0;
+            snug::index_t wrong = 0;
             for (float const value : quantized_array<tested>(values).decoded())
                 wrong += !(std::fabs(value) <= std::max(2 * size, 1e-36f));
             INFO(size);
@@ -256,9 +256,9 @@ TEST_CASE("floats up to 1e38 and down to the smallest are quantized without over
 TEST_CASE("zeros stay zeros, a block of them too") {
     for_every_scheme([](auto scheme) {
         using tested = SCHEME;
-        for (snug::index const count : {1, 2, 64, 100, 300, 70000}) {
+        for (snug::index_t const count : {1, 2, 64, 100, 300, 70000}) {
             std::vector<float> const zeros(static_cast<std::size_t>(count));
-            snug::index changed = 0;
+            snug::index_t changed = 0;
             for (float const value : quantized_array<tested>(zeros).decoded()) changed += value != 0;
             CHECK(changed == 0);
         }

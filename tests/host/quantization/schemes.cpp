@@ -20,9 +20,9 @@ namespace {
 
 namespace quantization = snug::quantization;
 using namespace snug::quantization;
-using snug::index;
+using snug::index_t;
 
-std::vector<float> normal_numbers(index count, float deviation = 1) {
+std::vector<float> normal_numbers(index_t count, float deviation = 1) {
     std::mt19937 random(17);
     std::normal_distribution<float> normal(0, deviation);
     std::vector<float> values(static_cast<std::size_t>(count));
@@ -31,7 +31,7 @@ std::vector<float> normal_numbers(index count, float deviation = 1) {
 }
 
 /// One number in `every` is made 20 times as large.
-std::vector<float> with_outliers(std::vector<float> values, index every) {
+std::vector<float> with_outliers(std::vector<float> values, index_t every) {
     for (std::size_t i = 7; i < values.size(); i += static_cast<std::size_t>(every)) values[i] *= 20;
     return values;
 }
@@ -127,14 +127,14 @@ TEST_CASE("quantile codes are used alike, whatever the distribution") {
 }
 
 TEST_CASE("the table of quantile is what sorting gives, from the lowest number to the highest") {
-    for (snug::index const count : {1, 2, 3, 100, 255, 256, 257, 5000}) {
+    for (snug::index_t const count : {1, 2, 3, 100, 255, 256, 257, 5000}) {
         auto values = normal_numbers(count, 1e3f);
         for (std::size_t i = 0; i < values.size(); i += 5) values[i] = values[0];
         quantized_array<quantile> const array(values);
         auto const* const table = array.view().values;
         std::sort(values.begin(), values.end());
-        snug::index wrong = 0;
-        for (snug::index i = 0; i < 256; ++i)
+        snug::index_t wrong = 0;
+        for (snug::index_t i = 0; i < 256; ++i)
             wrong += table[i] != values[static_cast<std::size_t>((count - 1) * i / 255)];
         INFO(count);
         CHECK(wrong == 0);
@@ -151,8 +151,8 @@ TEST_CASE("up to 256 distinct numbers survive quantile exactly") {
 TEST_CASE("columns with outliers are kept, each in its place, and the rest is quantized without them") {
     shape const extent{40, 50};
     auto values = normal_numbers(extent.count());
-    for (snug::index row = 0; row < 40; ++row)
-        for (snug::index const column : {0, 17, 49})
+    for (snug::index_t row = 0; row < 40; ++row)
+        for (snug::index_t const column : {0, 17, 49})
             values[static_cast<std::size_t>(row * 50 + column)] *= 30;
     using split = outlier_split<threshold<4>, absmax, outlier_columns<3>, float>;
     quantized_array<split> const array(values, extent);
@@ -161,7 +161,7 @@ TEST_CASE("columns with outliers are kept, each in its place, and the rest is qu
           std::vector<std::uint32_t>{3, 0, 17, 49});
     auto const decoded = array.decoded();
     double worst = 0;
-    for (snug::index i = 0; i < extent.count(); ++i) {
+    for (snug::index_t i = 0; i < extent.count(); ++i) {
         auto const at = static_cast<std::size_t>(i);
         auto const column = i % 50;
         if (column == 0 || column == 17 || column == 49) CHECK(decoded[at] == values[at]);

@@ -6,7 +6,7 @@
 #include <vector>
 
 struct doubled {
-    constexpr void operator()(snug::index i, float* x) const { x[i] *= 2.0f; }
+    constexpr void operator()(snug::index_t i, float* x) const { x[i] *= 2.0f; }
 };
 
 int main() try {

@@ -10,7 +10,7 @@ namespace {
 
 namespace quantization = snug::quantization;
 using namespace snug::quantization;
-using snug::index;
+using snug::index_t;
 
 // The table as bitsandbytes publishes it, to the bit.
 constexpr float published_nf4[] = {-1.0f,
@@ -78,7 +78,7 @@ static_assert(bits_per_element<double_quantized<nf4<64>>>({4096, 4096}) < 4.1269
 static_assert(bits_per_element<blockwise<affine, 64>>({4096, 4096}) == 8 + 32.0 / 64 + 8.0 / 64);
 
 // Llama-2 7B: 6,738,415,616 parameters, 6,476,005,376 of them in the linear layers of its 32 blocks.
-constexpr index linear_bytes_of_llama2_7b() {
+constexpr index_t linear_bytes_of_llama2_7b() {
     using scheme = double_quantized<nf4<64>>;
     return 32 * (4 * scheme::storage({4096, 4096}).count + 3 * scheme::storage({11008, 4096}).count);
 }

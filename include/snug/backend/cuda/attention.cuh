@@ -44,13 +44,13 @@ struct kernels<Shape, T> {
     static constexpr auto query_gradients = tiled::query_gradients_kernel<Shape, T, S>;
 };
 
-constexpr unsigned blocks_for(index count, index of_a_block) {
+constexpr unsigned blocks_for(index_t count, index_t of_a_block) {
     return static_cast<unsigned>((count + of_a_block - 1) / of_a_block);
 }
 
 /// A kernel with a block for each tile of rows of each head.
 template <class Tiling, class Shape, class T, class Arguments>
-void launch_tiles(void (*kernel)(Arguments, score_scales<Shape, attention_sum<T>>), index heads,
+void launch_tiles(void (*kernel)(Arguments, score_scales<Shape, attention_sum<T>>), index_t heads,
                   Arguments const& arguments) {
     auto const tiles = blocks_for(arguments.tokens, Tiling::rows);
     launch(kernel, static_cast<unsigned>(arguments.sequences * heads) * tiles, Tiling::threads,
@@ -60,7 +60,7 @@ void launch_tiles(void (*kernel)(Arguments, score_scales<Shape, attention_sum<T>
 }  // namespace attending
 
 template <class Shape, class T, class S>
-void attention_forward_on(tag, Shape, index sequences, index tokens, index past, T const* qkv,
+void attention_forward_on(tag, Shape, index_t sequences, index_t tokens, index_t past, T const* qkv,
                           std::int32_t const* starts, T* out, S* logsumexp, std::byte* /*workspace*/) {
     using kernels = attending::kernels<Shape, T>;
     if (sequences * tokens == 0) return;
@@ -71,7 +71,7 @@ void attention_forward_on(tag, Shape, index sequences, index tokens, index past,
 }
 
 template <class Shape, class T, class S>
-void attention_backward_on(tag, Shape, index sequences, index tokens, T const* qkv,
+void attention_backward_on(tag, Shape, index_t sequences, index_t tokens, T const* qkv,
                            std::int32_t const* starts, T const* out, T const* d_out, S const* logsumexp,
                            T* d_qkv, std::byte* workspace) {
     using kernels = attending::kernels<Shape, T>;
@@ -103,7 +103,7 @@ void attention_backward_on(tag, Shape, index sequences, index tokens, T const* q
                                                                     Shape::kv_heads, arguments);
     attending::launch_tiles<typename kernels::query_tiling, Shape, T>(kernels::template query_gradients<S>,
                                                                       Shape::heads, arguments);
-    constexpr index groups =
+    constexpr index_t groups =
         2 * Shape::kv_heads * Shape::head_width / attending::elements_at_once<T, Shape::head_width>;
     launch(attending::copy_key_gradients_kernel<Shape, T, S>, blocks_for(sequences * tokens * groups, small),
            small, 0, arguments);

@@ -20,7 +20,7 @@ template <class T, class S>
 struct forward_arguments {
     int sequences;
     int tokens;
-    index past;
+    index_t past;
     T const* qkv;
     std::int32_t const* starts;
     T* out;
@@ -65,13 +65,14 @@ struct task {
 };
 
 /// The first position that a row sees.
-__device__ inline int first_key(std::int32_t const* starts, index row) {
+__device__ inline int first_key(std::int32_t const* starts, index_t row) {
     return starts != nullptr ? starts[row] : 0;
 }
 
 /// As many elements as 16 bytes hold, if rows of `Width` divide into such.
-template <class T, index Width>
-inline constexpr int elements_at_once = Width % static_cast<index>(16 / sizeof(T)) == 0 ? 16 / sizeof(T) : 1;
+template <class T, index_t Width>
+inline constexpr int elements_at_once = Width % static_cast<index_t>(16 / sizeof(T)) == 0 ? 16 / sizeof(T)
+                                                                                          : 1;
 
 template <class T, int Count>
 struct alignas(sizeof(T) * Count) elements {
@@ -100,15 +101,15 @@ __global__ void __launch_bounds__(small_kernel_threads)
     constexpr int width = static_cast<int>(Shape::head_width);
     constexpr int group = elements_at_once<T, Shape::head_width>;
 
-    index const thread = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x;
-    index const count = static_cast<index>(a.sequences) * a.padded_tokens * heads;
+    index_t const thread = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    index_t const count = static_cast<index_t>(a.sequences) * a.padded_tokens * heads;
     // All lanes stay to the end: the shuffles below are the whole warp's.
-    index const number = thread / lanes_per_row < count ? thread / lanes_per_row : count - 1;
+    index_t const number = thread / lanes_per_row < count ? thread / lanes_per_row : count - 1;
     int const head = static_cast<int>(number % heads);
     int const row = static_cast<int>(number / heads % a.padded_tokens);
     int const sequence = static_cast<int>(number / heads / a.padded_tokens);
     bool const exists = row < a.tokens;
-    index const entry = (static_cast<index>(sequence) * a.tokens + (exists ? row : 0)) * heads + head;
+    index_t const entry = (static_cast<index_t>(sequence) * a.tokens + (exists ? row : 0)) * heads + head;
 
     sum total{};
     for (int c = static_cast<int>(thread % lanes_per_row) * group; c < width; c += lanes_per_row * group) {
@@ -122,7 +123,7 @@ __global__ void __launch_bounds__(small_kernel_threads)
         total += __shfl_xor_sync(full_warp, total, distance);
 
     if (thread % lanes_per_row != 0 || thread / lanes_per_row >= count) return;
-    index const to = (static_cast<index>(sequence) * heads + head) * a.padded_tokens + row;
+    index_t const to = (static_cast<index_t>(sequence) * heads + head) * a.padded_tokens + row;
     a.row_sums[to] = exists ? total : sum(0);
     a.exponents[to] = exists ? static_cast<sum>(a.logsumexp[entry]) * static_cast<sum>(log2_e) : sum(1e30);
 }
@@ -132,12 +133,12 @@ template <class Shape, class T, class S>
 __global__ void __launch_bounds__(small_kernel_threads)
     copy_key_gradients_kernel(backward_arguments<T, S> const a) {
     constexpr int group = elements_at_once<T, Shape::head_width>;
-    constexpr index width = 2 * Shape::kv_heads * Shape::head_width;
-    constexpr index groups = width / group;
-    index const number = static_cast<index>(blockIdx.x) * blockDim.x + threadIdx.x;
-    index const row = number / groups;
-    if (row >= static_cast<index>(a.sequences) * a.tokens) return;
-    index const column = number % groups * group;
+    constexpr index_t width = 2 * Shape::kv_heads * Shape::head_width;
+    constexpr index_t groups = width / group;
+    index_t const number = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    index_t const row = number / groups;
+    if (row >= static_cast<index_t>(a.sequences) * a.tokens) return;
+    index_t const column = number % groups * group;
     store_elements(a.d_qkv + row * Shape::qkv_width + Shape::key_offset + column,
                    load_elements<group>(a.key_gradients + row * width + column));
 }

@@ -49,7 +49,7 @@ struct block {
     __device__ sum* square(int number) const { return tile(4) + number * side * side; }
 
     /// `rows` rows of global memory, zeros for the rest of the tile.
-    __device__ void load(sum* to, T const* from, index from_stride, int rows) const {
+    __device__ void load(sum* to, T const* from, index_t from_stride, int rows) const {
         for (int e = static_cast<int>(threadIdx.x); e < side * width; e += tiles::threads) {
             int const row = e / width, column = e % width;
             to[row * stride + column] =
@@ -92,26 +92,26 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
     // Later tiles see more keys: they are the first to start.
     int const first = (last_tile - work.tile) * side;
     int const rows = min(side, a.tokens - first);
-    index const row0 = static_cast<index>(work.sequence) * a.tokens;
-    index const begin = first_key(a.starts, row0 + first);
-    index const end = a.past + first + rows;
-    index const position = a.past + first + here.i;
-    index const low = first_key(a.starts, row0 + min(first + here.i, a.tokens - 1));
+    index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
+    index_t const begin = first_key(a.starts, row0 + first);
+    index_t const end = a.past + first + rows;
+    index_t const position = a.past + first + here.i;
+    index_t const low = first_key(a.starts, row0 + min(first + here.i, a.tokens - 1));
 
     sum *const q = here.tile(0), *const k = here.tile(1), *const v = here.tile(2);
     sum *const scores = here.square(0), *const weights = here.square(1);
-    constexpr index stride = Shape::qkv_width;
+    constexpr index_t stride = Shape::qkv_width;
     here.load(q, a.qkv + (row0 + first) * stride + work.head * Shape::head_width, stride, rows);
     T const* const keys = a.qkv + (row0 - a.past) * stride + Shape::key_offset +
                           work.head / Shape::queries_per_key * Shape::head_width;
-    constexpr index to_values = Shape::value_offset - Shape::key_offset;
+    constexpr index_t to_values = Shape::value_offset - Shape::key_offset;
 
     sum out[tiles::columns] = {};
     sum largest = -INFINITY;
     sum total{};
-    for (index key = begin; key < end; key += side) {
+    for (index_t key = begin; key < end; key += side) {
         __syncthreads();
-        int const count = static_cast<int>(min(end - key, index{side}));
+        int const count = static_cast<int>(min(end - key, index_t{side}));
         here.load(k, keys + key * stride, stride, count);
         here.load(v, keys + key * stride + to_values, stride, count);
         __syncthreads();
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
         here.add_product(out, weights, v);
     }
     if (here.i >= rows) return;
-    index const row = row0 + first + here.i;
+    index_t const row = row0 + first + here.i;
     here.store(a.out + row * Shape::output_width + work.head * Shape::head_width, out, sum(1) / total);
     if (here.j == 0)
         a.logsumexp[row * Shape::heads + work.head] =
@@ -152,19 +152,19 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
     task const work(static_cast<int>(blockIdx.x), a.sequences, static_cast<int>(Shape::kv_heads));
     int const first = work.tile * side;
     int const rows = min(side, a.tokens - first);
-    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
 
     sum *const k = here.tile(0), *const v = here.tile(1), *const q = here.tile(2), *const d_o = here.tile(3);
     sum *const p = here.square(0), *const d_s = here.square(1);
-    constexpr index stride = Shape::qkv_width;
+    constexpr index_t stride = Shape::qkv_width;
     T const* const keys = a.qkv + (row0 + first) * stride + Shape::key_offset + work.head * Shape::head_width;
     here.load(k, keys, stride, rows);
     here.load(v, keys + (Shape::value_offset - Shape::key_offset), stride, rows);
 
     sum d_k[tiles::columns] = {}, d_v[tiles::columns] = {};
     for (int g = 0; g < static_cast<int>(Shape::queries_per_key); ++g) {
-        index const head = work.head * Shape::queries_per_key + g;
-        index const statistics = (work.sequence * Shape::heads + head) * a.padded_tokens;
+        index_t const head = work.head * Shape::queries_per_key + g;
+        index_t const statistics = (work.sequence * Shape::heads + head) * a.padded_tokens;
         for (int query = first; query < a.tokens; query += side) {
             // Examples follow each other: no later query sees these keys.
             if (first_key(a.starts, row0 + query) >= first + rows) break;
@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
             bool const visible =
                 here.j < count && first + here.i <= query + here.j &&
                 first + here.i >= first_key(a.starts, row0 + min(query + here.j, a.tokens - 1));
-            index const statistic = statistics + query + here.j;
+            index_t const statistic = statistics + query + here.j;
             sum const weight =
                 visible ? std::exp2(here.dot(k, q) * scale.to_base_2 - a.exponents[statistic]) : sum(0);
             p[here.i * side + here.j] = weight;
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
         }
     }
     if (here.i >= rows) return;
-    constexpr index width = attention_backward_sizes<Shape, T>::gradients_width;
+    constexpr index_t width = attention_backward_sizes<Shape, T>::gradients_width;
     T* const to = a.key_gradients + (row0 + first + here.i) * width + work.head * Shape::head_width;
     here.store(to, d_k, scale.plain);
     here.store(to + width / 2, d_v, sum(1));
@@ -208,15 +208,15 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
     task const work(static_cast<int>(blockIdx.x), a.sequences, static_cast<int>(Shape::heads));
     int const first = (last_tile - work.tile) * side;
     int const rows = min(side, a.tokens - first);
-    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
     int const row = min(first + here.i, a.tokens - 1);
     int const low = first_key(a.starts, row0 + row);
-    index const statistic = (work.sequence * Shape::heads + work.head) * a.padded_tokens + row;
+    index_t const statistic = (work.sequence * Shape::heads + work.head) * a.padded_tokens + row;
     sum const exponent = a.exponents[statistic], row_sum = a.row_sums[statistic];
 
     sum *const q = here.tile(0), *const d_o = here.tile(1), *const k = here.tile(2), *const v = here.tile(3);
     sum* const d_s = here.square(0);
-    constexpr index stride = Shape::qkv_width;
+    constexpr index_t stride = Shape::qkv_width;
     here.load(q, a.qkv + (row0 + first) * stride + work.head * Shape::head_width, stride, rows);
     here.load(d_o, a.d_out + (row0 + first) * Shape::output_width + work.head * Shape::head_width,
               Shape::output_width, rows);

@@ -26,32 +26,32 @@ template <class Shape, class T>
 struct attention_backward_sizes {
     /// Rows of a sequence are padded to these in the statistics, so that a tile's are read without asking how many
     /// there are.
-    static constexpr index padding = 128;
+    static constexpr index_t padding = 128;
 
-    index sequences;
-    index tokens;
+    index_t sequences;
+    index_t tokens;
 
-    constexpr index padded_tokens() const { return round_up(tokens, padding); }
-    constexpr index statistics() const { return sequences * Shape::heads * padded_tokens(); }
+    constexpr index_t padded_tokens() const { return round_up(tokens, padding); }
+    constexpr index_t statistics() const { return sequences * Shape::heads * padded_tokens(); }
     /// One number for every row and head; there are two such parts: the logsumexp, and the sum of dO ∘ O.
-    constexpr index statistics_bytes() const {
-        return round_up(statistics() * static_cast<index>(sizeof(attention_sum<T>)), 64);
+    constexpr index_t statistics_bytes() const {
+        return round_up(statistics() * static_cast<index_t>(sizeof(attention_sum<T>)), 64);
     }
     /// dK and dV of every row wait here: the last kernel still reads K and V, where they will lie.
-    static constexpr index gradients_width = 2 * Shape::kv_heads * Shape::head_width;
-    constexpr index gradients_bytes() const {
-        return round_up(sequences * tokens * gradients_width * static_cast<index>(sizeof(T)), 64);
+    static constexpr index_t gradients_width = 2 * Shape::kv_heads * Shape::head_width;
+    constexpr index_t gradients_bytes() const {
+        return round_up(sequences * tokens * gradients_width * static_cast<index_t>(sizeof(T)), 64);
     }
-    constexpr index total() const { return 2 * statistics_bytes() + gradients_bytes(); }
+    constexpr index_t total() const { return 2 * statistics_bytes() + gradients_bytes(); }
 };
 
 template <class Shape, class T>
-constexpr index attention_forward_workspace(index /*sequences*/, index /*tokens*/) {
+constexpr index_t attention_forward_workspace(index_t /*sequences*/, index_t /*tokens*/) {
     return 0;
 }
 
 template <class Shape, class T>
-constexpr index attention_backward_workspace(index sequences, index tokens) {
+constexpr index_t attention_backward_workspace(index_t sequences, index_t tokens) {
     return attention_backward_sizes<Shape, T>{sequences, tokens}.total();
 }
 

@@ -65,7 +65,7 @@ __device__ inline int warp() { return __shfl_sync(full_warp, static_cast<int>(th
 
 /// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros.
 template <int Rows, int Width, int Threads, class T>
-__device__ __forceinline__ void copy_tile(T* tile, T const* from, index stride, int valid) {
+__device__ __forceinline__ void copy_tile(T* tile, T const* from, index_t stride, int valid) {
     constexpr int row_pieces = Width / 8;
     constexpr int pieces = Rows * row_pieces;
     int const thread = static_cast<int>(threadIdx.x);
@@ -211,7 +211,7 @@ __device__ __forceinline__ void add_product(sums<Blocks, Width>& to, sums<Blocks
 /// other warp touches, so that a store is of 16 bytes.
 template <class T, int Width, int Blocks>
 __device__ __forceinline__ void store_rows(sums<Blocks, Width> const& from, float const (&factor)[Blocks][2],
-                                           T* tile, T* to, index stride, int valid) {
+                                           T* tile, T* to, index_t stride, int valid) {
     constexpr int row_pieces = Width / 8;
     __syncwarp();
 #pragma unroll
@@ -303,16 +303,16 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
     using tiling = forward_tiling<Shape>;
     constexpr int width = tiling::width, keys = tiling::keys, blocks = tiling::blocks;
     constexpr int threads = tiling::threads, heads = static_cast<int>(Shape::heads);
-    constexpr index stride = Shape::qkv_width;
-    constexpr index to_values = Shape::value_offset - Shape::key_offset;
+    constexpr index_t stride = Shape::qkv_width;
+    constexpr index_t to_values = Shape::value_offset - Shape::key_offset;
 
     task const work(static_cast<int>(blockIdx.x), a.sequences, heads);
     // Later tiles see more keys: they are the first to start, so that all end together.
     int const first = ((a.tokens - 1) / tiling::rows - work.tile) * tiling::rows;
     int const rows = min(tiling::rows, a.tokens - first);
-    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
     // Keys are counted from the first that the tile's first query sees: none sees an earlier one.
-    index const begin = first_key(a.starts, row0 + first);
+    index_t const begin = first_key(a.starts, row0 + first);
     int const count = static_cast<int>(a.past + first - begin) + rows;
     int const diagonal = count - rows;
     int const last_start = static_cast<int>(first_key(a.starts, row0 + first + rows - 1) - begin);
@@ -411,13 +411,13 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
     constexpr int width = tiling::width, blocks = tiling::blocks, passing = tiling::passing,
                   threads = tiling::threads;
     constexpr int group = static_cast<int>(Shape::queries_per_key);
-    constexpr index stride = Shape::qkv_width;
+    constexpr index_t stride = Shape::qkv_width;
 
     // Earlier keys are seen by more queries, and are the first to start.
     task const work(static_cast<int>(blockIdx.x), a.sequences, static_cast<int>(Shape::kv_heads));
     int const first = work.tile * tiling::rows;
     int const rows = min(tiling::rows, a.tokens - first);
-    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
     std::int32_t const* const starts = a.starts != nullptr ? a.starts + row0 : nullptr;
     int const warp_row = warp() * tiling::warp_rows;
 
@@ -456,7 +456,7 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
         if (static_cast<int>(threadIdx.x) < 2 * pieces) {
             int const which = static_cast<int>(threadIdx.x) / pieces;
             int const piece = static_cast<int>(threadIdx.x) % pieces * 4;
-            index const from = (work.sequence * Shape::heads + head) * a.padded_tokens + query + piece;
+            index_t const from = (work.sequence * Shape::heads + head) * a.padded_tokens + query + piece;
             copy_async_16(statistics + (step % 2 * 2 + which) * passing + piece,
                           (which == 0 ? a.exponents : a.row_sums) + from);
         }
@@ -510,7 +510,7 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
         add_product(d_k, d_s, q);
     }
 
-    constexpr index to_width = attention_backward_sizes<Shape, T>::gradients_width;
+    constexpr index_t to_width = attention_backward_sizes<Shape, T>::gradients_width;
     T* const to = a.key_gradients + (row0 + first + warp_row) * to_width + work.head * width;
     float k_factor[blocks][2], v_factor[blocks][2];
 #pragma unroll
@@ -531,13 +531,13 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
     constexpr int width = tiling::width, blocks = tiling::blocks, passing = tiling::passing,
                   threads = tiling::threads;
     constexpr int heads = static_cast<int>(Shape::heads);
-    constexpr index stride = Shape::qkv_width;
-    constexpr index to_values = Shape::value_offset - Shape::key_offset;
+    constexpr index_t stride = Shape::qkv_width;
+    constexpr index_t to_values = Shape::value_offset - Shape::key_offset;
 
     task const work(static_cast<int>(blockIdx.x), a.sequences, heads);
     int const first = ((a.tokens - 1) / tiling::rows - work.tile) * tiling::rows;
     int const rows = min(tiling::rows, a.tokens - first);
-    index const row0 = static_cast<index>(work.sequence) * a.tokens;
+    index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
     std::int32_t const* const starts = a.starts != nullptr ? a.starts + row0 : nullptr;
     int const begin = first_key(starts, first);
     int const last_start = first_key(starts, first + rows - 1);
@@ -567,7 +567,7 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
     commit_copies();
     start_step(0);
     float exponent[blocks][2], row_sum[blocks][2];
-    index const statistics =
+    index_t const statistics =
         (work.sequence * Shape::heads + work.head) * a.padded_tokens + first + warp_row + lane() / 4;
 #pragma unroll
     for (int b = 0; b < blocks; ++b)

@@ -62,7 +62,7 @@ template <class Operand>
 struct library_operand_of {
     static constexpr bool possible = false;
 };
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 struct library_operand_of<matrix<T, Width, Stride>> {
     using element = std::remove_const_t<T>;
     static constexpr bool possible = std::is_same_v<element, float> || std::is_same_v<element, double> ||
@@ -71,7 +71,7 @@ struct library_operand_of<matrix<T, Width, Stride>> {
         return {m.data, m.rows, Width, Stride, false};
     }
 };
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 struct library_operand_of<transposed<matrix<T, Width, Stride>>>
     : library_operand_of<matrix<T, Width, Stride>> {
     static constexpr library_operand of(transposed<matrix<T, Width, Stride>> m) {
@@ -107,7 +107,7 @@ template <class Store>
 struct library_result_of {
     static constexpr bool possible = false;
 };
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 struct library_result_of<written<T, Width, Stride>> {
     using element = T;
     static constexpr bool possible = library_operand_of<matrix<T, Width>>::possible;
@@ -116,7 +116,7 @@ struct library_result_of<written<T, Width, Stride>> {
         return {y.to.data, nullptr, nullptr, nullptr, Stride};
     }
 };
-template <class T, index Width>
+template <class T, index_t Width>
 struct library_result_of<added<T, Width>> {
     using element = T;
     static constexpr bool possible = library_operand_of<matrix<T, Width>>::possible;
@@ -125,7 +125,7 @@ struct library_result_of<added<T, Width>> {
         return {y.to.data, y.base.data, nullptr, nullptr, Width};
     }
 };
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 struct library_result_of<accumulated<T, Width, Stride>> {
     using element = T;
     static constexpr bool possible = library_operand_of<matrix<T, Width>>::possible;
@@ -134,7 +134,7 @@ struct library_result_of<accumulated<T, Width, Stride>> {
         return {y.to.data, y.to.data, nullptr, nullptr, Stride};
     }
 };
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 struct library_result_of<scaled<written<T, Width, Stride>>> : library_result_of<written<T, Width, Stride>> {
     static library_result of(scaled<written<T, Width, Stride>> const& y) {
         auto result = library_result_of<written<T, Width, Stride>>::of(y.to);
@@ -142,7 +142,7 @@ struct library_result_of<scaled<written<T, Width, Stride>>> : library_result_of<
         return result;
     }
 };
-template <class T, index Width>
+template <class T, index_t Width>
 struct library_result_of<with_addend<written<T, Width>, T>> : library_result_of<written<T, Width>> {
     static constexpr library_result of(with_addend<written<T, Width>, T> const& y) {
         return {y.to.to.data, y.addend.data, nullptr, nullptr, Width};
@@ -151,11 +151,11 @@ struct library_result_of<with_addend<written<T, Width>, T>> : library_result_of<
 /// The one result for which the library may turn out to have no algorithm.
 template <class Store>
 inline constexpr bool is_gradient_of_gelu = false;
-template <class S, class T, index Width>
+template <class S, class T, index_t Width>
 inline constexpr bool is_gradient_of_gelu<kernels::times_derivative<kernels::gelu_function, S, T, Width>> =
     true;
 /// The library wants rows of x that are multiples of 8 elements; for other types than those of 16 bits it promises nothing.
-template <class S, class T, index Width>
+template <class S, class T, index_t Width>
 struct library_result_of<kernels::times_derivative<kernels::gelu_function, S, T, Width>> {
     using element = T;
     static constexpr bool possible =

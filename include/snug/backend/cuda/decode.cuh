@@ -13,7 +13,7 @@
 #include <type_traits>
 
 /// Numbers of a quantized matrix on the device, with the bits that `Scheme::decode` gives on the host. A scheme of a user's
-/// own has to offer `static constexpr float value(view const&, index)`.
+/// own has to offer `static constexpr float value(view const&, index_t)`.
 ///
 /// Device code must not touch the codebooks' own arrays: they are the host's, and a kernel that reads one compiles to a trap.
 namespace snug::backend::cuda {
@@ -58,14 +58,14 @@ template <class Scales>
 struct scales_of;
 template <>
 struct scales_of<quantization::scales::plain> {
-    __device__ static float at(quantization::scales::plain::view const& scales, index block) {
+    __device__ static float at(quantization::scales::plain::view const& scales, index_t block) {
         return scales.values[block];
     }
 };
-template <class Method, index Group>
+template <class Method, index_t Group>
 struct scales_of<quantization::scales::nested<Method, Group>> {
     __device__ static float at(typename quantization::scales::nested<Method, Group>::view const& scales,
-                               index block) {
+                               index_t block) {
         return rounded_sum(second_of(Method{}, scales.codes[block], scales.seconds[block / Group]),
                            *scales.mean);
     }
@@ -128,7 +128,7 @@ template <class Scheme>
 concept of_quantiles = (quantile_bits<Scheme> > 0);
 
 template <int Bits>
-__device__ __forceinline__ int code_at(std::uint8_t const* codes, index i) {
+__device__ __forceinline__ int code_at(std::uint8_t const* codes, index_t i) {
     if constexpr (Bits == 8) return codes[i];
     else return (i & 1) == 0 ? codes[i / 2] >> 4 : codes[i / 2] & 0xF;
 }
@@ -139,7 +139,7 @@ struct some_codes {
     static constexpr int size = Bits * Count / 32;
     std::uint32_t words[size];
 
-    __device__ __forceinline__ void read(std::uint8_t const* codes, index first) {
+    __device__ __forceinline__ void read(std::uint8_t const* codes, index_t first) {
         auto const* const from = codes + first * Bits / 8;
         if constexpr (size == 1) {
             words[0] = *reinterpret_cast<std::uint32_t const*>(from);
@@ -171,12 +171,12 @@ struct decoder {
     using view = typename Scheme::view;
 
     __device__ static float const* numbers(view const&) { return nullptr; }
-    __device__ static float value(view const& stored, index i, float const*) {
+    __device__ static float value(view const& stored, index_t i, float const*) {
         static_assert(
             requires { Scheme::value(stored, i); },
             "snug: on CUDA a quantization scheme of one's own needs static constexpr float value(view "
             "const&, "
-            "index), one number of the matrix (see Scheme)");
+            "index_t), one number of the matrix (see Scheme)");
         return Scheme::value(stored, i);
     }
 };
@@ -197,20 +197,20 @@ struct decoder<Scheme> {
     };
 
     __device__ static float const* numbers(view const&) { return meaning::numbers(); }
-    __device__ static float scale(view const& stored, index block) {
+    __device__ static float scale(view const& stored, index_t block) {
         return detail::scales_of<typename Scheme::scale_storage>::at(stored.scales, block);
     }
-    __device__ static int zero(view const& stored, index block) {
+    __device__ static int zero(view const& stored, index_t block) {
         if constexpr (code::has_zero) return stored.zeros[block];
         else return 0;
     }
-    __device__ static float value(view const& stored, index i, float const* table) {
+    __device__ static float value(view const& stored, index_t i, float const* table) {
         auto const block = i / Scheme::block;
         return meaning::of(detail::code_at<code::bits>(stored.codes, i), scale(stored, block),
                            zero(stored, block), table);
     }
     template <int Count>
-    __device__ static void read(some<Count>& e, view const& stored, index first) {
+    __device__ static void read(some<Count>& e, view const& stored, index_t first) {
         auto const block = first / Scheme::block;
         e.codes.read(stored.codes, first);
         e.scale = scale(stored, block);
@@ -238,12 +238,12 @@ struct decoder<Scheme> {
     };
 
     __device__ static float const* numbers(view const&) { return meaning::numbers(); }
-    __device__ static float value(view const& stored, index i, float const* table) {
+    __device__ static float value(view const& stored, index_t i, float const* table) {
         return meaning::of(detail::code_at<code::bits>(stored.codes, i), stored.parameters->scale,
                            stored.parameters->zero, table);
     }
     template <int Count>
-    __device__ static void read(some<Count>& e, view const& stored, index first) {
+    __device__ static void read(some<Count>& e, view const& stored, index_t first) {
         e.codes.read(stored.codes, first);
         e.scale = stored.parameters->scale;
         e.zero = stored.parameters->zero;
@@ -267,11 +267,11 @@ struct decoder<Scheme> {
     };
 
     __device__ static float const* numbers(view const& stored) { return stored.values; }
-    __device__ static float value(view const& stored, index i, float const* table) {
+    __device__ static float value(view const& stored, index_t i, float const* table) {
         return table[detail::code_at<bits>(stored.codes, i)];
     }
     template <int Count>
-    __device__ static void read(some<Count>& e, view const& stored, index first) {
+    __device__ static void read(some<Count>& e, view const& stored, index_t first) {
         e.codes.read(stored.codes, first);
     }
     template <int Count>
@@ -288,7 +288,7 @@ struct decoder<quantization::outlier_split<Threshold, Scheme, Columns, Kept>> {
     static constexpr int at_once = 0;
 
     __device__ static float const* numbers(view const& stored) { return rest::numbers(stored.rest); }
-    __device__ static float value(view const& stored, index i, float const* table) {
+    __device__ static float value(view const& stored, index_t i, float const* table) {
         auto const row = i / stored.row_length;
         auto const column = static_cast<std::uint32_t>(i - row * stored.row_length);
         auto const used = static_cast<int>(stored.columns[0]);
@@ -301,7 +301,7 @@ struct decoder<quantization::outlier_split<Threshold, Scheme, Columns, Kept>> {
 
 /// One number of a quantized matrix, for kernels that do not read many.
 template <class Scheme>
-__device__ float stored_value(typename Scheme::view const& stored, index i) {
+__device__ float stored_value(typename Scheme::view const& stored, index_t i) {
     using from = decoder<Scheme>;
     return from::value(stored, i, from::numbers(stored));
 }

@@ -34,9 +34,9 @@ struct decoding {
 
 /// Rows from `first_row` on and columns [first_column, first_column + columns) of a quantized matrix in rows of `Width`, decoded
 /// to rows of `columns`. Blocks: (rows, parts of a row). `Wide`: columns, Width and the scheme allow pieces of 8.
-template <class T, class Scheme, index Width, bool Wide>
+template <class T, class Scheme, index_t Width, bool Wide>
 __global__ void __launch_bounds__(decoding::threads)
-    decode_rows(typename Scheme::view stored, index first_row, index first_column, int columns, T* to) {
+    decode_rows(typename Scheme::view stored, index_t first_row, index_t first_column, int columns, T* to) {
     using from = decoder<Scheme>;
     __shared__ float table[std::max(from::table_size, 1)];
     if constexpr (from::table_size > 0) {
@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(decoding::threads)
         if (threadIdx.x < from::table_size) table[threadIdx.x] = from::numbers(stored)[threadIdx.x];
         __syncthreads();
     }
-    index const row = static_cast<index>(blockIdx.x);
-    index const source = (first_row + row) * Width + first_column;
+    index_t const row = static_cast<index_t>(blockIdx.x);
+    index_t const source = (first_row + row) * Width + first_column;
     T* const target = to + row * columns;
     int const first = static_cast<int>(blockIdx.y) * decoding::block_elements;
     if constexpr (Wide) {
@@ -81,9 +81,9 @@ __global__ void __launch_bounds__(decoding::threads)
     }
 }
 
-template <class Scheme, index Width, class T>
-void decode(typename Scheme::view const& stored, index first_row, index rows, index first_column,
-            index columns, T* to) {
+template <class Scheme, index_t Width, class T>
+void decode(typename Scheme::view const& stored, index_t first_row, index_t rows, index_t first_column,
+            index_t columns, T* to) {
     // Pieces at multiples of 8 lie within blocks if a row begins with one, or with half of one.
     constexpr bool wide = Width % decoding::piece == 0 && decoder<Scheme>::at_once > 0;
     auto const parts = (columns + decoding::block_elements - 1) / decoding::block_elements;
@@ -97,26 +97,26 @@ template <class Operand>
 struct decoded_operand_of {
     static constexpr bool possible = false;
 };
-template <class Scheme, index Rows, index Width>
+template <class Scheme, index_t Rows, index_t Width>
 struct decoded_operand_of<quantized_matrix<Scheme, Rows, Width>> {
     static constexpr bool possible = true;
-    static constexpr index columns = Width, depth = Rows;
+    static constexpr index_t columns = Width, depth = Rows;
 
     template <class T>
-    static library_operand slice(quantized_matrix<Scheme, Rows, Width> const& w, index first, index count,
+    static library_operand slice(quantized_matrix<Scheme, Rows, Width> const& w, index_t first, index_t count,
                                  T* to) {
         decode<Scheme, Width>(w.stored, 0, Rows, first, count, to);
         return {to, Rows, count, count, false};
     }
 };
-template <class Scheme, index Rows, index Width>
+template <class Scheme, index_t Rows, index_t Width>
 struct decoded_operand_of<transposed<quantized_matrix<Scheme, Rows, Width>>> {
     static constexpr bool possible = true;
-    static constexpr index columns = Rows, depth = Width;
+    static constexpr index_t columns = Rows, depth = Width;
 
     template <class T>
-    static library_operand slice(transposed<quantized_matrix<Scheme, Rows, Width>> const& w, index first,
-                                 index count, T* to) {
+    static library_operand slice(transposed<quantized_matrix<Scheme, Rows, Width>> const& w, index_t first,
+                                 index_t count, T* to) {
         decode<Scheme, Width>(w.of.stored, first, count, 0, Width, to);
         return {to, count, Width, Width, true};
     }
@@ -149,7 +149,7 @@ void decoded_matmul(std::byte* workspace, Store const& store, product<A, B> fact
     static library_plans plans;
     auto* const decoded = reinterpret_cast<T*>(workspace);
     auto* const further = workspace + decoded_slice_bytes(right::columns, right::depth, element, Room);
-    for (index first = 0; first < right::columns; first += step) {
+    for (index_t first = 0; first < right::columns; first += step) {
         auto const slice = right::slice(factors.b, first, std::min(step, right::columns - first), decoded);
         (void)library_product(plans, library_type<T>, library_type<R>, left::of(factors.a), slice,
                               result::of(store).columns_from(first, static_cast<std::int64_t>(sizeof(R))),

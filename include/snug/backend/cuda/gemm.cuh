@@ -27,35 +27,35 @@ namespace detail {
 /// What an operand of a kernel is. Its memory is lines of `length` elements, along the depth of the product (`along_depth`) or
 /// across it; left operands lie along it as they are, right ones when they are transposed. `value(line, i, table)` is one
 /// element. Where `copies`, `chunk(line, i)` points to 8 elements of `element` that follow each other, or to null for zeros.
-template <class T, index Width, index Stride, bool AlongDepth>
+template <class T, index_t Width, index_t Stride, bool AlongDepth>
 struct plain_lines {
     using element = T;
     static constexpr bool along_depth = AlongDepth;
-    static constexpr index length = Width;
-    static constexpr index known_lines = 0;
+    static constexpr index_t length = Width;
+    static constexpr index_t known_lines = 0;
     static constexpr bool copies = Width % 8 == 0 && Stride % 8 == 0 && sizeof(T) == 2;
     static constexpr int table_size = 0;
     static constexpr int at_once = 0;
 
     T const* data;
-    index lines;
+    index_t lines;
 
     __device__ bool is_aligned() const { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
-    __device__ T const* chunk(index line, index i) const { return data + line * Stride + i; }
-    __device__ T value(index line, index i, float const*) const { return data[line * Stride + i]; }
+    __device__ T const* chunk(index_t line, index_t i) const { return data + line * Stride + i; }
+    __device__ T value(index_t line, index_t i, float const*) const { return data[line * Stride + i]; }
     __device__ float const* numbers() const { return nullptr; }
-    constexpr index depth() const { return AlongDepth ? length : lines; }
-    constexpr index first_depth(index, index) const { return 0; }
-    constexpr index end_depth(index, index) const { return depth(); }
+    constexpr index_t depth() const { return AlongDepth ? length : lines; }
+    constexpr index_t first_depth(index_t, index_t) const { return 0; }
+    constexpr index_t end_depth(index_t, index_t) const { return depth(); }
 };
 
-template <class Scheme, index Rows, index Width, bool AlongDepth>
+template <class Scheme, index_t Rows, index_t Width, bool AlongDepth>
 struct quantized_lines {
     using element = float;
     using from = decoder<Scheme>;
     static constexpr bool along_depth = AlongDepth;
-    static constexpr index length = Width;
-    static constexpr index lines = Rows, known_lines = Rows;
+    static constexpr index_t length = Width;
+    static constexpr index_t lines = Rows, known_lines = Rows;
     static constexpr bool copies = false;
     static constexpr int table_size = from::table_size;
     /// Those of a line never share a byte with another line's.
@@ -65,23 +65,23 @@ struct quantized_lines {
 
     typename Scheme::view stored;
 
-    __device__ float value(index line, index i, float const* table) const {
+    __device__ float value(index_t line, index_t i, float const* table) const {
         return from::value(stored, line * Width + i, table);
     }
     __device__ float const* numbers() const { return from::numbers(stored); }
-    static constexpr index depth() { return AlongDepth ? Width : Rows; }
-    constexpr index first_depth(index, index) const { return 0; }
-    constexpr index end_depth(index, index) const { return depth(); }
+    static constexpr index_t depth() { return AlongDepth ? Width : Rows; }
+    constexpr index_t first_depth(index_t, index_t) const { return 0; }
+    constexpr index_t end_depth(index_t, index_t) const { return depth(); }
 };
 
 /// See snug::block_diagonal: line i is column i of the product.
-template <class T, class Blocks, index Rank>
+template <class T, class Blocks, index_t Rank>
 struct block_lines {
     using element = T;
     static constexpr auto blocks = static_cast<std::size_t>(Blocks::blocks);
     static constexpr bool along_depth = true;
-    static constexpr index length = static_cast<index>(Blocks::blocks) * Rank;
-    static constexpr index lines = Blocks::width, known_lines = Blocks::width;
+    static constexpr index_t length = static_cast<index_t>(Blocks::blocks) * Rank;
+    static constexpr index_t lines = Blocks::width, known_lines = Blocks::width;
     static constexpr bool copies = Rank % 8 == 0 && sizeof(T) == 2;
     static constexpr int table_size = 0;
     static constexpr int at_once = 0;
@@ -90,10 +90,10 @@ struct block_lines {
 
     __device__ bool is_aligned() const { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
     /// Element (line, i), or null where it is zero.
-    __device__ T const* chunk(index line, index i) const {
+    __device__ T const* chunk(index_t line, index_t i) const {
         T const* result = nullptr;
-        index before = 0;
-        for_each_block([&](index which, index first, index count) {
+        index_t before = 0;
+        for_each_block([&](index_t which, index_t first, index_t count) {
             auto const k = i - which * Rank;
             if (line >= first && line < first + count && k >= 0 && k < Rank)
                 result = data + (before + line - first) * Rank + k;
@@ -101,23 +101,23 @@ struct block_lines {
         });
         return result;
     }
-    __device__ T value(index line, index i, float const*) const {
+    __device__ T value(index_t line, index_t i, float const*) const {
         auto const* const at = chunk(line, i);
         return at ? *at : T(0.0f);
     }
     __device__ float const* numbers() const { return nullptr; }
-    static constexpr index depth() { return length; }
+    static constexpr index_t depth() { return length; }
     /// Depths at which a column of [first, end) is not zero.
-    __device__ index first_depth(index column, index) const {
-        index result = 0;
-        for_each_block([&](index which, index first, index count) {
+    __device__ index_t first_depth(index_t column, index_t) const {
+        index_t result = 0;
+        for_each_block([&](index_t which, index_t first, index_t count) {
             if (first + count <= column) result = (which + 1) * Rank;
         });
         return result;
     }
-    __device__ index end_depth(index, index end_column) const {
-        index result = 0;
-        for_each_block([&](index which, index first, index) {
+    __device__ index_t end_depth(index_t, index_t end_column) const {
+        index_t result = 0;
+        for_each_block([&](index_t which, index_t first, index_t) {
             if (first < end_column) result = (which + 1) * Rank;
         });
         return result;
@@ -131,15 +131,15 @@ struct block_lines {
     }
     template <class F, std::size_t... I>
     __device__ static void each(F const& f, std::index_sequence<I...>) {
-        (f(static_cast<index>(I), std::integral_constant<index, Blocks::first[I]>::value,
-           std::integral_constant<index, Blocks::count[I]>::value),
+        (f(static_cast<index_t>(I), std::integral_constant<index_t, Blocks::first[I]>::value,
+           std::integral_constant<index_t, Blocks::count[I]>::value),
          ...);
     }
 };
 
 template <class Lines>
 inline constexpr bool is_quantized = false;
-template <class Scheme, index Rows, index Width, bool AlongDepth>
+template <class Scheme, index_t Rows, index_t Width, bool AlongDepth>
 inline constexpr bool is_quantized<quantized_lines<Scheme, Rows, Width, AlongDepth>> = true;
 
 /// A 16-bit number from a float.
@@ -148,31 +148,31 @@ __device__ __forceinline__ T rounded_to(float value) {
     return T::from_bits(static_cast<std::uint16_t>(packed<T>(value, 0.0f)));
 }
 
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 constexpr auto left_lines(matrix<T, Width, Stride> a) {
     return plain_lines<std::remove_const_t<T>, Width, Stride, true>{a.data, a.rows};
 }
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 constexpr auto left_lines(transposed<matrix<T, Width, Stride>> a) {
     return plain_lines<std::remove_const_t<T>, Width, Stride, false>{a.of.data, a.of.rows};
 }
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 constexpr auto right_lines(matrix<T, Width, Stride> b) {
     return plain_lines<std::remove_const_t<T>, Width, Stride, false>{b.data, b.rows};
 }
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 constexpr auto right_lines(transposed<matrix<T, Width, Stride>> b) {
     return plain_lines<std::remove_const_t<T>, Width, Stride, true>{b.of.data, b.of.rows};
 }
-template <class Scheme, index Rows, index Width>
+template <class Scheme, index_t Rows, index_t Width>
 constexpr auto right_lines(quantized_matrix<Scheme, Rows, Width> b) {
     return quantized_lines<Scheme, Rows, Width, false>{b.stored};
 }
-template <class Scheme, index Rows, index Width>
+template <class Scheme, index_t Rows, index_t Width>
 constexpr auto right_lines(transposed<quantized_matrix<Scheme, Rows, Width>> b) {
     return quantized_lines<Scheme, Rows, Width, true>{b.of.stored};
 }
-template <class T, class Blocks, index Rank>
+template <class T, class Blocks, index_t Rank>
 constexpr auto right_lines(block_diagonal<T, Blocks, Rank> b) {
     return block_lines<std::remove_const_t<T>, Blocks, Rank>{b.data};
 }
@@ -194,7 +194,7 @@ constexpr auto as_factors(product<A, B> p) {
 
 /// Rows of the left operand's product, and columns of the right one's: lengths across the depth.
 template <class Lines>
-constexpr index across(Lines const& l) {
+constexpr index_t across(Lines const& l) {
     return Lines::along_depth ? l.lines : Lines::length;
 }
 
@@ -244,12 +244,12 @@ struct scalar_share {
         if constexpr (Lines::along_depth) return {e / tiling::depth, e % tiling::depth};
         else return {e % tiling::edge, e / tiling::edge};
     }
-    __device__ void fetch(Lines const& l, index first_across, index first_depth, index end_depth,
+    __device__ void fetch(Lines const& l, index_t first_across, index_t first_depth, index_t end_depth,
                           float const* table) {
 #pragma unroll
         for (int j = 0; j < tiling::mine; ++j) {
             auto const p = position(j);
-            index const i = first_across + p.x, k = first_depth + p.y;
+            index_t const i = first_across + p.x, k = first_depth + p.y;
             bool const inside = i < across(l) && k < end_depth;
             if constexpr (Lines::along_depth) values[j] = inside ? number(l.value(i, k, table)) : Sum(0);
             else values[j] = inside ? number(l.value(k, i, table)) : Sum(0);
@@ -270,14 +270,14 @@ struct scalar_share {
 };
 
 template <class Sum, class Left, class Right>
-__device__ void scalar_accumulate(Sum (&sums)[4][4], factors<Left, Right> const& f, index row, index column,
-                                  Sum* a_tile, Sum* b_tile, float* table) {
+__device__ void scalar_accumulate(Sum (&sums)[4][4], factors<Left, Right> const& f, index_t row,
+                                  index_t column, Sum* a_tile, Sum* b_tile, float* table) {
     using tiling = scalar_tiling<Sum>;
     __syncthreads();
     copy_table(f.b, table, static_cast<int>(threadIdx.x), tiling::threads);
     __syncthreads();
-    index const end = f.b.end_depth(column, column + tiling::edge);
-    index const begin = f.b.first_depth(column, column + tiling::edge);
+    index_t const end = f.b.end_depth(column, column + tiling::edge);
+    index_t const begin = f.b.first_depth(column, column + tiling::edge);
     if (begin >= end) return;
     int const first_row = static_cast<int>(threadIdx.x) / 16 * 4;
     int const first_column = static_cast<int>(threadIdx.x) % 16 * 4;
@@ -285,7 +285,7 @@ __device__ void scalar_accumulate(Sum (&sums)[4][4], factors<Left, Right> const&
     scalar_share<Sum, Right, typename Left::element> b;
     a.fetch(f.a, row, begin, end, nullptr);
     b.fetch(f.b, column, begin, end, table);
-    for (index k = begin; k < end; k += tiling::depth) {
+    for (index_t k = begin; k < end; k += tiling::depth) {
         a.put(a_tile);
         b.put(b_tile);
         __syncthreads();
@@ -318,17 +318,17 @@ constexpr int largest_table(Lines const*...) {
 
 template <class Sum, class Store, class... Factors>
 __global__ void __launch_bounds__(256)
-    scalar_gemm(int tile_rows, int tile_columns, index rows, index columns, Store store, Factors... f) {
+    scalar_gemm(int tile_rows, int tile_columns, index_t rows, index_t columns, Store store, Factors... f) {
     using tiling = scalar_tiling<Sum>;
     alignas(16) __shared__ Sum a_tile[tiling::depth * tiling::row];
     alignas(16) __shared__ Sum b_tile[tiling::depth * tiling::row];
     __shared__ float table[largest_table(static_cast<typename Factors::right const*>(nullptr)...)];
     auto const place = place_of_tile(static_cast<int>(blockIdx.x), tile_rows, tile_columns);
-    index const row = index{place.row} * tiling::edge, column = index{place.column} * tiling::edge;
+    index_t const row = index_t{place.row} * tiling::edge, column = index_t{place.column} * tiling::edge;
     Sum sums[4][4] = {};
     (scalar_accumulate(sums, f, row, column, a_tile, b_tile, table), ...);
-    index const my_row = row + static_cast<int>(threadIdx.x) / 16 * 4;
-    index const my_column = column + static_cast<int>(threadIdx.x) % 16 * 4;
+    index_t const my_row = row + static_cast<int>(threadIdx.x) / 16 * 4;
+    index_t const my_column = column + static_cast<int>(threadIdx.x) % 16 * 4;
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -577,12 +577,14 @@ __device__ __forceinline__ void tensor_accumulate(tensor_sums& sums, factors<Lef
 
 /// Rows of 32 results at a time, so that neighbouring lanes store neighbouring columns.
 template <class Tiling, class Store>
-__device__ __forceinline__ void tensor_store(tensor_sums const& sums, float* shared, index row, index column,
-                                             index rows, index columns, Store const& store) {
+__device__ __forceinline__ void tensor_store(tensor_sums const& sums, float* shared, index_t row,
+                                             index_t column, index_t rows, index_t columns,
+                                             Store const& store) {
     int const warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
     float* const mine = shared + warp * 16 * Tiling::result_row;
-    index const first_row = row + warp % (Tiling::rows / Tiling::warp_rows) * Tiling::warp_rows;
-    index const my_column = column + warp / (Tiling::rows / Tiling::warp_rows) * Tiling::warp_columns + lane;
+    index_t const first_row = row + warp % (Tiling::rows / Tiling::warp_rows) * Tiling::warp_rows;
+    index_t const my_column =
+        column + warp / (Tiling::rows / Tiling::warp_rows) * Tiling::warp_columns + lane;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
         __syncwarp();
@@ -595,7 +597,7 @@ __device__ __forceinline__ void tensor_store(tensor_sums const& sums, float* sha
         __syncwarp();
 #pragma unroll
         for (int r = 0; r < 16; ++r) {
-            index const my_row = first_row + i * 16 + r;
+            index_t const my_row = first_row + i * 16 + r;
             if (my_row < rows && my_column < columns)
                 store(my_row, my_column, mine[r * Tiling::result_row + lane]);
         }
@@ -604,7 +606,7 @@ __device__ __forceinline__ void tensor_store(tensor_sums const& sums, float* sha
 
 template <class T, class Tiling, class Store, class... Factors>
 __global__ void __launch_bounds__(Tiling::threads, Tiling::blocks_per_processor)
-    tensor_gemm(int tile_rows, int tile_columns, index rows, index columns, Store store, Factors... f) {
+    tensor_gemm(int tile_rows, int tile_columns, index_t rows, index_t columns, Store store, Factors... f) {
     auto* const shared = dynamic_shared();
     auto* const table =
         reinterpret_cast<float*>(shared + std::max(Tiling::stage_bytes, Tiling::result_bytes));
@@ -638,10 +640,10 @@ constexpr bool has_double() {
     return (one(static_cast<First const*>(nullptr)) || ... || one(static_cast<Further const*>(nullptr)));
 }
 
-constexpr index tiles(index length, index edge) { return (length + edge - 1) / edge; }
+constexpr index_t tiles(index_t length, index_t edge) { return (length + edge - 1) / edge; }
 
 template <class T, class Tiling, class Store, class... Factors>
-void launch_tensor(index rows, index columns, Store const& store, Factors const&... f) {
+void launch_tensor(index_t rows, index_t columns, Store const& store, Factors const&... f) {
     auto const tile_rows = tiles(rows, Tiling::rows), tile_columns = tiles(columns, Tiling::columns);
     launch(&tensor_gemm<T, Tiling, Store, Factors...>, dim3(static_cast<unsigned>(tile_rows * tile_columns)),
            Tiling::threads,
@@ -651,23 +653,23 @@ void launch_tensor(index rows, index columns, Store const& store, Factors const&
 
 /// Columns of a product where its types say how many, else 0.
 template <class Right>
-constexpr index known_columns() {
+constexpr index_t known_columns() {
     return Right::along_depth ? Right::known_lines : Right::length;
 }
 
 /// Tiles of 64 columns where wider ones would compute more than an eighth for nothing.
-constexpr bool prefers_narrow_tiles(index columns) {
-    index const unused = tiles(columns, 128) * 128 - tiles(columns, 64) * 64;
+constexpr bool prefers_narrow_tiles(index_t columns) {
+    index_t const unused = tiles(columns, 128) * 128 - tiles(columns, 64) * 64;
     return unused * 8 > columns;
 }
 
 template <class Store, class... Factors>
-void gemm(index rows, index columns, Store const& store, Factors const&... f) {
+void gemm(index_t rows, index_t columns, Store const& store, Factors const&... f) {
     if (rows == 0 || columns == 0) return;
     if constexpr (fits_tensor_cores<Factors...>()) {
         using first = std::tuple_element_t<0, std::tuple<Factors...>>;
         using T = typename first::left::element;
-        constexpr index known = known_columns<typename first::right>();
+        constexpr index_t known = known_columns<typename first::right>();
         if constexpr (known > 0)
             launch_tensor<T, tensor_tiling<prefers_narrow_tiles(known) ? 64 : 128>>(rows, columns, store,
                                                                                     f...);

@@ -25,7 +25,7 @@ template <class Store>
 struct two_steps {
     static constexpr bool possible = false;
 };
-template <class Function, class S, class T, index Width>
+template <class Function, class S, class T, index_t Width>
 struct two_steps<kernels::stored_through<Function, S, T, Width>> {
     using store = kernels::stored_through<Function, S, T, Width>;
     static constexpr bool possible = true;
@@ -35,7 +35,7 @@ struct two_steps<kernels::stored_through<Function, S, T, Width>> {
             y.x.rows, ops::bound<kernels::value_row<Function, S>>(y.x, written<T, Width>{y.to}));
     }
 };
-template <class Function, class S, class T, index Width>
+template <class Function, class S, class T, index_t Width>
 struct two_steps<kernels::times_derivative<Function, S, T, Width>> {
     using store = kernels::times_derivative<Function, S, T, Width>;
     static constexpr bool possible = true;
@@ -71,12 +71,12 @@ template <class Store>
 struct added_later {
     static constexpr bool possible = false;
 };
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 struct added_later<written<T, Width, Stride>> {
     static constexpr bool possible = true;
     static auto of(written<T, Width, Stride> const& y) { return accumulated<T, Width, Stride>{y.to}; }
 };
-template <class T, index Width>
+template <class T, index_t Width>
 struct added_later<added<T, Width>> {
     static constexpr bool possible = true;
     static auto of(added<T, Width> const& y) { return accumulated<T, Width>{y.to}; }

@@ -16,7 +16,7 @@ namespace detail {
 
 struct page_traffic {
     struct slot {
-        cudaEvent_t here = nullptr, updated = nullptr, away = nullptr;
+        cudaEvent_t free = nullptr, here = nullptr, updated = nullptr, away = nullptr;
     };
     cudaStream_t in = nullptr, out = nullptr;
     std::array<slot, 2> slots{};
@@ -30,7 +30,7 @@ inline page_traffic& pages() {
         for (auto* s : {&made->in, &made->out})
             cuda::check(cudaStreamCreateWithFlags(s, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
         for (auto& slot : made->slots)
-            for (auto* event : {&slot.here, &slot.updated, &slot.away})
+            for (auto* event : {&slot.free, &slot.here, &slot.updated, &slot.away})
                 cuda::check(cudaEventCreateWithFlags(event, cudaEventDisableTiming),
                             "cudaEventCreateWithFlags");
         return made;
@@ -47,9 +47,12 @@ inline void record(cudaEvent_t event, cudaStream_t s) {
 
 }  // namespace detail
 
+/// The slot's memory is the passes' too, until they are over: so the page waits for all operations that came before.
 inline void page_in_on(tag, int slot, void* to, void const* from, std::size_t size) {
     auto& traffic = detail::pages();
     auto const& s = traffic.slots[static_cast<std::size_t>(slot)];
+    detail::record(s.free, stream());
+    detail::wait(traffic.in, s.free);
     detail::wait(traffic.in, s.away);
     check(cudaMemcpyAsync(to, from, size, cudaMemcpyHostToDevice, traffic.in), "cudaMemcpyAsync of a page");
     detail::record(s.here, traffic.in);

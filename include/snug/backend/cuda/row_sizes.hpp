@@ -14,39 +14,39 @@ template <class T>
 using column_sum_type = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 /// Blocks that keep a large device busy: four for each of the 132 multiprocessors of an H100.
-inline constexpr index blocks_of_sums = 528;
+inline constexpr index_t blocks_of_sums = 528;
 
 /// `add_column_sums`: columns of one block, and the rows that it should at least have.
-inline constexpr index columns_of_block = 256;
-inline constexpr index rows_of_block = 32;
+inline constexpr index_t columns_of_block = 256;
+inline constexpr index_t rows_of_block = 32;
 
 /// Pieces that the rows are cut into.
-constexpr index column_sums_pieces(index rows, index columns) {
-    auto const across = std::max((columns + columns_of_block - 1) / columns_of_block, index{1});
-    return std::clamp((rows + rows_of_block - 1) / rows_of_block, index{1},
+constexpr index_t column_sums_pieces(index_t rows, index_t columns) {
+    auto const across = std::max((columns + columns_of_block - 1) / columns_of_block, index_t{1});
+    return std::clamp((rows + rows_of_block - 1) / rows_of_block, index_t{1},
                       (blocks_of_sums + across - 1) / across);
 }
 
 template <class T>
-constexpr index column_sums_bytes(index rows, index columns) {
+constexpr index_t column_sums_bytes(index_t rows, index_t columns) {
     return round_up(
-        column_sums_pieces(rows, columns) * columns * static_cast<index>(sizeof(column_sum_type<T>)), 64);
+        column_sums_pieces(rows, columns) * columns * static_cast<index_t>(sizeof(column_sum_type<T>)), 64);
 }
 
 /// `for_each_row_with_column_sums`: wider rows are gone through once for every sum, and once more for the rows.
-inline constexpr index widest_with_sums = 8192;
-inline constexpr index rows_of_block_with_sums = 4;
+inline constexpr index_t widest_with_sums = 8192;
+inline constexpr index_t rows_of_block_with_sums = 4;
 
-constexpr index rows_with_sums_pieces(index rows) {
-    return std::clamp((rows + rows_of_block_with_sums - 1) / rows_of_block_with_sums, index{1},
+constexpr index_t rows_with_sums_pieces(index_t rows) {
+    return std::clamp((rows + rows_of_block_with_sums - 1) / rows_of_block_with_sums, index_t{1},
                       blocks_of_sums);
 }
 
 template <class T>
-constexpr index rows_with_sums_bytes(index rows, index width, index sums) {
+constexpr index_t rows_with_sums_bytes(index_t rows, index_t width, index_t sums) {
     if (width > widest_with_sums) return sums > 0 ? column_sums_bytes<T>(rows, width) : 0;
     return round_up(
-        sums * rows_with_sums_pieces(rows) * width * static_cast<index>(sizeof(column_sum_type<T>)), 64);
+        sums * rows_with_sums_pieces(rows) * width * static_cast<index_t>(sizeof(column_sum_type<T>)), 64);
 }
 
 }  // namespace snug::backend::cuda

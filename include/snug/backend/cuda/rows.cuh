@@ -19,19 +19,19 @@ namespace snug::backend::cuda {
 namespace detail {
 
 /// Rows up to this wide are work for a warp; wider ones, and those of unknown width, for a block.
-inline constexpr index widest_for_warp = 2048;
+inline constexpr index_t widest_for_warp = 2048;
 inline constexpr int warps_of_rows = 4;
 
-template <index Width>
+template <index_t Width>
 inline constexpr int threads_of_row = Width > 8192 ? 512 : 256;
 
-constexpr unsigned pieces(index count, index size) {
+constexpr unsigned pieces(index_t count, index_t size) {
     return static_cast<unsigned>((count + size - 1) / size);
 }
 
 template <class Body>
-__global__ void __launch_bounds__(warps_of_rows* warp_width) row_for_each_warp(index rows, Body body) {
-    auto const row = opaque(static_cast<index>(blockIdx.x) * warps_of_rows + threadIdx.x / warp_width);
+__global__ void __launch_bounds__(warps_of_rows* warp_width) row_for_each_warp(index_t rows, Body body) {
+    auto const row = opaque(static_cast<index_t>(blockIdx.x) * warps_of_rows + threadIdx.x / warp_width);
     if (row < rows) body(warp_team{}, row);
 }
 
@@ -44,8 +44,9 @@ inline constexpr int element_threads = 256;
 inline constexpr int elements_of_thread = 4;
 
 template <class Body>
-__global__ void __launch_bounds__(element_threads) element_for_each_thread(index count, Body body) {
-    auto const first = static_cast<index>(blockIdx.x) * (element_threads * elements_of_thread) + threadIdx.x;
+__global__ void __launch_bounds__(element_threads) element_for_each_thread(index_t count, Body body) {
+    auto const first =
+        static_cast<index_t>(blockIdx.x) * (element_threads * elements_of_thread) + threadIdx.x;
 #pragma unroll
     for (int k = 0; k < elements_of_thread; ++k)
         if (auto const i = first + k * element_threads; i < count) body(i);
@@ -58,13 +59,13 @@ inline constexpr int rows_in_flight = 4;
 /// neighbouring columns of its warp's rows, then the warps are added up in order.
 template <class S, class Value>
 __global__ void __launch_bounds__(sum_threads)
-    column_sums(index rows, index columns, S* partials, Value value) {
+    column_sums(index_t rows, index_t columns, S* partials, Value value) {
     constexpr int warps = sum_threads / warp_width;
     static_assert(columns_of_block == warp_width * group_size && columns_of_block == sum_threads);
     auto const lane = threadIdx.x % warp_width, warp = threadIdx.x / warp_width;
-    auto const column = opaque(static_cast<index>(blockIdx.x) * warp_width + lane) * group_size;
-    auto const first = static_cast<index>(blockIdx.y) * warps + warp;
-    auto const step = static_cast<index>(gridDim.y) * warps;
+    auto const column = opaque(static_cast<index_t>(blockIdx.x) * warp_width + lane) * group_size;
+    auto const first = static_cast<index_t>(blockIdx.y) * warps + warp;
+    auto const step = static_cast<index_t>(gridDim.y) * warps;
     S total[group_size] = {};
     if (column + group_size <= columns) {
 #pragma unroll rows_in_flight
@@ -83,7 +84,7 @@ __global__ void __launch_bounds__(sum_threads)
 #pragma unroll
     for (int k = 0; k < group_size; ++k) of_warp[warp][lane * group_size + k] = total[k];
     __syncthreads();
-    auto const mine = static_cast<index>(blockIdx.x) * columns_of_block + threadIdx.x;
+    auto const mine = static_cast<index_t>(blockIdx.x) * columns_of_block + threadIdx.x;
     if (mine >= columns) return;
     S all = of_warp[0][threadIdx.x];
 #pragma unroll
@@ -103,16 +104,16 @@ inline constexpr int finishing_threads = 1024;
 /// order.
 template <class S, class T, int Sums>
 __global__ void __launch_bounds__(finishing_threads)
-    add_partial_sums(index pieces, index columns, S const* partials, sums_at<T, Sums> sums) {
+    add_partial_sums(index_t pieces, index_t columns, S const* partials, sums_at<T, Sums> sums) {
     constexpr int warps = finishing_threads / warp_width;
     auto const lane = threadIdx.x % warp_width, warp = threadIdx.x / warp_width;
-    auto const column = static_cast<index>(blockIdx.x) * warp_width + lane;
+    auto const column = static_cast<index_t>(blockIdx.x) * warp_width + lane;
     __shared__ S of_warp[warps][warp_width];
     if (column < columns) {
         auto const* const from = partials + blockIdx.y * pieces * columns + column;
         S total{};
 #pragma unroll 8
-        for (index piece = warp; piece < pieces; piece += warps) total += from[piece * columns];
+        for (index_t piece = warp; piece < pieces; piece += warps) total += from[piece * columns];
         of_warp[warp][lane] = total;
     }
     __syncthreads();
@@ -128,20 +129,20 @@ __global__ void __launch_bounds__(finishing_threads)
 }
 
 /// Groups of columns that a lane of `Lanes` owns.
-template <index Width, int Lanes>
+template <index_t Width, int Lanes>
 inline constexpr int groups_of_lane = static_cast<int>((Width + Lanes * group_size - 1) /
                                                        (Lanes * group_size));
 
 /// One lane's part of the sums of a row, for several sums at once, so that what they share is read once. The lane of a team of
 /// `Lanes` owns the groups of columns that `team.map` gives it.
-template <index Width, int Lanes, class S, int Sums>
+template <index_t Width, int Lanes, class S, int Sums>
 struct column_totals {
     static constexpr int groups = groups_of_lane<Width, Lanes>;
     S total[Sums][groups][group_size] = {};
 
     /// f(group, k, column) for every column of the lane.
     template <class F>
-    static __device__ __forceinline__ void for_each_column(index lane, F f) {
+    static __device__ __forceinline__ void for_each_column(index_t lane, F f) {
 #pragma unroll
         for (int g = 0; g < groups; ++g) {
             auto const column = opaque(lane + g * Lanes) * group_size;
@@ -157,36 +158,36 @@ struct column_totals {
     }
 
     template <class... Values>
-    __device__ __forceinline__ void add(index lane, index row, Values const&... values) {
-        for_each_column(lane, [&](int g, int k, index column) {
+    __device__ __forceinline__ void add(index_t lane, index_t row, Values const&... values) {
+        for_each_column(lane, [&](int g, int k, index_t column) {
             int sum = 0;
             ((total[sum++][g][k] += static_cast<S>(values(row, column))), ...);
         });
     }
 
-    __device__ __forceinline__ void store(index lane, int sum, S* to) const {
+    __device__ __forceinline__ void store(index_t lane, int sum, S* to) const {
         auto* const place = aligned<Width>(to);
-        for_each_column(lane, [&](int g, int k, index column) { place[column] = total[sum][g][k]; });
+        for_each_column(lane, [&](int g, int k, index_t column) { place[column] = total[sum][g][k]; });
     }
 };
 
 /// Warps go through rows of up to this many columns, as long as the totals of all sums fit into 64 registers.
-inline constexpr index widest_for_warp_with_sums = 1024;
-template <index Width, class S, int Sums>
+inline constexpr index_t widest_for_warp_with_sums = 1024;
+template <index_t Width, class S, int Sums>
 inline constexpr bool sums_by_warps = Width <=
                                       widest_for_warp_with_sums&& Sums* groups_of_lane<Width, warp_width>*
                                           group_size* static_cast<int>(sizeof(S)) <= 256;
 
 /// Row by row: the sums' parts of what is there, then what is done to the row, which now is in the first cache. The rows are
 /// dealt out to all warps in turn.
-template <index Width, class S, class Body, class... Values>
+template <index_t Width, class S, class Body, class... Values>
 __global__ void __launch_bounds__(warps_of_rows* warp_width, 4)
-    rows_with_sums_by_warps(index rows, S* partials, Body body, Values... values) {
+    rows_with_sums_by_warps(index_t rows, S* partials, Body body, Values... values) {
     constexpr int sums = sizeof...(Values), threads = warps_of_rows * warp_width;
     auto const lane = threadIdx.x % warp_width, warp = threadIdx.x / warp_width;
-    auto const blocks = static_cast<index>(gridDim.x);
+    auto const blocks = static_cast<index_t>(gridDim.x);
     column_totals<Width, warp_width, S, sums> totals;
-    for (auto i = static_cast<index>(blockIdx.x) * warps_of_rows + warp; i < rows;
+    for (auto i = static_cast<index_t>(blockIdx.x) * warps_of_rows + warp; i < rows;
          i += blocks * warps_of_rows) {
         auto const row = opaque(i);
         totals.add(lane, row, values...);
@@ -199,7 +200,7 @@ __global__ void __launch_bounds__(warps_of_rows* warp_width, 4)
         totals.store(lane, sum, of_warp[warp]);
         __syncthreads();
         auto* const to = partials + (sum * blocks + blockIdx.x) * Width;
-        for (index column = threadIdx.x; column < Width; column += threads) {
+        for (index_t column = threadIdx.x; column < Width; column += threads) {
             S all = of_warp[0][column];
 #pragma unroll
             for (int w = 1; w < warps_of_rows; ++w) all += of_warp[w][column];
@@ -209,18 +210,18 @@ __global__ void __launch_bounds__(warps_of_rows* warp_width, 4)
     }
 }
 
-template <index Width>
+template <index_t Width>
 inline constexpr int threads_with_sums = static_cast<int>(round_up((Width + group_size - 1) / group_size,
                                                                    warp_width));
 
 /// The same by a block for every piece of the rows: a thread owns one group of columns.
-template <index Width, class S, class Body, class... Values>
+template <index_t Width, class S, class Body, class... Values>
 __global__ void __launch_bounds__(threads_with_sums<Width>)
-    rows_with_sums_by_block(index rows, S* partials, Body body, Values... values) {
+    rows_with_sums_by_block(index_t rows, S* partials, Body body, Values... values) {
     constexpr int sums = sizeof...(Values), threads = threads_with_sums<Width>;
-    auto const blocks = static_cast<index>(gridDim.x);
+    auto const blocks = static_cast<index_t>(gridDim.x);
     column_totals<Width, threads, S, sums> totals;
-    for (auto i = static_cast<index>(blockIdx.x); i < rows; i += blocks) {
+    for (auto i = static_cast<index_t>(blockIdx.x); i < rows; i += blocks) {
         auto const row = opaque(i);
         totals.add(threadIdx.x, row, values...);
         __syncthreads();  // the body may store where other threads have read
@@ -232,7 +233,7 @@ __global__ void __launch_bounds__(threads_with_sums<Width>)
 }
 
 template <class S, class T, int Sums>
-void add_partial_sums_of(index pieces, index columns, S const* partials, sums_at<T, Sums> sums) {
+void add_partial_sums_of(index_t pieces, index_t columns, S const* partials, sums_at<T, Sums> sums) {
     launch(add_partial_sums<S, T, Sums>, dim3(detail::pieces(columns, warp_width), Sums), finishing_threads,
            0, pieces, columns, partials, sums);
 }
@@ -242,12 +243,12 @@ void add_partial_sums_of(index pieces, index columns, S const* partials, sums_at
 template <class S, int Threads, class T, class From, class Key>
 __global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key key) {
     constexpr int warps = Threads / warp_width;
-    constexpr index width = From::width;
+    constexpr index_t width = From::width;
     __shared__ unsigned equal[warps];
-    auto const mine = static_cast<index>(blockIdx.x);
+    auto const mine = static_cast<index_t>(blockIdx.x);
     auto const wanted = key(mine);
     // All threads learn which of the rows first, first + 1, ... first + Threads - 1 have the key.
-    auto const compare = [&](index first, index end) {
+    auto const compare = [&](index_t first, index_t end) {
         auto const row = first + threadIdx.x;
         auto const votes = __ballot_sync(full_warp, row < end && key(row) == wanted);
         if (threadIdx.x % warp_width == 0) equal[threadIdx.x / warp_width] = votes;
@@ -257,17 +258,17 @@ __global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key k
         for (int w = 0; w < warps; ++w) any |= equal[w];
         return any != 0;
     };
-    for (index first = 0; first < mine; first += Threads) {
+    for (index_t first = 0; first < mine; first += Threads) {
         if (compare(first, mine)) return;
         __syncthreads();
     }
-    for (index slice = 0; slice < width; slice += Threads * group_size) {
+    for (index_t slice = 0; slice < width; slice += Threads * group_size) {
         auto const column = slice + opaque(threadIdx.x) * group_size;
         auto* const target = aligned<width>(to) + opaque(wanted) * width + column;
         S total[group_size];
 #pragma unroll
         for (int k = 0; k < group_size; ++k) total[k] = column + k < width ? static_cast<S>(target[k]) : S{};
-        for (index first = mine; first < from.rows; first += Threads) {
+        for (index_t first = mine; first < from.rows; first += Threads) {
             if (compare(first, from.rows))
                 for (int w = 0; w < warps; ++w)
                     for (unsigned left = equal[w]; left != 0; left &= left - 1) {
@@ -293,16 +294,16 @@ __global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key k
 
 inline constexpr int partial_threads = 256;
 /// Fewer elements are not worth a block.
-inline constexpr index smallest_partial = 4096;
-constexpr index partials_of(index count) {
-    return std::clamp((count + smallest_partial - 1) / smallest_partial, index{1}, ops::sum_partials);
+inline constexpr index_t smallest_partial = 4096;
+constexpr index_t partials_of(index_t count) {
+    return std::clamp((count + smallest_partial - 1) / smallest_partial, index_t{1}, ops::sum_partials);
 }
 
 /// Block b of B sums the b-th of B equal pieces; the sum is written to, or added to, place b.
 template <bool Add, class Value>
 __global__ void __launch_bounds__(partial_threads)
-    partial_sums(index count, index piece, double* sums, Value value) {
-    auto const first = static_cast<index>(blockIdx.x) * piece;
+    partial_sums(index_t count, index_t piece, double* sums, Value value) {
+    auto const first = static_cast<index_t>(blockIdx.x) * piece;
     auto const end = first + piece < count ? first + piece : count;
     double total = 0;
 #pragma unroll 8
@@ -313,14 +314,14 @@ __global__ void __launch_bounds__(partial_threads)
 
 struct element_of {
     double const* values;
-    constexpr double operator()(index i) const { return values[i]; }
+    constexpr double operator()(index_t i) const { return values[i]; }
 };
 
 }  // namespace detail
 
 /// `body(team, row)` is run by all lanes of a warp or all threads of a block.
-template <index Width, class Body>
-void for_each_row_on(tag, std::integral_constant<index, Width>, index rows, Body const& body) {
+template <index_t Width, class Body>
+void for_each_row_on(tag, std::integral_constant<index_t, Width>, index_t rows, Body const& body) {
     if (rows <= 0) return;
     if constexpr (Width > 0 && Width <= detail::widest_for_warp) {
         launch(detail::row_for_each_warp<Body>, detail::pieces(rows, detail::warps_of_rows),
@@ -332,7 +333,7 @@ void for_each_row_on(tag, std::integral_constant<index, Width>, index rows, Body
 }
 
 template <class Body>
-void for_each_element_on(tag, index count, Body const& body) {
+void for_each_element_on(tag, index_t count, Body const& body) {
     if (count <= 0) return;
     launch(detail::element_for_each_thread<Body>,
            detail::pieces(count, detail::element_threads * detail::elements_of_thread),
@@ -341,7 +342,8 @@ void for_each_element_on(tag, index count, Body const& body) {
 
 /// Fast where `value` reads aligned rows (`snug::aligned`): then 8 columns are one access.
 template <class T, class Value>
-void add_column_sums_on(tag, index rows, index columns, std::byte* workspace, T* sums, Value const& value) {
+void add_column_sums_on(tag, index_t rows, index_t columns, std::byte* workspace, T* sums,
+                        Value const& value) {
     using sum = column_sum_type<T>;
     if (rows <= 0 || columns <= 0) return;
     auto const pieces = column_sums_pieces(rows, columns);
@@ -353,8 +355,8 @@ void add_column_sums_on(tag, index rows, index columns, std::byte* workspace, T*
 }
 
 /// One pass over the rows; several, each over all rows, where they are too wide for a block to keep their sums.
-template <index Width, class Body, class First, class... Others>
-void for_each_row_with_column_sums_on(tag on, std::integral_constant<index, Width> width, index rows,
+template <index_t Width, class Body, class First, class... Others>
+void for_each_row_with_column_sums_on(tag on, std::integral_constant<index_t, Width> width, index_t rows,
                                       std::byte* workspace, Body const& body, First const& first,
                                       Others const&... others) {
     using T = typename First::element;
@@ -388,16 +390,16 @@ void for_each_row_with_column_sums_on(tag on, std::integral_constant<index, Widt
 /// Rows of one key are added in Sum and rounded once.
 template <class Sum, class T, class From, class Key>
 void add_rows_on(tag, Sum, From from, T* to, Key const& key) {
-    constexpr index groups = (From::width + detail::group_size - 1) / detail::group_size;
+    constexpr index_t groups = (From::width + detail::group_size - 1) / detail::group_size;
     constexpr int threads =
-        static_cast<int>(std::clamp(round_up(groups, index{warp_width}), index{64}, index{512}));
+        static_cast<int>(std::clamp(round_up(groups, index_t{warp_width}), index_t{64}, index_t{512}));
     if (from.rows <= 0) return;
     launch(detail::rows_of_a_key<Sum, threads, T, From, Key>, static_cast<unsigned>(from.rows), threads, 0,
            from, to, key);
 }
 
 template <class Value>
-void add_sum_on(tag, index count, double* partials, double* total, Value const& value) {
+void add_sum_on(tag, index_t count, double* partials, double* total, Value const& value) {
     if (count <= 0) return;
     auto const blocks = detail::partials_of(count);
     if (blocks == 1) {

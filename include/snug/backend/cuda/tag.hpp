@@ -48,30 +48,30 @@ struct tag {
     using recording = cuda::recording;
     /// A chunk of logits. Each costs one pass over the gradient of the head's weight: GPT-2's is 308 MB of traffic in fp32,
     /// a tenth of a millisecond, and 32 x 1024 tokens are 16 chunks.
-    static constexpr index logits_bytes = index{256} << 20;
+    static constexpr index_t logits_bytes = index_t{256} << 20;
 
     template <class T>
-    static constexpr index matmul_workspace(index columns, index depth) {
+    static constexpr index_t matmul_workspace(index_t columns, index_t depth) {
         return matmul_workspace_bytes<T>(columns, depth);
     }
     template <class T>
-    static constexpr index quantized_matmul_workspace(index rows, index columns, index depth) {
+    static constexpr index_t quantized_matmul_workspace(index_t rows, index_t columns, index_t depth) {
         return quantized_matmul_workspace_bytes<T>(rows, columns, depth);
     }
     template <class T>
-    static constexpr index column_sums_workspace(index rows, index columns) {
+    static constexpr index_t column_sums_workspace(index_t rows, index_t columns) {
         return column_sums_bytes<T>(rows, columns);
     }
     template <class T>
-    static constexpr index rows_with_column_sums_workspace(index rows, index width, index sums) {
+    static constexpr index_t rows_with_column_sums_workspace(index_t rows, index_t width, index_t sums) {
         return rows_with_sums_bytes<T>(rows, width, sums);
     }
     template <class Shape, class T>
-    static constexpr index attention_forward_workspace(index sequences, index tokens) {
+    static constexpr index_t attention_forward_workspace(index_t sequences, index_t tokens) {
         return cuda::attention_forward_workspace<Shape, T>(sequences, tokens);
     }
     template <class Shape, class T>
-    static constexpr index attention_backward_workspace(index sequences, index tokens) {
+    static constexpr index_t attention_backward_workspace(index_t sequences, index_t tokens) {
         return cuda::attention_backward_workspace<Shape, T>(sequences, tokens);
     }
 };

@@ -23,9 +23,9 @@ inline constexpr int group_size = 8;
 
 /// f(i) for the elements i that are lane `lane` of `Lanes`; of the groups, `prepare(i)` for all elements comes before f(i, prepared)
 /// of the first. What no group is left for, the first lanes take.
-template <index Lanes, class Prepare, class F>
-__device__ __forceinline__ void for_each_grouped(index lane, index n, Prepare prepare, F f) {
-    using element = decltype(prepare(index{}));
+template <index_t Lanes, class Prepare, class F>
+__device__ __forceinline__ void for_each_grouped(index_t lane, index_t n, Prepare prepare, F f) {
+    using element = decltype(prepare(index_t{}));
     auto const groups = n / group_size;
     for (auto group = lane; group < groups; group += Lanes) {
         auto const first = opaque(group) * group_size;
@@ -82,14 +82,14 @@ __device__ __forceinline__ S combined_in_block(S value, Combine combine) {
 template <class Self>
 struct team_of {
     template <class F>
-    __device__ __forceinline__ void for_each(index n, F f) const {
-        for (index i = self().lane(); i < n; i += Self::lanes) f(i);
+    __device__ __forceinline__ void for_each(index_t n, F f) const {
+        for (index_t i = self().lane(); i < n; i += Self::lanes) f(i);
     }
 
     /// A lane gets the same groups of neighbours for every n, as far as they go.
     template <class F>
-    __device__ __forceinline__ void for_each_owned(index n, F f) const {
-        for (index first = self().lane() * detail::group_size; first < n;
+    __device__ __forceinline__ void for_each_owned(index_t n, F f) const {
+        for (index_t first = self().lane() * detail::group_size; first < n;
              first += Self::lanes * detail::group_size)
 #pragma unroll
             for (int k = 0; k < detail::group_size; ++k)
@@ -97,33 +97,33 @@ struct team_of {
     }
 
     template <class Value, class Store>
-    __device__ __forceinline__ void map(index n, Value value, Store store) const {
+    __device__ __forceinline__ void map(index_t n, Value value, Store store) const {
         detail::for_each_grouped<Self::lanes>(self().lane(), n, value, store);
     }
 
     template <class S, class F>
-    __device__ __forceinline__ S sum(index n, F f) const {
+    __device__ __forceinline__ S sum(index_t n, F f) const {
         S total{};
-        detail::for_each_grouped<Self::lanes>(self().lane(), n, f, [&](index, S value) { total += value; });
+        detail::for_each_grouped<Self::lanes>(self().lane(), n, f, [&](index_t, S value) { total += value; });
         return self().combined(total, detail::plus{});
     }
 
     template <class S, class F>
-    __device__ __forceinline__ S largest(index n, F f) const {
+    __device__ __forceinline__ S largest(index_t n, F f) const {
         S result = f(0);
         detail::for_each_grouped<Self::lanes>(
-            self().lane(), n, f, [&](index, S value) { result = value > result ? value : result; });
+            self().lane(), n, f, [&](index_t, S value) { result = value > result ? value : result; });
         return self().combined(result, detail::larger{});
     }
 
     /// One number of a matrix, quantized or not.
-    template <class T, index Width, index Stride>
-    __device__ __forceinline__ float number(matrix<T, Width, Stride> w, index row, index i) const {
+    template <class T, index_t Width, index_t Stride>
+    __device__ __forceinline__ float number(matrix<T, Width, Stride> w, index_t row, index_t i) const {
         return static_cast<float>(w.row(row)[i]);
     }
-    template <class Scheme, index Rows, index Width>
-    __device__ __forceinline__ float number(quantized_matrix<Scheme, Rows, Width> w, index row,
-                                            index i) const {
+    template <class Scheme, index_t Rows, index_t Width>
+    __device__ __forceinline__ float number(quantized_matrix<Scheme, Rows, Width> w, index_t row,
+                                            index_t i) const {
         return stored_value<Scheme>(w.stored, row * Width + i);
     }
 
@@ -133,8 +133,8 @@ struct team_of {
 
 /// A warp. Blocks are lines of threads and hold whole warps.
 struct warp_team : team_of<warp_team> {
-    static constexpr index lanes = warp_width;
-    static __device__ __forceinline__ index lane() { return threadIdx.x % warp_width; }
+    static constexpr index_t lanes = warp_width;
+    static __device__ __forceinline__ index_t lane() { return threadIdx.x % warp_width; }
 
     template <class S, class Combine>
     __device__ __forceinline__ S combined(S value, Combine combine) const {
@@ -146,8 +146,8 @@ struct warp_team : team_of<warp_team> {
 template <int Threads>
 struct block_team : team_of<block_team<Threads>> {
     static_assert(Threads % warp_width == 0 && Threads <= 1024);
-    static constexpr index lanes = Threads;
-    static __device__ __forceinline__ index lane() { return threadIdx.x; }
+    static constexpr index_t lanes = Threads;
+    static __device__ __forceinline__ index_t lane() { return threadIdx.x; }
 
     template <class S, class Combine>
     __device__ __forceinline__ S combined(S value, Combine combine) const {

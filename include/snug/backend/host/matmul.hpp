@@ -11,50 +11,50 @@ namespace snug::backend::host {
 
 namespace detail {
 
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 operand<std::remove_const_t<T>> as_operand(matrix<T, Width, Stride> m) {
     return {m.data, Stride, 1};
 }
-template <class T, index Width, index Stride>
+template <class T, index_t Width, index_t Stride>
 operand<std::remove_const_t<T>> as_operand(transposed<matrix<T, Width, Stride>> m) {
     return {m.of.data, 1, Stride};
 }
 
-template <class T, index Width, index Stride>
-index rows_of(matrix<T, Width, Stride> m) {
+template <class T, index_t Width, index_t Stride>
+index_t rows_of(matrix<T, Width, Stride> m) {
     return m.rows;
 }
-template <class T, index Width, index Stride>
-index rows_of(transposed<matrix<T, Width, Stride>>) {
+template <class T, index_t Width, index_t Stride>
+index_t rows_of(transposed<matrix<T, Width, Stride>>) {
     return Width;
 }
-template <class T, index Width, index Stride>
-index columns_of(matrix<T, Width, Stride>) {
+template <class T, index_t Width, index_t Stride>
+index_t columns_of(matrix<T, Width, Stride>) {
     return Width;
 }
-template <class T, index Width, index Stride>
-index columns_of(transposed<matrix<T, Width, Stride>> m) {
+template <class T, index_t Width, index_t Stride>
+index_t columns_of(transposed<matrix<T, Width, Stride>> m) {
     return m.of.rows;
 }
 
-template <class Scheme, index Rows, index Width>
-index columns_of(quantized_matrix<Scheme, Rows, Width>) {
+template <class Scheme, index_t Rows, index_t Width>
+index_t columns_of(quantized_matrix<Scheme, Rows, Width>) {
     return Width;
 }
-template <class Scheme, index Rows, index Width>
-index columns_of(transposed<quantized_matrix<Scheme, Rows, Width>>) {
+template <class Scheme, index_t Rows, index_t Width>
+index_t columns_of(transposed<quantized_matrix<Scheme, Rows, Width>>) {
     return Rows;
 }
-template <class T, class Blocks, index Rank>
-index columns_of(block_diagonal<T, Blocks, Rank>) {
+template <class T, class Blocks, index_t Rank>
+index_t columns_of(block_diagonal<T, Blocks, Rank>) {
     return Blocks::width;
 }
 
 template <class B>
 inline constexpr bool is_quantized = false;
-template <class Scheme, index Rows, index Width>
+template <class Scheme, index_t Rows, index_t Width>
 inline constexpr bool is_quantized<quantized_matrix<Scheme, Rows, Width>> = true;
-template <class Scheme, index Rows, index Width>
+template <class Scheme, index_t Rows, index_t Width>
 inline constexpr bool is_quantized<transposed<quantized_matrix<Scheme, Rows, Width>>> = true;
 
 /// A quantized right operand is decoded where it is packed: as bf16 when the left one is, as float otherwise.
@@ -66,15 +66,15 @@ template <class Left, class B>
 auto as_right(B b, std::byte*) {
     return as_operand(b);
 }
-template <class Left, class Scheme, index Rows, index Width>
+template <class Left, class Scheme, index_t Rows, index_t Width>
 auto as_right(quantized_matrix<Scheme, Rows, Width> b, std::byte* tiles) {
     return quantized_operand<Scheme, decoded_for<Left>, false>{b.stored, Width, tiles};
 }
-template <class Left, class Scheme, index Rows, index Width>
+template <class Left, class Scheme, index_t Rows, index_t Width>
 auto as_right(transposed<quantized_matrix<Scheme, Rows, Width>> b, std::byte* tiles) {
     return quantized_operand<Scheme, decoded_for<Left>, true>{b.of.stored, Width, tiles};
 }
-template <class Left, class T, class Blocks, index Rank>
+template <class Left, class T, class Blocks, index_t Rank>
 auto as_right(block_diagonal<T, Blocks, Rank> b, std::byte*) {
     return block_diagonal_operand<std::remove_const_t<T>, Blocks, Rank>{b.data};
 }
@@ -90,9 +90,9 @@ auto as_factors(product<A, B> p, std::byte* tiles) {
 /// Hands the sums of a row, element by element, to `store`.
 template <class Store>
 auto storing(Store const& store) {
-    return [&store](index row, index column, index count, auto const* sums) {
+    return [&store](index_t row, index_t column, index_t count, auto const* sums) {
 #pragma omp simd
-        for (index i = 0; i < count; ++i) store(row, column + i, sums[i]);
+        for (index_t i = 0; i < count; ++i) store(row, column + i, sums[i]);
     };
 }
 

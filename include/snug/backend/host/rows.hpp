@@ -11,43 +11,45 @@
 /// Bodies of the row, element and reduction operations.
 namespace snug::backend::host {
 
-template <int Threads, index Width, class Body>
-void for_each_row_on(tag<Threads>, std::integral_constant<index, Width>, index rows, Body const& body) {
-    parallel_for(rows, [&](index row) {
+template <int Threads, index_t Width, class Body>
+void for_each_row_on(tag<Threads>, std::integral_constant<index_t, Width>, index_t rows, Body const& body) {
+    parallel_for(rows, [&](index_t row) {
         auto const mine = body;  // see serial_team
         mine(serial_team{}, row);
     });
 }
 
 template <int Threads, class Body>
-void for_each_element_on(tag<Threads>, index count, Body const& body) {
-    constexpr index chunk = 16384;
-    parallel_for((count + chunk - 1) / chunk, [&](index c) {
+void for_each_element_on(tag<Threads>, index_t count, Body const& body) {
+    constexpr index_t chunk = 16384;
+    parallel_for((count + chunk - 1) / chunk, [&](index_t c) {
         auto const first = c * chunk;
-        serial_team{}.for_each(std::min(chunk, count - first), [=](index i) { body(first + i); });
+        serial_team{}.for_each(std::min(chunk, count - first), [=](index_t i) { body(first + i); });
     });
 }
 
 template <int Threads, class T, class Value>
-void add_column_sums_on(tag<Threads>, index rows, index columns, std::byte*, T* sums, Value const& value) {
-    constexpr index slice = 64;
-    parallel_for((columns + slice - 1) / slice, [&](index s) {
+void add_column_sums_on(tag<Threads>, index_t rows, index_t columns, std::byte*, T* sums,
+                        Value const& value) {
+    constexpr index_t slice = 64;
+    parallel_for((columns + slice - 1) / slice, [&](index_t s) {
         auto const first = s * slice;
         auto const count = std::min(slice, columns - first);
         using sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
         sum total[slice] = {};
-        for (index row = 0; row < rows; ++row) {
+        for (index_t row = 0; row < rows; ++row) {
 #pragma omp simd
-            for (index i = 0; i < count; ++i) total[i] += static_cast<sum>(value(row, first + i));
+            for (index_t i = 0; i < count; ++i) total[i] += static_cast<sum>(value(row, first + i));
         }
-        for (index i = 0; i < count; ++i) add_to(sums[first + i], total[i]);
+        for (index_t i = 0; i < count; ++i) add_to(sums[first + i], total[i]);
     });
 }
 
 /// The sums first: what they are of is gone when the rows have been stored.
-template <int Threads, index Width, class Body, class... Sums>
-void for_each_row_with_column_sums_on(tag<Threads> on, std::integral_constant<index, Width> width, index rows,
-                                      std::byte* workspace, Body const& body, Sums const&... sums) {
+template <int Threads, index_t Width, class Body, class... Sums>
+void for_each_row_with_column_sums_on(tag<Threads> on, std::integral_constant<index_t, Width> width,
+                                      index_t rows, std::byte* workspace, Body const& body,
+                                      Sums const&... sums) {
     (add_column_sums_on(on, rows, Width, workspace, sums.sums, sums.value), ...);
     for_each_row_on(on, width, rows, body);
 }
@@ -55,30 +57,30 @@ void for_each_row_with_column_sums_on(tag<Threads> on, std::integral_constant<in
 template <int Threads, class Sum, class T, class From, class Key>
 void add_rows_on(tag<Threads>, Sum, From from, T* to, Key const& key) {
     // Keys repeat, so rows are not the unit of parallel work: slices of columns are.
-    constexpr index slice = 64;
-    constexpr index width = From::width;
-    parallel_for((width + slice - 1) / slice, [&](index s) {
+    constexpr index_t slice = 64;
+    constexpr index_t width = From::width;
+    parallel_for((width + slice - 1) / slice, [&](index_t s) {
         auto const first = s * slice;
         auto const count = std::min(slice, width - first);
-        for (index row = 0; row < from.rows; ++row) {
+        for (index_t row = 0; row < from.rows; ++row) {
             auto* const sums = to + key(row) * width + first;
             auto const* const values = from.row(row) + first;
-            serial_team{}.for_each(count, [=](index i) { add_to(sums[i], static_cast<Sum>(values[i])); });
+            serial_team{}.for_each(count, [=](index_t i) { add_to(sums[i], static_cast<Sum>(values[i])); });
         }
     });
 }
 
 template <int Threads, class Value>
-void add_sum_on(tag<Threads>, index count, double* partials, double* total, Value const& value) {
+void add_sum_on(tag<Threads>, index_t count, double* partials, double* total, Value const& value) {
     // Always the same pieces, so that the sum does not depend on the number of threads.
     auto const chunk = (count + ops::sum_partials - 1) / ops::sum_partials;
-    parallel_for(ops::sum_partials, [&](index c) {
+    parallel_for(ops::sum_partials, [&](index_t c) {
         auto const first = std::min(count, c * chunk);
         partials[c] = serial_team{}.sum<double>(
-            std::min(chunk, count - first), [=](index i) { return static_cast<double>(value(first + i)); });
+            std::min(chunk, count - first), [=](index_t i) { return static_cast<double>(value(first + i)); });
     });
     double sum = 0;
-    for (index c = 0; c < ops::sum_partials; ++c) sum += partials[c];
+    for (index_t c = 0; c < ops::sum_partials; ++c) sum += partials[c];
     *total += sum;
 }
 

@@ -14,64 +14,65 @@ struct tag {
     static constexpr int max_threads = MaxThreads;
 
     template <class T>
-    static constexpr index matmul_workspace(index columns, index depth) {
+    static constexpr index_t matmul_workspace(index_t columns, index_t depth) {
         return gemm_scratch_bytes<T>(columns, depth, MaxThreads);
     }
 
     /// The same with a quantized right operand: every thread decodes into a tile of its own.
     template <class T>
-    static constexpr index quantized_matmul_workspace(index /*rows*/, index columns, index depth) {
+    static constexpr index_t quantized_matmul_workspace(index_t /*rows*/, index_t columns, index_t depth) {
         // Operands other than bf16 are computed with as float or double; the larger is safe.
         return MaxThreads * quantized_tile_bytes + gemm_scratch_bytes<T>(columns, depth, MaxThreads);
     }
 
     /// A thread sums a slice of the columns over all rows, in place.
     template <class T>
-    static constexpr index column_sums_workspace(index /*rows*/, index /*columns*/) {
+    static constexpr index_t column_sums_workspace(index_t /*rows*/, index_t /*columns*/) {
         return 0;
     }
     template <class T>
-    static constexpr index rows_with_column_sums_workspace(index /*rows*/, index /*width*/, index /*sums*/) {
+    static constexpr index_t rows_with_column_sums_workspace(index_t /*rows*/, index_t /*width*/,
+                                                             index_t /*sums*/) {
         return 0;
     }
 
     /// Rows of queries that one task works on; scores exist for these only.
-    static constexpr index query_tile = 64;
+    static constexpr index_t query_tile = 64;
 
     template <class T>
     struct attention_sizes {
         using sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
-        index tokens;
-        index head_width;
+        index_t tokens;
+        index_t head_width;
 
-        constexpr index scores() const {
-            return round_up(query_tile * tokens * static_cast<index>(sizeof(sum)), 64);
+        constexpr index_t scores() const {
+            return round_up(query_tile * tokens * static_cast<index_t>(sizeof(sum)), 64);
         }
-        constexpr index probabilities() const {
-            return round_up(query_tile * tokens * static_cast<index>(sizeof(T)), 64);
+        constexpr index_t probabilities() const {
+            return round_up(query_tile * tokens * static_cast<index_t>(sizeof(T)), 64);
         }
-        constexpr index row_sums() const {
-            return round_up(query_tile * static_cast<index>(sizeof(sum)), 64);
+        constexpr index_t row_sums() const {
+            return round_up(query_tile * static_cast<index_t>(sizeof(sum)), 64);
         }
-        constexpr index key_gradients() const {
-            return round_up(tokens * head_width * static_cast<index>(sizeof(sum)), 64);
+        constexpr index_t key_gradients() const {
+            return round_up(tokens * head_width * static_cast<index_t>(sizeof(sum)), 64);
         }
-        constexpr index products() const {
+        constexpr index_t products() const {
             auto const longest = std::max(tokens, head_width);
             return round_up(gemm_serial_scratch_bytes<T>(longest, longest), 64);
         }
-        constexpr index forward() const { return scores() + probabilities() + row_sums() + products(); }
-        constexpr index backward() const {
+        constexpr index_t forward() const { return scores() + probabilities() + row_sums() + products(); }
+        constexpr index_t backward() const {
             return scores() + 2 * probabilities() + row_sums() + 2 * key_gradients() + products();
         }
     };
 
     template <class Shape, class T>
-    static constexpr index attention_forward_workspace(index, index tokens) {
+    static constexpr index_t attention_forward_workspace(index_t, index_t tokens) {
         return MaxThreads * attention_sizes<T>{tokens, Shape::head_width}.forward();
     }
     template <class Shape, class T>
-    static constexpr index attention_backward_workspace(index, index tokens) {
+    static constexpr index_t attention_backward_workspace(index_t, index_t tokens) {
         return MaxThreads * attention_sizes<T>{tokens, Shape::head_width}.backward();
     }
 };
