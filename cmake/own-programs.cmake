@@ -111,6 +111,9 @@ endfunction()
 function(snug_add_cuda_program target)
     add_executable(${target} ${ARGN})
     target_link_libraries(${target} PRIVATE snug::cuda snug_warnings)
+    # Where CUDA links, the toolkit's folder of libraries counts as one that the loader knows, which it need not.
+    cmake_path(GET CUDA_cublasLt_LIBRARY PARENT_PATH folder)
+    set_target_properties(${target} PROPERTIES BUILD_RPATH "${folder}")
     # Lines of the source in the findings of compute-sanitizer and in profiles.
     target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo>")
     if(SNUG_NATIVE)

@@ -76,6 +76,11 @@ class bare_product {
         check(cublasLtMatmulAlgoGetHeuristic(cuda::library(), &operation_, &right_, &left_, &result_,
                                              &result_, &preference, most, found_, &count_),
               "cublasLtMatmulAlgoGetHeuristic");
+        // The other fields of a result are valid only where its state says so.
+        auto const* const end = std::remove_if(found_, found_ + count_, [](auto const& result) {
+            return result.state != CUBLAS_STATUS_SUCCESS;
+        });
+        count_ = static_cast<int>(end - found_);
         if (count_ == 0) throw snug::error({}, "no algorithm for a bare product", "at least one");
     }
 

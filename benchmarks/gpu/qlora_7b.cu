@@ -3,14 +3,16 @@
 /// mixed<bf16>, every block computed again, AdamW; random weights and tokens; batches 1 x 512 and 4 x 1024, and the latter with
 /// the optimizer's states in host memory.
 ///
-///   benchmark.gpu.qlora_7b [steps]
+///   benchmark.gpu.qlora_7b [steps [part of a trainer's name]]
 ///
-/// The host makes and quantizes 6.6 billion random weights for each trainer: a minute on 16 cores, more on fewer.
+/// The host makes and quantizes 6.6 billion random weights for each trainer: a minute on 16 cores, more on fewer. `512`, `device`
+/// and `paged` name one of them each.
 
 #include "training.cuh"
 
 #include <snug/quantization/double_quantized.hpp>
 #include <snug/quantization/nf4.hpp>
+#include <string_view>
 
 namespace {
 
@@ -38,8 +40,11 @@ double flop_per_token() {
            12 * layers * width * static_cast<double>(Training::composition::batch::tokens);
 }
 
+std::string_view filter = "";
+
 template <class Training>
 void measure_one(char const* name, int steps) {
+    if (std::string_view(name).find(filter) == std::string_view::npos) return;
     measure::print_training<Training>(name, steps, flop_per_token<Training>());
 }
 
@@ -50,13 +55,14 @@ static_assert(snug::fits<small, snug::devices::rtx_3070>);  // the batch that 8 
 
 int main(int argc, char** argv) {
     return measure::reported([&] {
-        int const steps = measure::count_argument(argc, argv, 10);
+        int const steps = measure::count_argument(std::min(argc, 2), argv, 10);
+        if (argc > 2) filter = argv[2];
         measure::print_device();
         std::printf(
             "4 N + 6 trained + 12 x 32 x 4096 x T FLOP per token (N without the embedding's table; what is "
             "computed again is not counted)\n");
         measure_one<small>("Llama-2 7B QLoRA 1 x 512", steps);
-        measure_one<large>("Llama-2 7B QLoRA 4 x 1024", steps);
-        measure_one<large_paged>("Llama-2 7B QLoRA 4 x 1024, paged AdamW", steps);
+        measure_one<large>("Llama-2 7B QLoRA 4 x 1024, states on the device", steps);
+        measure_one<large_paged>("Llama-2 7B QLoRA 4 x 1024, paged states", steps);
     });
 }

@@ -292,3 +292,8 @@ TEMPLATE_TEST_CASE("new tokens see those before them", "[cuda][attention]", bf16
 TEMPLATE_TEST_CASE("large scores neither overflow nor vanish", "[cuda][attention]", bf16, float) {
     check<attention_shape<2, 1, 64>, TestType>({1, 70}, 3);
 }
+
+TEMPLATE_TEST_CASE("what a tile corrects is not corrected again by those after it", "[cuda][attention]", bf16,
+                   fp16) {
+    check<attention_shape<1, 1, 16>, TestType>({1, 1500}, 4);
+}

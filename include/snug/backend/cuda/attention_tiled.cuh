@@ -63,7 +63,7 @@ __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width
 /// Of this thread; the shuffle tells the compiler that all lanes of a warp have the same, and take the same branches.
 __device__ inline int warp() { return __shfl_sync(full_warp, static_cast<int>(threadIdx.x) / warp_width, 0); }
 
-/// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros.
+/// Starts to copy a tile of `Rows` rows, of which `valid` exist, at least one; the others become zeros.
 template <int Rows, int Width, int Threads, class T>
 __device__ __forceinline__ void copy_tile(T* tile, T const* from, index_t stride, int valid) {
     constexpr int row_pieces = Width / 8;
@@ -78,15 +78,16 @@ __device__ __forceinline__ void copy_tile(T* tile, T const* from, index_t stride
 #pragma unroll
         for (int first = 0; first < Rows; first += rows_at_once)
             if (Rows % rows_at_once == 0 || first + row < Rows)
-                copy_async_16(to + first * tile_stride<Width>, start + first * stride, first + row < valid);
+                copy_async_16(to + first * tile_stride<Width>,
+                              first + row < valid ? start + first * stride : from, first + row < valid);
     } else {
 #pragma unroll
         for (int first = 0; first < pieces; first += Threads) {
             int const piece = first + thread;
             int const row = piece / row_pieces, column = piece % row_pieces * 8;
             if (pieces % Threads == 0 || piece < pieces)
-                copy_async_16(tile + row * tile_stride<Width> + column, from + row * stride + column,
-                              row < valid);
+                copy_async_16(tile + row * tile_stride<Width> + column,
+                              row < valid ? from + row * stride + column : from, row < valid);
         }
     }
 }
@@ -276,9 +277,11 @@ struct online_softmax {
                 for (int n = 0; n < Columns / 8; ++n)
                     now = fmaxf(now, fmaxf(s.at[b][n][2 * half], s.at[b][n][2 * half + 1]));
                 now = fmaxf(largest[b][half], largest_of_row(now));
-                // A row that has seen nothing yet keeps minus infinity, which nothing can be subtracted from.
-                float const offset = now == -INFINITY ? 0.0f : now * scale;
-                float const correction = power_of_two(largest[b][half] * scale - offset);
+                // A row that has seen nothing yet keeps minus infinity, which nothing can be subtracted from. The
+                // correction is exactly 1 while the largest stays, or all tiles after it would add up its error.
+                float const base = now == -INFINITY ? 0.0f : now;
+                float const offset = base * scale;
+                float const correction = power_of_two((largest[b][half] - base) * scale);
                 largest[b][half] = now;
                 float sum = total[b][half] * correction;
 #pragma unroll
@@ -356,9 +359,13 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
                 int const column = key + lane() % 4 * 2;
                 int const beyond = column - diagonal - warp_row - lane() / 4;
                 int const* const low = first_keys + warp_row + lane() / 4;
+                int lows[blocks][2];  // read at once, for a select instead of branches at every score
+#pragma unroll
+                for (int b = 0; b < blocks; ++b) lows[b][0] = low[b * 16], lows[b][1] = low[b * 16 + 8];
                 s.for_each([&](float& score, int b, int n, int j) {
                     int const right = n * 8 + j % 2, down = b * 16 + j / 2 * 8;
-                    if (beyond > down - right || column + right < low[down]) score = -INFINITY;
+                    bool const hidden = (beyond > down - right) | (column + right < lows[b][j / 2]);
+                    score = hidden ? -INFINITY : score;
                 });
             }
         }
@@ -496,9 +503,14 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
             int const column = query + lane() % 4 * 2;
             int const before = key + lane() / 4 - column;
             int const* const row_ends = ends + warp_row + lane() / 4;
+            int row_end[blocks][2];
+#pragma unroll
+            for (int b = 0; b < blocks; ++b)
+                row_end[b][0] = row_ends[b * 16], row_end[b][1] = row_ends[b * 16 + 8];
             p.for_each([&](float& x, int b, int n, int i) {
                 int const right = n * 8 + i % 2, down = b * 16 + i / 2 * 8;
-                if (before > right - down || column + right >= row_ends[down]) x = 0.0f;
+                bool const hidden = (before > right - down) | (column + right >= row_end[b][i / 2]);
+                x = hidden ? 0.0f : x;
             });
         }
         add_product(d_v, p, d_o);

@@ -170,11 +170,13 @@ template <class Sink, class Bias>
 struct library_result_of<with_bias<Sink, Bias>> {
     using to = library_result_of<Sink>;
     static constexpr bool possible = [] {
-        // The library's bias has the type of the result, and it documents none for fp64.
-        if constexpr (to::possible)
-            return std::is_same_v<typename to::element, std::remove_const_t<Bias>> &&
-                   !std::is_same_v<typename to::element, double> && !to::has_bias;
-        else return false;
+        // The library's bias has the type of the result, it documents none for fp64, and for rows of 16-bit numbers that
+        // are not multiples of 16 bytes it may have no algorithm.
+        if constexpr (to::possible) {
+            using T = typename to::element;
+            return std::is_same_v<T, std::remove_const_t<Bias>> && !std::is_same_v<T, double> &&
+                   !to::has_bias && (sizeof(T) > 2 || Sink::width % 8 == 0);
+        } else return false;
     }();
     using element = std::remove_const_t<Bias>;
     static constexpr bool has_bias = true;
