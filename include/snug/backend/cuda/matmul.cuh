@@ -118,9 +118,9 @@ constexpr library_part part_in_first_step() {
 /// It is worth it.
 template <class A, class B, class... Further>
 bool is_worth_it(product<A, B> const& first, Further const&...) {
-    constexpr auto least = decoded_operand_of<B>::possible ? rows_worth_decoding
-                           : sizeof...(Further) > 0        ? rows_worth_adding
-                                                           : 0;
+    constexpr auto least = is_decoded<B>            ? rows_worth_decoding
+                           : sizeof...(Further) > 0 ? rows_worth_adding
+                                                    : 0;
     if constexpr (least == 0) return true;
     else return library_operand_of<A>::of(first.a).outer_rows() >= least;
 }
@@ -132,7 +132,7 @@ bool by_library(std::byte* workspace, Store const& store, product<A, B> first, F
         // The others first: an adapter's update is small, and so is what rounding takes from it.
         matmul_on(tag{}, workspace, store, further...);
         return by_library(workspace, added_later<Store>::of(store), first);
-    } else if constexpr (decoded_operand_of<B>::possible) {
+    } else if constexpr (is_decoded<B>) {
         decoded_matmul(workspace, store, first);
         return true;
     } else {
