@@ -72,7 +72,8 @@ auto ranges_of(std::index_sequence<I...>)
 /// the rows of W + s B A are scaled to the length m, which is trained too; the length of a row is a constant for the
 /// gradient, as in the paper's section 4.3.
 ///
-/// Neither s B A nor the updated weight is ever formed: the update is a second product into the same sums. Row lengths
+/// Neither s B A nor the updated weight is ever formed: the update is a second product into the same sums (with many rows on a
+/// device: stored, and added to). Row lengths
 /// follow from ‖w + s b A‖² = ‖w‖² + 2 s (A w)·b + s² bᵀ (A Aᵀ) b, once for every change of the weights.
 template <class Linear, class Scheme, class Adapter>
 struct low_rank_linear;

@@ -6,7 +6,7 @@
 namespace snug {
 
 /// `linear` with a weight that training does not change, stored by a quantization scheme or as it is; quantized, it is decoded
-/// tile by tile inside the products, forward and backward. Its bias, if any, is trained unless the layer is `frozen`.
+/// a part at a time for the products, forward and backward. Its bias, if any, is trained unless the layer is `frozen`.
 template <class Linear, class Scheme>
 struct frozen_linear;
 

@@ -18,7 +18,7 @@ namespace detail {
 
 template <class... Options>
 using gpt2_numbers =
-    snug::detail::model_numbers<gpt2<Options...>,
+    snug::detail::given_numbers<gpt2<Options...>,
                                 snug::detail::names<layers, heads, width, vocabulary, context>,
                                 snug::detail::names<mlp>, Options...>;
 

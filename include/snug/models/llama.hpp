@@ -17,7 +17,7 @@ struct llama;
 namespace detail {
 
 template <class... Options>
-using llama_numbers = snug::detail::model_numbers<
+using llama_numbers = snug::detail::given_numbers<
     llama<Options...>, snug::detail::names<layers, heads, width, mlp, vocabulary, context>,
     snug::detail::names<kv_heads, head_width, rope_theta, norm_epsilon_inverse, tied_head, qkv_bias>,
     Options...>;

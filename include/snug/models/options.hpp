@@ -102,10 +102,10 @@ namespace detail {
 
 /// The numbers given to a model family. Whatever is wrong with them is refused here, once.
 template <class Model, class Required, class Further, class... Given>
-struct model_numbers;
+struct given_numbers;
 template <class Model, template <index_t> class... Required, template <index_t> class... Further,
           class... Given>
-struct model_numbers<Model, names<Required...>, names<Further...>, Given...> {
+struct given_numbers<Model, names<Required...>, names<Further...>, Given...> {
     template <template <index_t> class Name>
     static constexpr int times_given() {
         return (int{is_named<Given, Name>} + ... + 0);

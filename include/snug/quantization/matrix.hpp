@@ -5,8 +5,8 @@
 
 namespace snug {
 
-/// A matrix that a quantization scheme stores, shape (Rows, Width), as an operand of products: backends decode it tile
-/// by tile where they pack their operands. A view.
+/// A matrix that a quantization scheme stores, shape (Rows, Width), as an operand of products: backends decode it by
+/// tiles or slices. A view.
 template <quantization::quantization_scheme Scheme, index_t Rows, index_t Width>
 struct quantized_matrix {
     static constexpr index_t rows = Rows;

@@ -63,7 +63,8 @@ __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width
 /// Of this thread; the shuffle tells the compiler that all lanes of a warp have the same, and take the same branches.
 __device__ inline int warp() { return __shfl_sync(full_warp, static_cast<int>(threadIdx.x) / warp_width, 0); }
 
-/// Starts to copy a tile of `Rows` rows, of which `valid` exist, at least one; the others become zeros.
+/// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros, and their
+/// addresses are not read (compute-sanitizer before 2026.4 may say that they are).
 template <int Rows, int Width, int Threads, class T>
 __device__ __forceinline__ void copy_tile(T* tile, T const* from, index_t stride, int valid) {
     constexpr int row_pieces = Width / 8;
@@ -78,16 +79,15 @@ __device__ __forceinline__ void copy_tile(T* tile, T const* from, index_t stride
 #pragma unroll
         for (int first = 0; first < Rows; first += rows_at_once)
             if (Rows % rows_at_once == 0 || first + row < Rows)
-                copy_async_16(to + first * tile_stride<Width>,
-                              first + row < valid ? start + first * stride : from, first + row < valid);
+                copy_async_16(to + first * tile_stride<Width>, start + first * stride, first + row < valid);
     } else {
 #pragma unroll
         for (int first = 0; first < pieces; first += Threads) {
             int const piece = first + thread;
             int const row = piece / row_pieces, column = piece % row_pieces * 8;
             if (pieces % Threads == 0 || piece < pieces)
-                copy_async_16(tile + row * tile_stride<Width> + column,
-                              row < valid ? from + row * stride + column : from, row < valid);
+                copy_async_16(tile + row * tile_stride<Width> + column, from + row * stride + column,
+                              row < valid);
         }
     }
 }
