@@ -542,24 +542,21 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
     stored<bf16, Out> const dy(Rows, 11);
     stored<bf16, In> const a(2 * Rank, 12);
     auto& room = workspace_behind<cuda::decoded_slice_bytes(Out, In, 2)>();
-    auto const check = [&]<index_t Width>(std::integral_constant<index_t, Width>, auto const& factors,
-                                          auto const& base, auto const& update, std::int64_t by_library) {
+    auto const check_with = [&]<index_t Width>(std::integral_constant<index_t, Width>, auto const& factors,
+                                               auto const& base, auto const& update, std::int64_t by_library,
+                                               dense const& more, bool is_row, auto const& store) {
         auto expected = multiplied(factors);
-        stored<bf16, Width> const bias(1, 13);
-        add(expected, bias.numbers, true);
-        // The update, with the bias, is rounded before the rest is added.
+        add(expected, more, is_row);
+        // The update, with what is added to it, is rounded before the rest is added.
         auto small = multiplied({factors[1]});
-        add(small, bias.numbers, true);
+        add(small, more, is_row);
         allow<bf16>(expected, depth_of(factors),
                     [&](std::size_t i) { return 0x1.02p-8 * std::abs(small.sums.values[i]); });
         std::vector<bf16> first;
         for (int run = 0; run < 2; ++run) {
             result_memory<bf16, Width, Width> const result(Rows, false);
             auto const products = library_products();
-            cuda::matmul_on(
-                cuda::tag{}, room.data(),
-                snug::with_bias<snug::written<bf16, Width>, bf16>{{result.view()}, bias.memory.data()}, base,
-                update);
+            cuda::matmul_on(cuda::tag{}, room.data(), store(result.view()), base, update);
             REQUIRE(library_products() - products == (snug_test::is_emulated ? by_library : 0));
             auto const after = result.memory.values();
             REQUIRE(worst_error(after, Width, expected, depth_of(factors), sum_epsilon<bf16>, 0x1.02p-8) <=
@@ -567,6 +564,17 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
             if (run == 0) first = after;
             REQUIRE(std::memcmp(after.data(), first.data(), after.size() * sizeof(bf16)) == 0);
         }
+    };
+    auto const check = [&]<index_t Width>(std::integral_constant<index_t, Width> width, auto const& factors,
+                                          auto const& base, auto const& update, std::int64_t by_library) {
+        stored<bf16, Width> const bias(1, 13);
+        check_with(width, factors, base, update, by_library, bias.numbers, true, [&](auto to) {
+            return snug::with_bias<snug::written<bf16, Width>, bf16>{{to}, bias.memory.data()};
+        });
+        stored<bf16, Width> const residual(Rows, 16);
+        check_with(width, factors, base, update, by_library, residual.numbers, false, [&](auto to) {
+            return snug::added<bf16, Width>{to, residual.view()};
+        });
     };
     using factors = std::vector<std::pair<dense, dense>>;
     check(std::integral_constant<index_t, Out>{},
@@ -739,6 +747,7 @@ TEST_CASE("slices of a quantized weight are decoded for the library's product", 
     check_decoded<bf16, bf16, q::double_quantized<q::nf4<64>>, 300, 328, 8>();
     check_decoded<bf16, float, q::int8<64>, 136, 40, 8>();
     check_decoded<float, float, q::nf4<64>, 40, 264, 4>();
+    check_decoded<bf16, bf16, q::nf4<64>, 16, 4104, 0>();      // lines of several blocks
     check_decoded<bf16, bf16, q::quantile_4bit, 33, 21, 3>();  // no pieces of 8
     check_decoded<bf16, bf16, q::outlier_split<q::threshold<3>, q::nf4<64>, q::outlier_columns<40>>, 24, 40,
                   0>();
