@@ -186,14 +186,6 @@ struct stream {
     work waiting;
     std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
     work* captured = nullptr;
-
-    void do_next() {
-        auto const next = std::move(waiting.front());
-        waiting.erase(waiting.begin());
-        ++done;
-        run(next.run);
-    }
-    static void run(std::function<void()> const&);
 };
 
 /// What the tests may change: how many devices there are and what they say of themselves; whether work waits until the
@@ -260,7 +252,13 @@ inline void run(std::function<void()> const& f) {
     f();
 }
 
-inline void stream::run(std::function<void()> const& f) { emulation::run(f); }
+/// The first task that was put off in a stream.
+inline void do_next(stream& s) {
+    auto const next = std::move(s.waiting.front());
+    s.waiting.erase(s.waiting.begin());
+    ++s.done;
+    run(next.run);
+}
 
 /// Copies, and waiting for what is over, that nothing of their own stream comes before.
 inline void run_early_copies() {
@@ -268,7 +266,7 @@ inline void run_early_copies() {
     for (bool again = true; std::exchange(again, false);)
         for (auto* s : device().streams)
             while (!s->waiting.empty() && may_run(s->waiting.front())) {
-                s->do_next();
+                do_next(*s);
                 again = true;
             }
 }
@@ -289,7 +287,7 @@ inline void enqueue(stream* s, std::function<void()> f) { enqueue(s, task{std::m
 
 inline cudaError_t synchronize(stream& s) {
     if (s.captured) return answer(cudaErrorStreamCaptureUnsupported);
-    while (!s.waiting.empty()) s.do_next();
+    while (!s.waiting.empty()) do_next(s);
     if (device().running == 0) device().open(false);
     return cudaSuccess;
 }
@@ -306,7 +304,7 @@ struct event {
 };
 /// Does what was put off in a stream, up to number `last`.
 inline void catch_up(stream& s, std::size_t last) {
-    while (s.done < last && !s.waiting.empty()) s.do_next();
+    while (s.done < last && !s.waiting.empty()) do_next(s);
 }
 struct graph {
     work nodes;

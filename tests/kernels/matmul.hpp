@@ -242,6 +242,10 @@ void add(sums_and_magnitudes& to, dense const& more, bool is_row = false) {
         }
 }
 
+/// For some types and widths the library has no bias: there snug's own kernel does the whole product.
+template <class T, index_t Width>
+constexpr bool library_has_bias = !std::is_same_v<T, double> && (sizeof(T) > 2 || Width % 8 == 0);
+
 template <class T>
 constexpr double sum_epsilon = std::is_same_v<T, double> ? 0x1p-52 : 0x1p-23;
 
@@ -336,7 +340,7 @@ void check_library(index_t offset = 0) {
         check_stores<R, M, N, Pad>(
             a_numbers, b_numbers,
             [&](auto const& store) { cuda::matmul_on(cuda::tag{}, workspace().data(), store, p); }, 1,
-            std::is_same_v<R, double> || (sizeof(R) == 2 && N % 8 != 0) ? 0 : 1, offset);
+            library_has_bias<R, N> ? 1 : 0, offset);
     };
     check(a.numbers, b.numbers, product{a.view(), b.view()});
     check(a.numbers, flipped(bt.numbers), product{a.view(), transposed{bt.view()}});
@@ -641,9 +645,7 @@ void check_elementwise(bool in_one_step) {
     cuda::matmul_on(cuda::tag{}, workspace().data(),
                     with(snug::kernels::stored_through<Function, S, T, N>{before.view(), after.view()}),
                     factors);
-    // For some types and widths the library has no bias: there snug's own kernel computes both.
-    constexpr bool has_bias = !std::is_same_v<T, double> && (sizeof(T) > 2 || N % 8 == 0);
-    REQUIRE(library_products() - products == (snug_test::is_emulated && has_bias ? 1 : 0));
+    REQUIRE(library_products() - products == (snug_test::is_emulated && library_has_bias<T, N> ? 1 : 0));
     cuda::matmul_on(cuda::tag{}, workspace().data(), with(snug::written<T, N>{alone.view()}), factors);
     auto const x = before.memory.values();
     REQUIRE(std::memcmp(x.data(), alone.memory.values().data(), x.size() * sizeof(T)) == 0);

@@ -22,8 +22,7 @@ struct this_is_not_a_checkpointing {
     static constexpr bool holds = checkpointing_policy<Policy>;
     static_assert(holds,
                   "snug: a policy of the axis checkpointing needs 'static constexpr index_t segment(index_t "
-                  "blocks)': how "
-                  "many blocks keep their activations at once, 0 for all of them (see Policy)");
+                  "blocks)': how many blocks keep their activations at once, 0 for all of them (see Policy)");
 };
 
 template <index_t K>

@@ -136,8 +136,8 @@ constexpr index_t matmul_workspace_with(index_t columns, index_t depth) {
 }
 
 /// store(row, column, value) for every element of the sum of products A B, rounded there; a device may also round what the
-/// later products add up to. A and B are `matrix` or
-/// `transposed<matrix>`, B also a `quantized_matrix`, its transpose, or `block_diagonal`.
+/// later products add up to. A and B are `matrix` or `transposed<matrix>`, B also a `quantized_matrix`, its transpose, or
+/// `block_diagonal`.
 /// `workspace` has `matmul_workspace` bytes for the longest of the products, aligned to a cache line.
 template <class Backend, class Store, class... A, class... B>
 inline void matmul(std::byte* workspace, Store const& store, product<A, B>... products) {

@@ -63,8 +63,8 @@ __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width
 /// Of this thread; the shuffle tells the compiler that all lanes of a warp have the same, and take the same branches.
 __device__ inline int warp() { return __shfl_sync(full_warp, static_cast<int>(threadIdx.x) / warp_width, 0); }
 
-/// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros, and their
-/// addresses are not read (compute-sanitizer before 2026.4 may say that they are).
+/// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros, and their addresses are not read
+/// (compute-sanitizer before 2026.4 may say that they are).
 template <int Rows, int Width, int Threads, class T>
 __device__ __forceinline__ void copy_tile(T* tile, T const* from, index_t stride, int valid) {
     constexpr int row_pieces = Width / 8;

@@ -20,9 +20,8 @@
 #include <string>
 #include <type_traits>
 
-/// Products that cuBLASLt can do: one product of two plain matrices, or of one and a quantized one that is decoded for it, whose
-/// result is stored, perhaps times a number, added to another matrix or to what is there, with a bias or without, or stored
-/// times a GELU's derivative.
+/// Products that cuBLASLt can do: one product of two plain matrices, whose result is stored, perhaps times a number, added to
+/// another matrix or to what is there, with a bias or without, or stored times a GELU's derivative.
 namespace snug::backend::cuda {
 
 namespace detail {

@@ -9,7 +9,6 @@
 #include <snug/backend/cuda/cublaslt.cuh>
 #include <snug/backend/cuda/gemm.cuh>
 #include <snug/backend/cuda/gemm_sizes.hpp>
-#include <snug/backend/cuda/intrinsics.cuh>
 #include <snug/backend/cuda/launch.cuh>
 #include <snug/memory/tensor.hpp>
 #include <snug/ops/backend.hpp>
@@ -57,11 +56,11 @@ __global__ void __launch_bounds__(decoding::threads)
 #pragma unroll
         for (int j = 0; j < decoding::pieces; ++j)
             if (element(j) < elements) {
-                auto const number = [&](int i) { return from::number(codes[j], i, table); };
                 if constexpr (sizeof(T) == 2) {
-                    auto const pair = [&](int i) { return packed<T>(number(i), number(i + 1)); };
-                    *reinterpret_cast<uint4*>(target + element(j)) = {pair(0), pair(2), pair(4), pair(6)};
+                    *reinterpret_cast<uint4*>(target + element(j)) =
+                        eight_rounded_to<T, from>(codes[j], 0, table);
                 } else {
+                    auto const number = [&](int i) { return from::number(codes[j], i, table); };
                     auto* const eight = reinterpret_cast<float4*>(target + element(j));
                     eight[0] = {number(0), number(1), number(2), number(3)};
                     eight[1] = {number(4), number(5), number(6), number(7)};

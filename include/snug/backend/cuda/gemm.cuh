@@ -148,6 +148,15 @@ __device__ __forceinline__ T rounded_to(float value) {
     return T::from_bits(static_cast<std::uint16_t>(packed<T>(value, 0.0f)));
 }
 
+/// Eight of them, of what a decoder has read, from number `first` on.
+template <class T, class From, class Some>
+__device__ __forceinline__ uint4 eight_rounded_to(Some const& some, int first, float const* table) {
+    auto const pair = [&](int i) {
+        return packed<T>(From::number(some, first + i, table), From::number(some, first + i + 1, table));
+    };
+    return {pair(0), pair(2), pair(4), pair(6)};
+}
+
 template <class T, index_t Width, index_t Stride>
 constexpr auto left_lines(matrix<T, Width, Stride> a) {
     return plain_lines<std::remove_const_t<T>, Width, Stride, true>{a.data, a.rows};
@@ -442,22 +451,16 @@ struct tensor_tile {
 #pragma unroll
             for (int j = 0; j < mine; ++j) {
                 auto const p = mine_at(j);
-                auto const& piece = k[j / piece_chunks];
-                int const first = j % piece_chunks * 8;
                 uint4 eight{0, 0, 0, 0};
                 if (from.line + p.line < l.lines && from.element + p.chunk * 8 < Lines::length)
-                    eight = {pair(piece, first, table), pair(piece, first + 2, table),
-                             pair(piece, first + 4, table), pair(piece, first + 6, table)};
+                    eight = eight_rounded_to<T, typename Lines::from>(k[j / piece_chunks],
+                                                                      j % piece_chunks * 8, table);
                 *reinterpret_cast<uint4*>(tile + offset(p.line, p.chunk)) = eight;
             }
         }
     }
 
   private:
-    __device__ static std::uint32_t pair(kept const& k, int i, float const* table) {
-        return packed<T>(Lines::from::number(k, i, table), Lines::from::number(k, i + 1, table));
-    }
-
     __device__ static void one_by_one(T* tile, Lines const& l, origin from, float const* table) {
 #pragma unroll 1
         for (int j = 0; j < mine; ++j) {

@@ -44,6 +44,7 @@ constexpr std::int64_t decoded_columns(std::int64_t columns, std::int64_t depth,
     return std::min(columns, round_up((columns + slices - 1) / slices, tile));
 }
 
+/// The workspace of such a slice.
 constexpr std::int64_t decoded_slice_bytes(std::int64_t columns, std::int64_t depth, std::int64_t element,
                                            std::int64_t room = decoded_bytes) {
     return round_up(decoded_columns(columns, depth, element, room) * depth * element, 64);
