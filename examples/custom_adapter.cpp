@@ -73,7 +73,7 @@ struct scaled_linear {
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         snug::ops::matmul<typename Call::backend>(
-            x, snug::transposed{call.operand(weight{})}, call.workspace,
+            x, snug::transposed{call.operand(weight{})}, call.workspace(),
             snug::ops::bound<keep_and_scale<output_width>>(call.saved(unscaled{}), call.value(scale{}), y));
     }
 
@@ -83,8 +83,8 @@ struct scaled_linear {
         using setting = typename Call::setting;
         using S = typename setting::statistic;
         using element = typename setting::activation;
-        auto* const scaled = reinterpret_cast<element*>(call.workspace);
-        auto* const scratch = call.workspace + scaled_gradient<setting>();
+        auto* const scaled = reinterpret_cast<element*>(call.workspace());
+        auto* const scratch = call.workspace() + scaled_gradient<setting>();
         snug::ops::add_column_sums<backend>(
             dy.rows, output_width, scratch, call.gradient(scale{}),
             snug::ops::bound<scale_gradient<S, output_width>>(dy, call.saved(unscaled{})));

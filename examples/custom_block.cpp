@@ -109,7 +109,7 @@ struct layer_scale {
         using backend = typename Call::backend;
         using S = typename Call::setting::statistic;
         // Before dx is written: it may lie where x or dy lies.
-        snug::ops::add_column_sums<backend>(x.rows, Width, call.workspace, call.gradient(scale{}),
+        snug::ops::add_column_sums<backend>(x.rows, Width, call.workspace(), call.gradient(scale{}),
                                             snug::ops::bound<scale_gradient<S>>(x, dy));
         snug::ops::for_each_row<backend, Width>(x.rows,
                                                 snug::ops::bound<scale_row<S>>(dy, call.value(scale{}), dx));

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -107,9 +108,9 @@ product<accumulator_of<A, B>> multiply(std::int64_t m, std::int64_t n, std::int6
         result.scratch_respected = scratch.guards_are_whole();
     } else {
         int const before = omp_get_max_threads();
-        omp_set_num_threads(threads);
+        omp_set_num_threads(threads + 1);  // more than there is scratch for
         guarded_scratch scratch(gemm_scratch_bytes<A, B>(n, k, threads));
-        gemm(m, n, k, a, b, scratch.data(), epilogue);
+        gemm(threads, m, n, k, a, b, scratch.data(), epilogue);
         omp_set_num_threads(before);
         result.scratch_respected = scratch.guards_are_whole();
     }
@@ -223,9 +224,9 @@ TEST_CASE("gemm inside a parallel loop runs on the calling thread, in its own sc
         r.resize(m * n);
         scratch.emplace_back(gemm_scratch_bytes<float>(n, k, 1));
     }
-    parallel_for(4, [&](std::int64_t task) {
+    parallel_for(2, 4, [&](std::int64_t task) {
         auto const index = static_cast<std::size_t>(task);
-        gemm(m, n, k, a.view(), b.view(), scratch[index].data(),
+        gemm(1, m, n, k, a.view(), b.view(), scratch[index].data(),
              [&](std::int64_t i, std::int64_t j, std::int64_t count, float const* sums) {
                  std::copy(sums, sums + count, results[index].data() + i * n + j);
              });
@@ -236,22 +237,33 @@ TEST_CASE("gemm inside a parallel loop runs on the calling thread, in its own sc
     }
 }
 
-TEST_CASE("parallel_for calls every index once and nests serially", "[host][parallel]") {
-    std::vector<int> calls(1000, 0);
-    std::vector<int> inner(1000 * 3, 0);
-    parallel_for(1000, [&](std::int64_t i) {
-        ++calls[static_cast<std::size_t>(i)];
-        auto const outer_thread = thread_index();
-        parallel_for(3, [&](std::int64_t j) {
-            if (thread_index() == outer_thread && thread_count() == 1) {
-                ++inner[static_cast<std::size_t>(i * 3 + j)];
-            }
-        });
-    });
-    REQUIRE(std::all_of(calls.begin(), calls.end(), [](int c) { return c == 1; }));
-    REQUIRE(std::all_of(inner.begin(), inner.end(), [](int c) { return c == 1; }));
-    REQUIRE(thread_index() == 0);
-    REQUIRE(thread_count() == omp_get_max_threads());
+TEST_CASE("parallel_for calls every index once, in slots below its bound, and nests serially",
+          "[host][parallel]") {
+    int const before = omp_get_max_threads();
+    for (int const offered : {1, 2, 3, 17, 64})
+        for (int const most : {1, 2, 5}) {
+            omp_set_num_threads(offered);
+            std::vector<int> calls(1000, 0);
+            std::vector<int> slots(1000, -1);
+            std::vector<int> inner(1000 * 3, 0);
+            parallel_for(most, 1000, [&](std::int64_t i, int slot) {
+                ++calls[static_cast<std::size_t>(i)];
+                slots[static_cast<std::size_t>(i)] = slot;
+                auto const outer = std::this_thread::get_id();
+                parallel_for(most, 3, [&](std::int64_t j, int inner_slot) {
+                    if (std::this_thread::get_id() == outer && inner_slot == 0 && thread_count(most) == 1)
+                        ++inner[static_cast<std::size_t>(i * 3 + j)];
+                });
+            });
+            REQUIRE(std::all_of(calls.begin(), calls.end(), [](int c) { return c == 1; }));
+            REQUIRE(std::all_of(inner.begin(), inner.end(), [](int c) { return c == 1; }));
+            REQUIRE(std::is_sorted(slots.begin(), slots.end()));
+            REQUIRE(slots.front() == 0);
+            REQUIRE(slots.back() < std::min(most, offered));
+            REQUIRE(omp_get_max_threads() == offered);
+            REQUIRE(thread_count(most) == std::min(most, offered));
+        }
+    omp_set_num_threads(before);
 }
 
 TEST_CASE("the scratch of gemm is known at compile time and small per thread", "[host][gemm]") {

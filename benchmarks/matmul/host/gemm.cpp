@@ -117,7 +117,7 @@ void run(char const* type_name, std::string const& filter) {
         host::operand<T> const a{left.get(), p.a_transposed ? 1 : p.k, p.a_transposed ? p.m : 1};
         host::operand<T> const b{right.get(), p.b_transposed ? 1 : p.n, p.b_transposed ? p.k : 1};
         auto const call_ours = [&] {
-            host::gemm(p.m, p.n, p.k, a, b, scratch.get(),
+            host::gemm(omp_get_max_threads(), p.m, p.n, p.k, a, b, scratch.get(),
                        [&](std::int64_t i, std::int64_t j, std::int64_t count, float const* sums) {
                            T* const target = ours.get() + i * p.n + j;
                            for (std::int64_t c = 0; c < count; ++c) {

@@ -138,7 +138,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     static void forward(Call const& call, X x, Y y) {
         using backend = typename Call::backend;
         save_low_rank(call, x);
-        auto* const scratch = call.workspace + dropped_bytes<typename Call::setting>();
+        auto* const scratch = call.workspace() + dropped_bytes<typename Call::setting>();
         auto const base = product{x, transposed{call.operand(weight{})}};
         auto const update =
             product{low_rank_of(call, x.rows),
@@ -166,7 +166,7 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using setting = typename Call::setting;
         using backend = typename Call::backend;
-        auto* const memory = call.workspace;
+        auto* const memory = call.workspace();
         auto* const d_ax = reinterpret_cast<typename setting::activation*>(memory + dropped_bytes<setting>());
         auto* const directions = memory + dropped_bytes<setting>() + low_rank_bytes<setting>();
         auto* const scratch = directions + direction_bytes<setting>();
@@ -211,8 +211,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             auto* const scales = call.derived(direction_scale{});
             ops::for_each_element<backend>(Out, ops::bound<kernels::set_to_one>(inverse, scales));
             auto* const aw =
-                reinterpret_cast<S*>(call.workspace);  // (rank, Out) of one block after the other
-            auto* const scratch = call.workspace + lengths_bytes<typename Call::setting>();
+                reinterpret_cast<S*>(call.workspace());  // (rank, Out) of one block after the other
+            auto* const scratch = call.workspace() + lengths_bytes<typename Call::setting>();
             for_each_block([&]<index_t First, index_t Count, index_t K, index_t Stacked>() {
                 auto const* const a = call.value(lora_a{}) + K * In;
                 auto const* const b = call.value(lora_b{}) + Stacked * rank;
@@ -268,8 +268,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     template <class Call, class X>
     static void save_low_rank(Call const& call, X x) {
         ops::matmul<typename Call::backend>(
-            dropped(call, x, call.workspace), transposed{a_of(call)},
-            call.workspace + dropped_bytes<typename Call::setting>(),
+            dropped(call, x, call.workspace()), transposed{a_of(call)},
+            call.workspace() + dropped_bytes<typename Call::setting>(),
             scaled{written<typename Call::setting::activation, ranks>{{call.saved(low_rank{}), x.rows}},
                    scale});
     }

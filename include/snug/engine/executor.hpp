@@ -26,22 +26,21 @@ class executor {
     template <class Node, bool Added>
     void forward(buffer_reference x, buffer_reference y, buffer_reference base) const {
         using L = typename Node::type;
-        L::forward(call<Node>(forward_workspace<Node>()), input<L>(x), sink<Added, L::output_width>(y, base));
+        L::forward(call<Node>(), input<L>(x), sink<Added, L::output_width>(y, base));
     }
 
     /// y = f(layer(x)), with the function of the elementwise layer that follows; layer(x) is stored in `between`.
     template <class Node, class Elementwise>
     void forward_through(buffer_reference x, buffer_reference between, buffer_reference y) const {
         using L = typename Node::type;
-        L::forward(call<Node>(forward_workspace<Node>()), input<L>(x),
-                   joined<kernels::stored_through, Elementwise>(between, y));
+        L::forward(call<Node>(), input<L>(x), joined<kernels::stored_through, Elementwise>(between, y));
     }
 
     /// What backward reads of forward, without its output.
     template <class Node>
     void save(buffer_reference x) const {
         using L = typename Node::type;
-        auto const its_call = call<Node>(forward_workspace<Node>());
+        auto const its_call = call<Node>();
         if constexpr (layer::saves_without_output<L>) L::save(its_call, input<L>(x));
         else L::forward(its_call, input<L>(x), discarded<L::output_width>{});
     }
@@ -50,7 +49,7 @@ class executor {
     void backward(buffer_reference x, buffer_reference y, buffer_reference dy, buffer_reference dx,
                   buffer_reference base) const {
         using L = typename Node::type;
-        L::backward(call<Node>(forward_workspace<Node>() + 1), input<L>(x), activations<L::output_width>(y),
+        L::backward(call<Node, pass::backward>(), input<L>(x), activations<L::output_width>(y),
                     activations<L::output_width>(dy), sink<Added, L::input_width>(dx, base));
     }
 
@@ -59,7 +58,7 @@ class executor {
     void backward_through(buffer_reference x, buffer_reference y, buffer_reference dy,
                           buffer_reference between, buffer_reference dx) const {
         using L = typename Node::type;
-        L::backward(call<Node>(forward_workspace<Node>() + 1), input<L>(x), activations<L::output_width>(y),
+        L::backward(call<Node, pass::backward>(), input<L>(x), activations<L::output_width>(y),
                     activations<L::output_width>(dy),
                     joined<kernels::times_derivative, Elementwise>(between, dx));
     }
@@ -98,9 +97,11 @@ class executor {
   protected:
     index_t block() const { return block_; }
 
+    /// Null for a declaration of size 0: it lies nowhere.
     std::byte* declared(int id, index_t copy) const {
         auto const i = static_cast<std::size_t>(id);
         auto const& buffer = Composition::plan.declarations[i];
+        if (buffer.count == 0) return nullptr;
         return base_ + Composition::plan.offsets[i] + copy % buffer.copies * buffer.stride();
     }
     std::byte* address(buffer_reference buffer) const {
@@ -137,15 +138,10 @@ class executor {
                                                                   activations<L::input_width>(to)};
     }
 
-    template <class Node>
-    static constexpr int forward_workspace() {
-        return Node::first_buffer + static_cast<int>(meta::size<layer::saved<typename Node::type>>);
-    }
-
-    template <class Node>
-    auto call(int workspace) const {
+    template <class Node, pass Pass = pass::forward>
+    auto call() const {
         using L = typename Node::type;
-        layer_call<L, setting> result;
+        layer_call<L, setting, Pass> result;
         for (std::size_t i = 0; i < result.values.size(); ++i) {
             auto const parameter = Node::first_parameter + static_cast<int>(i);
             result.values[i] = declared(Composition::weight(parameter), block_);
@@ -158,7 +154,10 @@ class executor {
                 rows<element>({Node::first_buffer + static_cast<int>(s)}, B::per_token));
             ++s;
         });
-        result.workspace = declared(Composition::first_buffer + workspace, 0);
+        // After what the layer saves: the workspace of forward, then that of backward.
+        constexpr auto workspace = Node::first_buffer + static_cast<int>(meta::size<layer::saved<L>>) +
+                                   (Pass == pass::backward ? 1 : 0);
+        result.scratch = declared(Composition::first_buffer + workspace, 0);
         result.span = span_;
         result.starts = starts_;
         if (draws_)
@@ -182,7 +181,7 @@ class executor {
 
     template <class Node, class TiedNode>
     auto head_call() const {
-        auto result = call<Node>(forward_workspace<Node>());
+        auto result = call<Node>();
         result.partials = reinterpret_cast<double*>(declared(Composition::partial_sums, 0));
         if constexpr (Node::type::tied) {
             result.tied_value = declared(Composition::weight(TiedNode::first_parameter), 0);
@@ -206,8 +205,7 @@ class leaf_visitor : public executor<Composition> {
 
     template <class Node, bool>
     void forward(buffer_reference, buffer_reference, buffer_reference) const {
-        f_.template operator()<Node>(this->template call<Node>(this->template forward_workspace<Node>()),
-                                     this->block());
+        f_.template operator()<Node>(this->template call<Node>(), this->block());
     }
 
     template <class Node, class Elementwise>

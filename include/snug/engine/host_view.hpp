@@ -22,6 +22,7 @@ template <class C>
 class run<C>::host_view {
   public:
     explicit host_view(run const& r) : run_(r) {
+        if (run_.memory_.data() == nullptr) run::refuse_moved_from();
         if constexpr (!in_program_memory<typename C::backend>) {
             if (run_.mirror_ != nullptr) return;
             copy_ = arena({lasting_bytes + staged_bytes});

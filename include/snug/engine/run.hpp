@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <snug/engine/composition.hpp>
+#include <snug/error.hpp>
 #include <snug/io/token_batch.hpp>
 #include <snug/memory/arena.hpp>
 #include <snug/optimizers/optimizer.hpp>
@@ -168,12 +169,19 @@ class run {
 
   private:
     class host_view;
+    [[noreturn]] static void refuse_moved_from() {
+        throw error({}, "a trainer that was moved from: its memory belongs to another one now",
+                    "the trainer that it was moved into");
+    }
     /// The trainer's memory, or the program's copy of it (see `host_view`).
     std::byte* base_of_memory() const { return mirror_ != nullptr ? mirror_ : memory_.data(); }
+    /// Where a declaration lies; null when it has size 0. Throws when the trainer was moved from.
     template <class T>
     T* at(int declaration) const {
         auto const id = static_cast<std::size_t>(declaration);
         auto* base = base_of_memory();
+        if (base == nullptr) refuse_moved_from();
+        if (Composition::plan.declarations[id].count == 0) return nullptr;
         if constexpr (Composition::has_pages)
             if (Composition::plan.declarations[id].line == role::paged) base = paged_memory_.data();
         return reinterpret_cast<T*>(base + Composition::plan.offsets[id]);

@@ -111,7 +111,7 @@ void run<C>::start_adapters() {
                 auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
                 auto const at_i = block * Parameter::shape::count + i;
                 at<weight_type>(C::weight(p))[at_i] = static_cast<weight_type>(value);
-                if constexpr (C::has_master)
+                if constexpr (C::has_master && layer::trains<typename Node::type, Parameter>)
                     at<typename C::updated>(C::master(p))[at_i] = static_cast<typename C::updated>(value);
             };
             if constexpr (requires { Node::type::start(call, put); }) Node::type::start(call, put);

@@ -64,14 +64,14 @@ struct causal_attention {
         rotate(call, x, 1);
         ops::attention_forward<typename Call::backend, numbers>(
             call.span.sequences, call.span.tokens, call.span.past, x.data, call.starts, y.to.data,
-            call.saved(logsumexp{}), call.workspace);
+            call.saved(logsumexp{}), call.workspace());
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y y, DY dy, DX dx) {
         ops::attention_backward<typename Call::backend, numbers>(
             call.span.sequences, call.span.tokens, x.data, call.starts, y.data, dy.data,
-            call.saved(logsumexp{}), dx.to.data, call.workspace);
+            call.saved(logsumexp{}), dx.to.data, call.workspace());
         rotate(call, dx.to, -1);
     }
 

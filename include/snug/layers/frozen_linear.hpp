@@ -39,9 +39,9 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
         using backend = typename Call::backend;
         auto const w = call.operand(weight{});
         if constexpr (Bias) {
-            ops::matmul<backend>(x, transposed{w}, call.workspace, with_bias{y, call.value(bias{})});
+            ops::matmul<backend>(x, transposed{w}, call.workspace(), with_bias{y, call.value(bias{})});
         } else {
-            ops::matmul<backend>(x, transposed{w}, call.workspace, y);
+            ops::matmul<backend>(x, transposed{w}, call.workspace(), y);
         }
     }
 
@@ -50,9 +50,9 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
         using backend = typename Call::backend;
         if constexpr (Bias)
             if constexpr (Call::trains(bias{}))
-                ops::add_column_sums<backend>(dy.rows, Out, call.workspace, call.gradient(bias{}),
+                ops::add_column_sums<backend>(dy.rows, Out, call.workspace(), call.gradient(bias{}),
                                               elements_of{dy});
-        ops::matmul<backend>(dy, call.operand(weight{}), call.workspace, dx);
+        ops::matmul<backend>(dy, call.operand(weight{}), call.workspace(), dx);
     }
 };
 

@@ -56,8 +56,8 @@ struct head_with_loss {
         using backend = typename Call::backend;
         using S = typename setting::statistic;
         auto const w = weight_of(call);
-        auto* const row_losses = reinterpret_cast<double*>(call.workspace);
-        auto* const products = call.workspace + products_at<setting>();
+        auto* const row_losses = reinterpret_cast<double*>(call.workspace());
+        auto* const products = call.workspace() + products_at<setting>();
         constexpr auto chunk = chunk_rows<setting>();
         for (index_t first = 0; first < x.rows; first += chunk) {
             auto const count = std::min(chunk, x.rows - first);
@@ -83,10 +83,10 @@ struct head_with_loss {
     static auto logits(Call const& call, X rows) {
         using setting = typename Call::setting;
         auto const result = matrix<typename setting::activation, Vocabulary, logits_stride>{
-            reinterpret_cast<typename setting::activation*>(call.workspace + logits_at<setting>()),
+            reinterpret_cast<typename setting::activation*>(call.workspace() + logits_at<setting>()),
             rows.rows};
         ops::matmul<typename Call::backend>(
-            rows, transposed{weight_of(call)}, call.workspace + products_at<setting>(),
+            rows, transposed{weight_of(call)}, call.workspace() + products_at<setting>(),
             written<typename setting::activation, Vocabulary, logits_stride>{result});
         return result;
     }

@@ -149,6 +149,9 @@ template <class Checkpointing>
     requires requires { Checkpointing::recomputes_cheap_layers; }
 inline constexpr bool recomputes_cheap_layers<Checkpointing> = Checkpointing::recomputes_cheap_layers;
 
+/// Which of a layer's two functions runs. What runs beside them (`save`, `refresh`, the loss of a head) counts as forward.
+enum class pass { forward, backward };
+
 namespace layer {
 
 template <class L>
@@ -261,6 +264,16 @@ constexpr index_t backward_workspace() {
     else return 0;
 }
 
+/// The layer says how much workspace this pass needs; only then it gets any.
+template <class L, class Setting, pass Pass>
+inline constexpr bool declares_workspace = requires {
+    L::template forward_workspace<Setting>();
+};
+template <class L, class Setting>
+inline constexpr bool declares_workspace<L, Setting, pass::backward> = requires {
+    L::template backward_workspace<Setting>();
+};
+
 /// The element type of a layer's input: activations unless it says otherwise (an embedding reads tokens).
 template <class L, class Setting>
 struct input_element_of {
@@ -361,6 +374,16 @@ struct a_layer_adds_to_the_gradient_of_what_is_not_trained {
         "Parameter). In backward, write 'if constexpr (Call::trains(weight{}))' around what adds to it");
 };
 
+template <class Layer, class Setting, pass Pass>
+struct a_layer_uses_workspace_that_it_does_not_declare {
+    static_assert(
+        layer::declares_workspace<Layer, Setting, Pass>,
+        "snug: a layer asks for workspace that it did not declare (see Layer and Pass). Give it 'template "
+        "<class Setting> static constexpr snug::index_t forward_workspace()', or backward_workspace() for "
+        "its "
+        "backward: how many bytes; where it has one, see how it is spelt");
+};
+
 }  // namespace refusal
 
 /// How many tokens one call sees: `sequences` sequences of `tokens` rows each, the first row of each at
@@ -396,7 +419,7 @@ struct dropout_draws {
 };
 
 /// What a leaf layer works with in one call: its parameters, their gradients, its saved buffers, its workspace.
-template <class Layer, class Setting>
+template <class Layer, class Setting, pass Pass = pass::forward>
 struct layer_call {
     using setting = setting_of<Setting, Layer>;
     using backend = typename Setting::backend;
@@ -408,7 +431,7 @@ struct layer_call {
     std::array<std::byte*, static_cast<std::size_t>(meta::size<parameters>)> values{};
     std::array<std::byte*, static_cast<std::size_t>(meta::size<parameters>)> gradients{};
     std::array<std::byte*, static_cast<std::size_t>(meta::size<buffers>)> saved_buffers{};
-    std::byte* workspace = nullptr;
+    std::byte* scratch = nullptr;     ///< see `workspace()`
     std::byte* tied_value = nullptr;  ///< of the head, when it shares the embedding's table
     std::byte* tied_gradient = nullptr;
     span_of_tokens span{};
@@ -457,6 +480,14 @@ struct layer_call {
         static_assert(sizeof(refusal::a_layer_adds_to_the_gradient_of_what_is_not_trained<Layer, Parameter>) >
                       0);
         return reinterpret_cast<gradient_type*>(gradients[position<parameters, Parameter>()]);
+    }
+
+    /// The bytes that `forward_workspace` or, in backward, `backward_workspace` of this layer asked for, aligned to 64; null
+    /// where it asked for none.
+    std::byte* workspace() const {
+        static_assert(sizeof(refusal::a_layer_uses_workspace_that_it_does_not_declare<Layer, Setting, Pass>) >
+                      0);
+        return scratch;
     }
 
     /// A saved buffer, shape (rows, PerToken).

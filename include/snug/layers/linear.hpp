@@ -65,9 +65,9 @@ struct linear {
         using backend = typename Call::backend;
         auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
         if constexpr (Bias) {
-            ops::matmul<backend>(x, transposed{w}, call.workspace, with_bias{y, call.value(bias{})});
+            ops::matmul<backend>(x, transposed{w}, call.workspace(), with_bias{y, call.value(bias{})});
         } else {
-            ops::matmul<backend>(x, transposed{w}, call.workspace, y);
+            ops::matmul<backend>(x, transposed{w}, call.workspace(), y);
         }
     }
 
@@ -76,12 +76,12 @@ struct linear {
         using backend = typename Call::backend;
         auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
         // The gradient of W first: after it x is dead and dx may take its place.
-        ops::matmul<backend>(transposed{dy}, x, call.workspace,
+        ops::matmul<backend>(transposed{dy}, x, call.workspace(),
                              accumulated<typename Call::gradient_type, In>{{call.gradient(weight{}), Out}});
         if constexpr (Bias)
-            ops::add_column_sums<backend>(dy.rows, Out, call.workspace, call.gradient(bias{}),
+            ops::add_column_sums<backend>(dy.rows, Out, call.workspace(), call.gradient(bias{}),
                                           elements_of{dy});
-        ops::matmul<backend>(dy, w, call.workspace, dx);
+        ops::matmul<backend>(dy, w, call.workspace(), dx);
     }
 };
 

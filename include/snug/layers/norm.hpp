@@ -49,7 +49,7 @@ struct layer_norm {
         // Both train or neither does. dx may lie where x or dy lies.
         if constexpr (Call::trains(weight{}))
             ops::for_each_row_with_column_sums<backend, Width>(
-                x.rows, call.workspace, rows,
+                x.rows, call.workspace(), rows,
                 ops::column_sum{call.gradient(weight{}), ops::bound<weight_gradient>(x, dy, means, rstds)},
                 ops::column_sum{call.gradient(bias{}), elements_of{dy}});
         else ops::for_each_row<backend, Width>(x.rows, rows);
@@ -117,7 +117,7 @@ struct rms_norm {
         // dx may lie where x or dy lies.
         if constexpr (Call::trains(weight{}))
             ops::for_each_row_with_column_sums<backend, Width>(
-                x.rows, call.workspace, rows,
+                x.rows, call.workspace(), rows,
                 ops::column_sum{call.gradient(weight{}), ops::bound<weight_gradient>(x, dy, rstds)});
         else ops::for_each_row<backend, Width>(x.rows, rows);
     }

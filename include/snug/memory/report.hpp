@@ -5,7 +5,9 @@
 #include <iomanip>
 #include <snug/memory/budget.hpp>
 #include <sstream>
+#include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 namespace snug {
@@ -22,7 +24,16 @@ constexpr std::array<std::pair<std::string_view, bytes>, 8> lines_of(memory_bill
              {"communication", bill.communication}}};
 }
 
-/// The bill of T as text: a line for each part, the total, what packing saved. Streams.
+/// What a machine with more processors than a trainer has workspaces for is told; nothing where it has not.
+inline std::string idle_threads(int bound, int of_machine) {
+    if (of_machine <= bound) return {};
+    auto const all = std::to_string(of_machine);
+    return "  uses at most " + std::to_string(bound) + " of this machine's " + all +
+           " threads; on<snug::host_threads<" + all + ">> uses them all, with workspace for each\n";
+}
+
+/// The bill of T as text: a line for each part, the total, what packing saved, and on a host with more threads than T uses how
+/// to use them. Streams.
 template <class T>
 struct bill_report {
     friend std::ostream& operator<<(std::ostream& out, bill_report) {
@@ -42,6 +53,9 @@ struct bill_report {
             line("paged", to_string(bill.paged), std::to_string(bill.paged.count));
             text << "  host memory beside it, for states that a step streams\n";
         }
+        using backend = typename detail::trainer_of<T>::composition::backend;
+        if constexpr (requires { backend::max_threads; })
+            text << idle_threads(backend::max_threads, static_cast<int>(std::thread::hardware_concurrency()));
         return out << text.str();
     }
 };

@@ -38,7 +38,7 @@ struct lone_layer {
         result.values = {at(w), at(a), at(b)};
         result.gradients = {nullptr, at(d_a), at(d_b)};
         result.saved_buffers = {at(low_rank)};
-        result.workspace = workspace.data();
+        result.scratch = workspace.data();
         result.span = {1, Rows, 0};
         drawn = key;
         if (key != 0) result.draws = {&drawn, 0, 0};

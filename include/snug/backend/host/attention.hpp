@@ -31,7 +31,7 @@ void attention_forward_on(tag<Threads>, Shape, index_t sequences, index_t tokens
     auto const sizes = typename tag<Threads>::template attention_sizes<T>{past + tokens, width};
     auto const scale = static_cast<sum>(1 / std::sqrt(static_cast<double>(width)));
     auto const tiles = (tokens + tile - 1) / tile;
-    parallel_for(sequences * Shape::heads * tiles, [&](index_t task) {
+    parallel_for(Threads, sequences * Shape::heads * tiles, [&](index_t task, int slot) {
         // Later tiles see more keys: start with them, so that threads finish together.
         auto const first = (tiles - 1 - task / (sequences * Shape::heads)) * tile;
         auto const head = task % Shape::heads;
@@ -41,7 +41,7 @@ void attention_forward_on(tag<Threads>, Shape, index_t sequences, index_t tokens
         auto const begin = detail::first_key(starts, sequence * tokens + first);
         auto const keys = past + first + rows - begin;
 
-        auto* memory = workspace + thread_index() * sizes.forward();
+        auto* memory = workspace + slot * sizes.forward();
         auto* const scores = reinterpret_cast<sum*>(memory);
         auto* const probabilities = reinterpret_cast<T*>(memory += sizes.scores());
         auto* const inverse_sums = reinterpret_cast<sum*>(memory += sizes.probabilities());
@@ -100,11 +100,11 @@ void attention_backward_on(tag<Threads>, Shape, index_t sequences, index_t token
     auto const sizes = typename tag<Threads>::template attention_sizes<T>{tokens, width};
     auto const scale = static_cast<sum>(1 / std::sqrt(static_cast<double>(width)));
     // A task owns the gradients of one key-value head: no two tasks add to the same memory.
-    parallel_for(sequences * Shape::kv_heads, [&](index_t task) {
+    parallel_for(Threads, sequences * Shape::kv_heads, [&](index_t task, int slot) {
         auto const kv_head = task % Shape::kv_heads;
         auto const sequence = task / Shape::kv_heads;
 
-        auto* memory = workspace + thread_index() * sizes.backward();
+        auto* memory = workspace + slot * sizes.backward();
         auto* const d_k = reinterpret_cast<sum*>(memory);
         auto* const d_v = reinterpret_cast<sum*>(memory += sizes.key_gradients());
         auto* const scores = reinterpret_cast<sum*>(memory += sizes.key_gradients());

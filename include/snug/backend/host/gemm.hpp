@@ -35,6 +35,12 @@ struct factors {
     operand<A> a;
     Right b;
     std::int64_t k;
+
+    /// The same product as one slot of a parallel loop works on it.
+    factors in(int slot) const {
+        if constexpr (requires { b.in(slot); }) return {a, b.in(slot), k};
+        else return *this;
+    }
 };
 
 namespace detail {
@@ -208,10 +214,10 @@ void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, R
     }
 }
 
-/// The sum of one or several products of shape [m, n] on all threads; one product has the bits of `gemm_serial`.
+/// The sum of one or several products of shape [m, n] on at most `threads` threads; one product has the bits of `gemm_serial`.
 /// `epilogue` is called from several threads at once. `scratch`: gemm_scratch_bytes<A, B>(n, longest k, threads) bytes.
 template <class Epilogue, class A, class Right, class... Further>
-void gemm(std::int64_t m, std::int64_t n, std::byte* scratch, Epilogue&& epilogue,
+void gemm(int threads, std::int64_t m, std::int64_t n, std::byte* scratch, Epilogue&& epilogue,
           factors<A, Right> const& first, Further const&... further) {
     using arithmetic = detail::arithmetic_for<A, typename Right::element>;
     static_assert((std::is_same_v<arithmetic, typename Further::arithmetic> && ...),
@@ -220,29 +226,27 @@ void gemm(std::int64_t m, std::int64_t n, std::byte* scratch, Epilogue&& epilogu
     auto const limits = first.a.column_stride == 1 ? block::parallel : block::parallel_packing;
     // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine with other
     // work to do a barrier waits for the slowest thread.
-    auto const parts = detail::choose_grid<arithmetic>(m, n, thread_count(), limits);
+    auto const parts = detail::choose_grid<arithmetic>(m, n, thread_count(threads), limits);
     std::int64_t const bytes =
         detail::layout_of<arithmetic>(limits, n, std::max({first.k, further.k...})).total;
-    int const first_thread = thread_index();
-    parallel_for(parts.row_parts * parts.column_parts, [&](std::int64_t tile) {
+    parallel_for(threads, parts.row_parts * parts.column_parts, [&](std::int64_t tile, int slot) {
         // Neighbouring tiles share their part of the larger operand.
         std::int64_t const i = m > n ? tile / parts.column_parts : tile % parts.row_parts;
         std::int64_t const j = m > n ? tile % parts.column_parts : tile / parts.row_parts;
         auto const rows = detail::part_of(m, detail::kernel_rows, parts.row_parts, i);
         auto const columns = detail::part_of(n, detail::panel_columns<arithmetic>, parts.column_parts, j);
         if (rows.count > 0 && columns.count > 0) {
-            detail::multiply_tile<arithmetic>(rows, columns, limits,
-                                              scratch + (thread_index() - first_thread) * bytes, epilogue,
-                                              first, further...);
+            detail::multiply_tile<arithmetic>(rows, columns, limits, scratch + slot * bytes, epilogue,
+                                              first.in(slot), further.in(slot)...);
         }
     });
 }
 
 /// One product.
 template <class A, class Right, class Epilogue>
-void gemm(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b, std::byte* scratch,
-          Epilogue&& epilogue) {
-    gemm(m, n, scratch, epilogue, factors<A, Right>{a, b, k});
+void gemm(int threads, std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b,
+          std::byte* scratch, Epilogue&& epilogue) {
+    gemm(threads, m, n, scratch, epilogue, factors<A, Right>{a, b, k});
 }
 
 }  // namespace snug::backend::host

@@ -10,7 +10,6 @@
 
 #include <snug/backend/host/gemm_kernel.hpp>
 #include <snug/backend/host/gemm_sizes.hpp>
-#include <snug/backend/host/parallel.hpp>
 #include <snug/precision/bf16.hpp>
 
 namespace snug::backend::host {
@@ -25,7 +24,7 @@ struct operand {
 };
 
 /// A right operand that a quantization scheme stores, a row-major matrix of `width` columns, or its transpose. It is
-/// computed with as type T; `tiles` has `quantized_tile_bytes` for every thread.
+/// computed with as type T; `tiles` has `quantized_tile_bytes` for every slot of a parallel loop.
 template <class Scheme, class T, bool Transposed>
 struct quantized_operand {
     using element = T;
@@ -33,9 +32,9 @@ struct quantized_operand {
     std::int64_t width;
     std::byte* tiles;
 
-    T* tile_of_this_thread() const {
-        return reinterpret_cast<T*>(tiles + thread_index() * quantized_tile_bytes);
-    }
+    /// The same operand with the tile of a slot.
+    quantized_operand in(int slot) const { return {stored, width, tiles + slot * quantized_tile_bytes}; }
+    T* tile() const { return reinterpret_cast<T*>(tiles); }
 };
 
 /// A block-diagonal right operand (snug::block_diagonal): block b has the `Rank` rows from b · Rank on.
@@ -216,7 +215,7 @@ template <class Arithmetic, class Scheme, class T, bool Transposed>
 [[gnu::noinline]] void pack_right(quantized_operand<Scheme, T, Transposed> const& b, std::int64_t first_k,
                                   std::int64_t k_count, std::int64_t first_column, std::int64_t columns,
                                   typename Arithmetic::unit* target) {
-    T* const tile = b.tile_of_this_thread();
+    T* const tile = b.tile();
     if constexpr (Transposed) {
         for (std::int64_t j = 0; j < columns; ++j)
             Scheme::decode(b.stored, (first_column + j) * b.width + first_k, k_count, tile + j * k_count);

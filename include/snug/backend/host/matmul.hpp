@@ -104,7 +104,7 @@ void matmul_on(tag<Threads>, std::byte* workspace, Store const& store, product<A
     auto* scratch = workspace;
     if constexpr (detail::is_quantized<B> || (detail::is_quantized<typename Further::right> || ...))
         scratch += Threads * quantized_tile_bytes;
-    gemm(detail::rows_of(first.a), detail::columns_of(first.b), scratch, detail::storing(store),
+    gemm(Threads, detail::rows_of(first.a), detail::columns_of(first.b), scratch, detail::storing(store),
          detail::as_factors(first, workspace), detail::as_factors(further, workspace)...);
 }
 

@@ -8,7 +8,9 @@
 #endif
 
 #include <omp.h>
+#include <pthread.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include <thrust/for_each.h>
@@ -17,37 +19,75 @@
 
 namespace snug::backend::host {
 
-/// Index of the calling thread within its team; 0 outside a parallel loop.
-inline int thread_index() noexcept { return omp_get_thread_num(); }
-
-/// Threads that a `parallel_for` called here would use: 1 inside a parallel loop.
-inline int thread_count() noexcept { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
-
 namespace detail {
 
-/// f(i), as a call of its own. Inlined into a loop, GCC works on several short rows at once with vector instructions and on the
-/// last ones without, and contracts to multiply-adds differently; which are the last ones depends on the number of threads.
+/// What a thread knows of the team that OpenMP keeps for it between parallel loops.
+struct team_of_a_thread {
+    bool exists = false;
+    /// The process was forked: the team was not, and libgomp would wait for it for ever.
+    bool is_lost = false;
+};
+inline constinit thread_local team_of_a_thread own_team{};
+
+/// Before the first parallel loop of a thread.
+inline void note_team() {
+    if (own_team.exists) return;
+    [[maybe_unused]] static int const watching =
+        pthread_atfork(nullptr, nullptr, [] { own_team.is_lost = own_team.exists; });
+    own_team.exists = true;
+}
+
+/// At most so many threads for the parallel loops that this thread begins while this lives. OpenMP has that number for every
+/// thread of its own: no other thread of the program sees it change.
+class thread_limit {
+  public:
+    explicit thread_limit(int threads) : before_(omp_get_max_threads()) {
+        if (threads < before_) omp_set_num_threads(threads);
+    }
+    ~thread_limit() {
+        if (omp_get_max_threads() != before_) omp_set_num_threads(before_);
+    }
+    thread_limit(thread_limit const&) = delete;
+    thread_limit& operator=(thread_limit const&) = delete;
+
+  private:
+    int before_;
+};
+
+/// f(i, slot), as a call of its own. Inlined into a loop, GCC works on several short rows at once with vector instructions and
+/// on the last ones without, and contracts to multiply-adds differently; which are the last ones depends on the number of
+/// threads.
 template <class Function>
-[[gnu::noinline]] void call(Function const& f, std::int64_t i) {
-    f(i);
+[[gnu::noinline]] void call(Function const& f, std::int64_t i, [[maybe_unused]] int slot) {
+    if constexpr (requires { f(i, slot); }) f(i, slot);
+    else f(i);
 }
 
 }  // namespace detail
 
-/// Calls `f(i)` once for every i in [0, count), on all threads, and returns when all calls have returned.
-/// Thread t of T gets one contiguous range of indices, the same in every call (OpenMP's static schedule).
-/// Inside another parallel loop the calls happen one after another on the calling thread. Allocates nothing.
+/// Threads that a `parallel_for` called here with this bound would use: as many as OpenMP offers to the calling thread, but 1
+/// inside another parallel region, and after a fork in the thread that forked.
+inline int thread_count(int most) noexcept {
+    return omp_in_parallel() || detail::own_team.is_lost ? 1 : std::min(most, omp_get_max_threads());
+}
+
+/// Calls `f(i)` or `f(i, slot)` once for every i in [0, count), on at most `most` threads, and returns when all calls have
+/// returned. Calls with one `slot` happen one after another, and 0 <= slot < most whichever thread begins the loop: what lies
+/// in planned memory for each thread is found by it. Each slot gets one contiguous range of indices, the same in every call
+/// (OpenMP's static schedule). Inside another parallel region all calls happen on the calling thread. Allocates nothing, but for
+/// what OpenMP allocates in a thread's first loop.
 template <class Function>
-void parallel_for(std::int64_t count, Function const& f) {
+void parallel_for(int most, std::int64_t count, Function const& f) {
+    int const threads = thread_count(most);
     // Alone there is nothing to share out, and libgomp would allocate a team of one thread for every loop.
-    if (thread_count() == 1) {
-        for (std::int64_t i = 0; i < count; ++i) {
-            detail::call(f, i);
-        }
+    if (threads == 1) {
+        for (std::int64_t i = 0; i < count; ++i) detail::call(f, i, 0);
         return;
     }
+    detail::note_team();
+    detail::thread_limit const limit(threads);
     thrust::for_each_n(thrust::omp::par, thrust::counting_iterator<std::int64_t>(0), count,
-                       [&f](std::int64_t i) { detail::call(f, i); });
+                       [&f](std::int64_t i) { detail::call(f, i, omp_get_thread_num()); });
 }
 
 }  // namespace snug::backend::host

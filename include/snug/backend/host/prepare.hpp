@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <omp.h>
 #include <snug/backend/host/tag.hpp>
 #include <snug/memory/arena.hpp>
 #include <snug/memory/plan.hpp>
 
 namespace snug::backend::host {
 
-/// Before a trainer gets its memory: no more threads than the plan has workspaces for.
+/// Before a trainer gets its memory: nothing to do. Every parallel loop keeps to the plan's number of threads itself.
 template <int Threads>
-void prepare_on(tag<Threads>, memory_bill const&) {
-    if (omp_get_max_threads() > Threads) omp_set_num_threads(Threads);
-}
+void prepare_on(tag<Threads>, memory_bill const&) {}
 
 template <int Threads>
 memory_calls const& memory_on(tag<Threads>) {

@@ -13,7 +13,7 @@ namespace snug::backend::host {
 
 template <int Threads, index_t Width, class Body>
 void for_each_row_on(tag<Threads>, std::integral_constant<index_t, Width>, index_t rows, Body const& body) {
-    parallel_for(rows, [&](index_t row) {
+    parallel_for(Threads, rows, [&](index_t row) {
         auto const mine = body;  // see serial_team
         mine(serial_team{}, row);
     });
@@ -22,7 +22,7 @@ void for_each_row_on(tag<Threads>, std::integral_constant<index_t, Width>, index
 template <int Threads, class Body>
 void for_each_element_on(tag<Threads>, index_t count, Body const& body) {
     constexpr index_t chunk = 16384;
-    parallel_for((count + chunk - 1) / chunk, [&](index_t c) {
+    parallel_for(Threads, (count + chunk - 1) / chunk, [&](index_t c) {
         auto const first = c * chunk;
         serial_team{}.for_each(std::min(chunk, count - first), [=](index_t i) { body(first + i); });
     });
@@ -32,7 +32,7 @@ template <int Threads, class T, class Value>
 void add_column_sums_on(tag<Threads>, index_t rows, index_t columns, std::byte*, T* sums,
                         Value const& value) {
     constexpr index_t slice = 64;
-    parallel_for((columns + slice - 1) / slice, [&](index_t s) {
+    parallel_for(Threads, (columns + slice - 1) / slice, [&](index_t s) {
         auto const first = s * slice;
         auto const count = std::min(slice, columns - first);
         using sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
@@ -59,7 +59,7 @@ void add_rows_on(tag<Threads>, Sum, From from, T* to, Key const& key) {
     // Keys repeat, so rows are not the unit of parallel work: slices of columns are.
     constexpr index_t slice = 64;
     constexpr index_t width = From::width;
-    parallel_for((width + slice - 1) / slice, [&](index_t s) {
+    parallel_for(Threads, (width + slice - 1) / slice, [&](index_t s) {
         auto const first = s * slice;
         auto const count = std::min(slice, width - first);
         for (index_t row = 0; row < from.rows; ++row) {
@@ -74,7 +74,7 @@ template <int Threads, class Value>
 void add_sum_on(tag<Threads>, index_t count, double* partials, double* total, Value const& value) {
     // Always the same pieces, so that the sum does not depend on the number of threads.
     auto const chunk = (count + ops::sum_partials - 1) / ops::sum_partials;
-    parallel_for(ops::sum_partials, [&](index_t c) {
+    parallel_for(Threads, ops::sum_partials, [&](index_t c) {
         auto const first = std::min(count, c * chunk);
         partials[c] = serial_team{}.sum<double>(
             std::min(chunk, count - first), [=](index_t i) { return static_cast<double>(value(first + i)); });
