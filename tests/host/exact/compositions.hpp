@@ -3,18 +3,20 @@
 
 #include <cxxabi.h>
 #include <boost/mp11/algorithm.hpp>
+#include <boost/mp11/bind.hpp>
 #include <cstdlib>
 #include <memory>
+#include <snug/plan.hpp>
 #include <snug/quantization/schemes.hpp>
-#include <snug/snug.hpp>
 #include <span>
 #include <string>
 #include <typeinfo>
 #include <vector>
 
-#include "calls.hpp"
+#include "covering.hpp"
 
-/// The compositions that the promises of memory are tested for: a product over the axes.
+/// The compositions that the promises of memory are tested for. Their plans are checked for a product over the axes, without a
+/// backend; they run for rows of it in which any two policies meet, and nightly for all of it.
 namespace test {
 
 namespace mp = boost::mp11;
@@ -34,68 +36,48 @@ using optimizers =
     mp::mp_list<snug::optimizers::adamw<>, snug::optimizers::adamw<snug::optimizers::states<snug::bf16>>,
                 snug::optimizers::sgd<>>;
 
-/// Several values of one axis that take turns, so that all are tried and the product stays small.
-template <class... Policies>
-struct turns {};
-using batches = mp::mp_list<turns<snug::batch<2, 11>, snug::batch<3, 7>>>;
 using checkpointings =
     mp::mp_list<snug::checkpointing::none, snug::checkpointing::every_block, snug::checkpointing::every<2>,
-                turns<snug::checkpointing::square_root, snug::checkpointing::selective>>;
-
-using product =
-    mp::mp_product<mp::mp_list, precisions, models, accumulations, checkpointings, optimizers, batches>;
-
-template <class Policy, std::size_t Turn>
-struct at_turn {
-    using type = Policy;
-};
-template <class... Policies, std::size_t Turn>
-struct at_turn<turns<Policies...>, Turn> {
-    using type = mp::mp_at_c<mp::mp_list<Policies...>, Turn % sizeof...(Policies)>;
-};
+                snug::checkpointing::square_root, snug::checkpointing::selective>;
+using batches = mp::mp_list<snug::batch<2, 11>, snug::batch<3, 7>>;
 
 /// Composition number I, its policies in an order of its own.
 template <class Policies, class I>
-struct composed;
-template <class... Policies, class I>
-struct composed<mp::mp_list<Policies...>, I> {
-    using policies = mp::mp_list<typename at_turn<Policies, I::value>::type...>;
-    using turned = mp::mp_rotate_left_c<policies, I::value % sizeof...(Policies)>;
-    using trainer =
-        mp::mp_apply<snug::trainer, mp::mp_if_c<I::value / 2 % 2 == 0, turned, mp::mp_reverse<turned>>>;
-};
+using composed_in_order = mp::mp_apply<
+    snug::trainer,
+    mp::mp_if_c<I::value / 2 % 2 == 0,
+                mp::mp_rotate_left_c<Policies, I::value % mp::mp_size<Policies>::value>,
+                mp::mp_reverse<mp::mp_rotate_left_c<Policies, I::value % mp::mp_size<Policies>::value>>>>;
 
-using all_composed = mp::mp_transform<composed, product, mp::mp_iota<mp::mp_size<product>>>;
-template <class Composed>
-using trainer_of = typename Composed::trainer;
-static_assert(mp::mp_size<all_composed>::value >= 200);
-static_assert(mp::mp_is_set<mp::mp_transform<trainer_of, all_composed>>::value);
-
-/// Sanitizers make everything slow to compile: there, one composition of five (which still meets every policy).
-inline constexpr std::size_t stride = SNUG_TEST_COUNTS_CALLS ? 1 : 5;
-
-/// The compositions of one precision that a program tests.
+/// Every composition in one precision; batches take turns.
 template <class Precision>
-struct tested_in {
-    template <class Composed>
-    using has_precision = mp::mp_contains<typename Composed::policies, Precision>;
-    template <class I>
-    using every_stride = mp::mp_bool<I::value % stride == 0>;
-    using all = mp::mp_copy_if<all_composed, has_precision>;
-    using positions = mp::mp_copy_if<mp::mp_iota<mp::mp_size<all>>, every_stride>;
-    template <class I>
-    using at = trainer_of<mp::mp_at<all, I>>;
-    using type = mp::mp_transform<at, positions>;
+struct composed_in {
+    using product = mp::mp_product<mp::mp_list, mp::mp_list<Precision>, models, accumulations, checkpointings,
+                                   optimizers>;
+    template <class Policies, class I>
+    using at = composed_in_order<mp::mp_push_back<Policies, mp::mp_at_c<batches, I::value % 2>>, I>;
+    using type = mp::mp_transform<at, product, mp::mp_iota<mp::mp_size<product>>>;
 };
 
-/// A trainer that runs; construction is watched.
-class running {
-  public:
-    virtual ~running() = default;
-    virtual snug::step_result step(snug::token_batch const& batch) = 0;
-    virtual snug::bytes allocated() const = 0;
-    tally calls_of_construction{};
+/// Row I of a covering of these axes, each a list of policies: some of their compositions, in which any two policies meet.
+template <class... Axes>
+struct covering_of {
+    using rows = covering<mp::mp_size<Axes>::value...>;
+    template <class I, class A>
+    using policy = mp::mp_at_c<mp::mp_at<mp::mp_list<Axes...>, A>, rows::at(I::value)[A::value]>;
+    template <class I>
+    using at = mp::mp_transform_q<mp::mp_bind<policy, I, mp::_1>, mp::mp_iota_c<sizeof...(Axes)>>;
+    using type = mp::mp_transform<at, mp::mp_iota_c<rows::rows>>;
 };
+
+/// Compositions in which any two policies of two axes meet.
+struct composed_in_pairs {
+    using rows =
+        typename covering_of<precisions, models, accumulations, checkpointings, optimizers, batches>::type;
+    using type = mp::mp_transform<composed_in_order, rows, mp::mp_iota<mp::mp_size<rows>>>;
+};
+
+class running;
 
 /// What the tests need to know of a composition, without its type: the checks are compiled once for all of them.
 struct subject {
@@ -111,19 +93,7 @@ struct subject {
     snug::index_t paged_states = 0;
     snug::index_t tokens = 0;  ///< of a step
     snug::index_t vocabulary = 0;
-    std::unique_ptr<running> (*start)() = nullptr;
-};
-
-template <class Trainer>
-class running_trainer final : public running {
-  public:
-    running_trainer() { calls_of_construction = calls() - before_; }
-    snug::step_result step(snug::token_batch const& batch) override { return trainer_.step(batch); }
-    snug::bytes allocated() const override { return trainer_.allocated(); }
-
-  private:
-    tally before_ = calls();
-    Trainer trainer_;
+    std::unique_ptr<running> (*start)() = nullptr;  ///< where it runs
 };
 
 /// Bytes of the weights from the shapes of the model that was given: a matrix in a scheme ends on a multiple of 64. An adapter
@@ -185,22 +155,18 @@ subject describe() {
     else s.states = bytes_of_states<composition>(1);
     s.tokens = Trainer::tokens_per_step;
     s.vocabulary = composition::model::vocabulary;
-    s.start = [] { return std::unique_ptr<running>(std::make_unique<running_trainer<Trainer>>()); };
     return s;
 }
 
-template <class Trainers>
-std::vector<subject> describe_all() {
+/// The subjects of a list of trainers. `Description` makes one of a trainer.
+template <class Trainers, class Description>
+std::vector<subject> described(Description const& description) {
     std::vector<subject> all;
     mp::mp_for_each<mp::mp_transform<mp::mp_identity, Trainers>>(
-        [&]<class Trainer>(mp::mp_identity<Trainer>) { all.push_back(describe<Trainer>()); });
+        [&]<class Trainer>(mp::mp_identity<Trainer>) {
+            all.push_back(description.template operator()<Trainer>());
+        });
     return all;
-}
-
-/// The compositions of one precision: a program for each.
-template <class Precision>
-std::vector<subject> subjects() {
-    return describe_all<typename tested_in<Precision>::type>();
 }
 
 /// Every quantization scheme.
@@ -211,18 +177,27 @@ using schemes = mp::mp_list<
     snug::quantization::outlier_split<snug::quantization::threshold<6>, snug::quantization::absmax_4bit>,
     snug::quantization::double_quantized<snug::quantization::nf4<64>>>;
 
+using frozen_precisions = mp::mp_list<snug::precision::full<snug::fp32>, snug::precision::mixed<snug::bf16>,
+                                      snug::precision::mixed<snug::fp16>, snug::precision::pure<snug::bf16>>;
+template <class Scheme, class Precision, class Model>
+using frozen_model =
+    snug::trainer<Model, snug::batch<2, 11>, Precision, Scheme, snug::checkpointing::every<2>>;
+
 /// A model frozen in each scheme, in one precision; models take turns.
 template <class Precision>
 struct frozen_in {
     template <class Scheme, class I>
-    using at = snug::trainer<mp::mp_at_c<models, I::value % 2>, snug::batch<2, 11>, Precision, Scheme,
-                             snug::checkpointing::every<2>>;
+    using at = frozen_model<Scheme, Precision, mp::mp_at_c<models, I::value % 2>>;
     using type = mp::mp_transform<at, schemes, mp::mp_iota<mp::mp_size<schemes>>>;
 };
-template <class Precision>
-std::vector<subject> frozen_subjects() {
-    return describe_all<typename frozen_in<Precision>::type>();
-}
+/// Every scheme twice; precisions and models take turns.
+struct frozen_in_turns {
+    template <class I>
+    using at = frozen_model<mp::mp_at_c<schemes, I::value / 2>,
+                            mp::mp_at_c<frozen_precisions, (I::value + I::value / 4) % 4>,
+                            mp::mp_at_c<models, I::value / 2 % 2>>;
+    using type = mp::mp_transform<at, mp::mp_iota_c<2 * mp::mp_size<schemes>::value>>;
+};
 
 // Wide enough that an adapter's matrices keep their states in blocks.
 using adapted_models =
@@ -242,28 +217,29 @@ using adapter_states =
                 snug::optimizers::paged<snug::optimizers::adamw<snug::optimizers::states<snug::int8>>>>;
 using adapter_checkpointings =
     mp::mp_list<snug::checkpointing::none, snug::checkpointing::every_block, snug::checkpointing::selective>;
-using adapted_product = mp::mp_product<mp::mp_list, adapters, adapter_storage, adapter_states>;
+using adapted_precisions = mp::mp_list<snug::precision::full<snug::fp32>, snug::precision::mixed<snug::bf16>>;
+template <class... Policies>
+using adapted = snug::trainer<snug::batch<2, 11>, Policies...>;
 
 /// Adapters x quantization x optimizer states x checkpointing in one precision: 27 of the 81, chosen so that any three of the
 /// four axes meet in every combination (an orthogonal array). Models take turns.
 template <class Precision>
 struct adapted_in {
-    template <std::size_t I>
-    using checkpointing = mp::mp_at_c<adapter_checkpointings, (I / 9 + I / 3 + I) % 3>;
+    using product = mp::mp_product<mp::mp_list, adapters, adapter_storage, adapter_states>;
     template <class Policies, class I>
-    using composed = mp::mp_append<snug::trainer<mp::mp_at_c<adapted_models, I::value % 2>,
-                                                 snug::batch<2, 11>, Precision, checkpointing<I::value>>,
-                                   mp::mp_rename<Policies, snug::trainer>>;
-    template <class I>
-    using every_stride = mp::mp_bool<I::value % stride == 0>;
-    using all = mp::mp_iota<mp::mp_size<adapted_product>>;
-    template <class I>
-    using at = composed<mp::mp_at<adapted_product, I>, I>;
-    using type = mp::mp_transform<at, mp::mp_copy_if<all, every_stride>>;
+    using at = mp::mp_append<
+        adapted<Precision, mp::mp_at_c<adapted_models, I::value % 2>,
+                mp::mp_at_c<adapter_checkpointings, (I::value / 9 + I::value / 3 + I::value) % 3>>,
+        mp::mp_rename<Policies, snug::trainer>>;
+    using type = mp::mp_transform<at, product, mp::mp_iota<mp::mp_size<product>>>;
 };
-template <class Precision>
-std::vector<subject> adapted_subjects() {
-    return describe_all<typename adapted_in<Precision>::type>();
-}
+/// The same in both precisions, so that any two policies of two axes meet.
+struct adapted_in_pairs {
+    template <class Policies>
+    using at = mp::mp_apply<adapted, Policies>;
+    using type = mp::mp_transform<
+        at, typename covering_of<adapters, adapter_storage, adapter_states, adapter_checkpointings,
+                                 adapted_precisions, adapted_models>::type>;
+};
 
 }  // namespace test

@@ -6,13 +6,44 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <snug/snug.hpp>
 #include <utility>
 
+#include "calls.hpp"
 #include "compositions.hpp"
 #include "guarded.hpp"
 
 namespace test {
+
+/// A trainer that runs; construction is watched.
+class running {
+  public:
+    virtual ~running() = default;
+    virtual snug::step_result step(snug::token_batch const& batch) = 0;
+    virtual snug::bytes allocated() const = 0;
+    tally calls_of_construction{};
+};
+
+template <class Trainer>
+class running_trainer final : public running {
+  public:
+    running_trainer() { calls_of_construction = calls() - before_; }
+    snug::step_result step(snug::token_batch const& batch) override { return trainer_.step(batch); }
+    snug::bytes allocated() const override { return trainer_.allocated(); }
+
+  private:
+    tally before_ = calls();
+    Trainer trainer_;
+};
+
+template <class Trainers>
+std::vector<subject> trainers_of() {
+    return described<Trainers>([]<class Trainer> {
+        auto result = describe<Trainer>();
+        result.start = [] { return std::unique_ptr<running>(std::make_unique<running_trainer<Trainer>>()); };
+        return result;
+    });
+}
 
 /// Tokens that depend on nothing but the step; every seventh target is not counted.
 struct tokens_of_step {
@@ -33,83 +64,6 @@ struct tokens_of_step {
 inline bool outlives_a_step(snug::declaration const& d) {
     return d.line == snug::role::weight || d.line == snug::role::master_weight ||
            d.line == snug::role::gradient || d.line == snug::role::optimizer_state;
-}
-
-inline snug::index_t padded(snug::declaration const& d) {
-    return snug::round_up(d.size().count, snug::buffer_alignment);
-}
-
-/// Every line of the bill, recomputed from what it stands for.
-inline void check_bill(subject const& s) {
-    INFO(s.name);
-    auto const line = [&](auto is_on_it) {
-        snug::index_t total = 0;
-        for (auto const& d : s.declarations)
-            if (is_on_it(d)) total += d.size().count;
-        return total;
-    };
-    auto const declared = [&](snug::role role) {
-        return line([=](auto const& d) { return d.line == role; });
-    };
-    CHECK(s.bill.weights.count == s.weights);
-    CHECK(s.bill.master_weights.count == s.parameters * s.master_size);
-    CHECK(s.bill.gradients.count == s.parameters * s.gradient_size);
-    CHECK(s.bill.optimizer_state.count == s.states);
-    CHECK(s.bill.paged.count == s.paged_states);
-    CHECK(s.bill.activations.count == declared(snug::role::activation));
-    CHECK(s.bill.staging.count == declared(snug::role::staging));
-    CHECK(s.bill.communication.count == 0);
-    snug::index_t padding = 0;
-    for (auto const& d : s.declarations)
-        if (d.line != snug::role::paged) padding += padded(d) - d.size().count;
-    CHECK(s.bill.workspace.count == declared(snug::role::workspace) + padding);
-    CHECK(s.bill.activations.count > 0);
-    CHECK(s.bill.total <= s.bill.sum());
-}
-
-/// At some position of the step both hold something. Counted out, unlike the plan's own way.
-inline bool both_needed(snug::lifetime const& a, snug::lifetime const& b) {
-    auto const needed = [](snug::lifetime const& one, int position) {
-        return one.forever ||
-               std::any_of(one.intervals.begin(), one.intervals.begin() + one.count,
-                           [=](auto span) { return span.first <= position && position <= span.last; });
-    };
-    auto const end = [](snug::lifetime const& one) {
-        int last = 0;
-        for (auto const& span : one.intervals) last = std::max(last, span.last);
-        return last;
-    };
-    // What is needed after the last call of a layer stands at a position far behind.
-    for (int position = -1; position <= std::min(std::max(end(a), end(b)), 100000); ++position)
-        if (needed(a, position) && needed(b, position)) return true;
-    return needed(a, std::numeric_limits<int>::max()) && needed(b, std::numeric_limits<int>::max());
-}
-
-/// Buffers lie inside the allocation, and apart whenever both are needed.
-inline void check_layout(subject const& s) {
-    INFO(s.name);
-    snug::index_t end = 0;
-    int outside = 0, clashes = 0, sharing = 0;
-    for (std::size_t i = 0; i < s.declarations.size(); ++i) {
-        auto const& a = s.declarations[i];
-        if (a.size().count == 0 || a.line == snug::role::paged) continue;
-        auto const a_end = s.offsets[i] + a.size().count;
-        outside +=
-            s.offsets[i] < 0 || s.offsets[i] % snug::buffer_alignment != 0 || a_end > s.bill.total.count;
-        outside += !a.alive.forever && a.alive.count == 0;
-        end = std::max(end, s.offsets[i] + padded(a));
-        for (std::size_t j = 0; j < i; ++j) {
-            auto const& b = s.declarations[j];
-            bool const apart = a_end <= s.offsets[j] || s.offsets[j] + b.size().count <= s.offsets[i];
-            if (b.size().count == 0 || b.line == snug::role::paged || apart) continue;
-            ++sharing;
-            clashes += both_needed(a.alive, b.alive);
-        }
-    }
-    CHECK(outside == 0);
-    CHECK(clashes == 0);
-    CHECK(sharing > 0);
-    CHECK(end == s.bill.total.count);
 }
 
 /// What is left after a few steps: losses and norms, then weights and what belongs to them.

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <limits>
+
+#include "compositions.hpp"
+
+/// What is promised of a plan: no backend is needed to see it.
+namespace test {
+
+inline snug::index_t padded(snug::declaration const& d) {
+    return snug::round_up(d.size().count, snug::buffer_alignment);
+}
+
+/// Every line of the bill, recomputed from what it stands for.
+inline void check_bill(subject const& s) {
+    INFO(s.name);
+    auto const line = [&](auto is_on_it) {
+        snug::index_t total = 0;
+        for (auto const& d : s.declarations)
+            if (is_on_it(d)) total += d.size().count;
+        return total;
+    };
+    auto const declared = [&](snug::role role) {
+        return line([=](auto const& d) { return d.line == role; });
+    };
+    CHECK(s.bill.weights.count == s.weights);
+    CHECK(s.bill.master_weights.count == s.parameters * s.master_size);
+    CHECK(s.bill.gradients.count == s.parameters * s.gradient_size);
+    CHECK(s.bill.optimizer_state.count == s.states);
+    CHECK(s.bill.paged.count == s.paged_states);
+    CHECK(s.bill.activations.count == declared(snug::role::activation));
+    CHECK(s.bill.staging.count == declared(snug::role::staging));
+    CHECK(s.bill.communication.count == 0);
+    snug::index_t padding = 0;
+    for (auto const& d : s.declarations)
+        if (d.line != snug::role::paged) padding += padded(d) - d.size().count;
+    CHECK(s.bill.workspace.count == declared(snug::role::workspace) + padding);
+    CHECK(s.bill.activations.count > 0);
+    CHECK(s.bill.total <= s.bill.sum());
+}
+
+/// At some position of the step both hold something. Counted out, unlike the plan's own way.
+inline bool both_needed(snug::lifetime const& a, snug::lifetime const& b) {
+    auto const needed = [](snug::lifetime const& one, int position) {
+        return one.forever ||
+               std::any_of(one.intervals.begin(), one.intervals.begin() + one.count,
+                           [=](auto span) { return span.first <= position && position <= span.last; });
+    };
+    auto const end = [](snug::lifetime const& one) {
+        int last = 0;
+        for (auto const& span : one.intervals) last = std::max(last, span.last);
+        return last;
+    };
+    // What is needed after the last call of a layer stands at a position far behind.
+    for (int position = -1; position <= std::min(std::max(end(a), end(b)), 100000); ++position)
+        if (needed(a, position) && needed(b, position)) return true;
+    return needed(a, std::numeric_limits<int>::max()) && needed(b, std::numeric_limits<int>::max());
+}
+
+/// Buffers lie inside the allocation, and apart whenever both are needed.
+inline void check_layout(subject const& s) {
+    INFO(s.name);
+    snug::index_t end = 0;
+    int outside = 0, clashes = 0, sharing = 0;
+    for (std::size_t i = 0; i < s.declarations.size(); ++i) {
+        auto const& a = s.declarations[i];
+        if (a.size().count == 0 || a.line == snug::role::paged) continue;
+        auto const a_end = s.offsets[i] + a.size().count;
+        outside +=
+            s.offsets[i] < 0 || s.offsets[i] % snug::buffer_alignment != 0 || a_end > s.bill.total.count;
+        outside += !a.alive.forever && a.alive.count == 0;
+        end = std::max(end, s.offsets[i] + padded(a));
+        for (std::size_t j = 0; j < i; ++j) {
+            auto const& b = s.declarations[j];
+            bool const apart = a_end <= s.offsets[j] || s.offsets[j] + b.size().count <= s.offsets[i];
+            if (b.size().count == 0 || b.line == snug::role::paged || apart) continue;
+            ++sharing;
+            clashes += both_needed(a.alive, b.alive);
+        }
+    }
+    CHECK(outside == 0);
+    CHECK(clashes == 0);
+    CHECK(sharing > 0);
+    CHECK(end == s.bill.total.count);
+}
+
+inline void check_plans(std::vector<subject> const& all) {
+    for (auto const& s : all) {
+        check_bill(s);
+        check_layout(s);
+    }
+}
+
+template <class Trainers>
+std::vector<subject> plans_of() {
+    return described<Trainers>([]<class Trainer> { return describe<Trainer>(); });
+}
+
+}  // namespace test
