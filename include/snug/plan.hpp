@@ -12,3 +12,4 @@
 #include <snug/optimizers/sgd.hpp>
 #include <snug/quantization/schemes.hpp>
 #include <snug/trainer.hpp>
+#include <snug/version.hpp>

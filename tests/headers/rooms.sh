@@ -9,7 +9,7 @@ cd "$1"
 find snug -name '*.hpp' -o -name '*.cuh' | LC_ALL=C sort | xargs awk '
 BEGIN {
     # In order of dependency; a name that ends in a slash is a folder.
-    rooms = "units.hpp error.hpp meta.hpp diagnose/ policy.hpp batch.hpp precision/ quantization/ memory/ kernels/ " \
+    rooms = "version.hpp units.hpp error.hpp meta.hpp diagnose/ policy.hpp batch.hpp precision/ quantization/ memory/ kernels/ " \
             "ops/ backend/ layers/ models/ adapters/ checkpointing/ accumulation/ sharding/ " \
             "optimizers/ distributed/ io/ engine/ trainer.hpp search/ plan.hpp snug.hpp snug.cuh"
     room_count = split(rooms, room)
@@ -39,7 +39,7 @@ function reach(header, path,   i, n, list) {
     n = split(included[header], list)
     for (i = 1; i <= n; i++) reach(list[i], path " -> " list[i])
 }
-FNR == 1 && !room_of(FILENAME) { refuse(FILENAME ": it is in no room (DESIGN, Rooms)") }
+FNR == 1 && !room_of(FILENAME) { refuse(FILENAME ": it is in no room (docs/architecture.md, Rooms)") }
 /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
     header = $0
     sub(/^[^<"]*[<"]/, "", header)
@@ -49,7 +49,7 @@ FNR == 1 && !room_of(FILENAME) { refuse(FILENAME ": it is in no room (DESIGN, Ro
     if (FILENAME ~ /\.hpp$/ && header ~ /\.cuh$/) refuse(here "a .hpp includes " header)
     if (FILENAME ~ /\.hpp$/ && header ~ cuda) refuse(here "a .hpp includes CUDA: " header)
     if (header ~ /^snug\// && room_of(FILENAME) && room_of(header) > room_of(FILENAME))
-        refuse(here header " is in a room below (DESIGN, Rooms)")
+        refuse(here header " is in a room below (docs/architecture.md, Rooms)")
     included[FILENAME] = included[FILENAME] " " header
 }
 END {
