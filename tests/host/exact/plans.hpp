@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
 #include <limits>
+#include <sstream>
 
 #include "compositions.hpp"
 
@@ -87,11 +90,51 @@ inline void check_layout(subject const& s) {
     CHECK(end == s.bill.total.count);
 }
 
-inline void check_plans(std::vector<subject> const& all) {
-    for (auto const& s : all) {
-        check_bill(s);
-        check_layout(s);
+/// A plan in one line: every line of its bill in bytes, and a sum (FNV-1a) over the size and offset of every buffer.
+inline std::string in_one_line(subject const& s) {
+    std::uint64_t sum = 0xcbf29ce484222325;
+    for (std::size_t i = 0; i < s.declarations.size(); ++i) {
+        auto const size = s.declarations[i].size().count;
+        if (size == 0) continue;
+        for (auto const number : {size, s.offsets[i]})
+            for (int byte = 0; byte < 8; ++byte)
+                sum = (sum ^ (static_cast<std::uint64_t>(number) >> 8 * byte & 0xff)) * 0x100000001b3;
     }
+    std::ostringstream line;
+    for (auto const& [label, amount] : snug::lines_of(s.bill)) line << amount.count << ' ';
+    line << s.bill.paged.count << ' ' << s.bill.total.count << ' ' << std::hex << sum;
+    return line.str();
+}
+
+/// The plans of `tests/reference/bills.txt`, a line each, under the name of their list. What moves a byte of any of them has to
+/// say so there: with SNUG_TEST_WRITES=FOLDER the lines of today are written into FOLDER/NAME.
+inline void check_plans(std::vector<subject> const& all, std::string const& name) {
+    std::vector<std::string> expected;
+    std::ifstream file(SNUG_TEST_DATA "/bills.txt");
+    std::string line;
+    for (bool is_here = false; std::getline(file, line);)
+        if (line.starts_with('#')) is_here = line == "# " + name;
+        else if (is_here) expected.push_back(line);
+    std::ofstream written;
+    if (auto const* const folder = std::getenv("SNUG_TEST_WRITES"))
+        written.open(std::string(folder) + '/' + name);
+    CHECK(expected.size() == all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        check_bill(all[i]);
+        check_layout(all[i]);
+        INFO(all[i].name);
+        auto const found = in_one_line(all[i]);
+        if (i < expected.size()) CHECK(found == expected[i]);
+        written << found << '\n';
+    }
+}
+
+/// "fp32", "bf16"; "pure_bf16" where there is no wider copy of the weights.
+template <class Precision>
+std::string format_of() {
+    using weight = typename Precision::weight;
+    bool const is_pure = std::is_void_v<typename Precision::master> && sizeof(weight) < sizeof(float);
+    return (is_pure ? "pure_" : "") + std::string(snug::element_name<weight>);
 }
 
 template <class Trainers>

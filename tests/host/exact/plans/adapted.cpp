@@ -7,5 +7,5 @@ TEMPLATE_LIST_TEST_CASE(
     test::adapted_precisions) {
     auto const all = test::plans_of<typename test::adapted_in<TestType>::type>();
     REQUIRE(all.size() == 27);
-    test::check_plans(all);
+    test::check_plans(all, "adapted." + test::format_of<TestType>());
 }

@@ -5,5 +5,5 @@
 TEST_CASE("bf16: every line of a bill is exact, and buffers that are needed at the same time lie apart") {
     auto const all = test::plans_of<test::composed_in<snug::precision::mixed<snug::bf16>>::type>();
     REQUIRE(all.size() >= 90);
-    test::check_plans(all);
+    test::check_plans(all, "bf16");
 }

@@ -7,5 +7,5 @@ TEMPLATE_LIST_TEST_CASE(
     test::frozen_precisions) {
     auto const all = test::plans_of<typename test::frozen_in<TestType>::type>();
     REQUIRE(all.size() == 10);
-    test::check_plans(all);
+    test::check_plans(all, "frozen." + test::format_of<TestType>());
 }
