@@ -151,13 +151,10 @@ class executor {
         meta::for_each<layer::saved<L>>([&]<class B>(B) {
             using element = resolved<typename B::element, setting>;
             result.saved_buffers[s] = reinterpret_cast<std::byte*>(
-                rows<element>({Node::first_buffer + static_cast<int>(s)}, B::per_token));
+                rows<element>({Node::saved(static_cast<int>(s))}, B::per_token));
             ++s;
         });
-        // After what the layer saves: the workspace of forward, then that of backward.
-        constexpr auto workspace = Node::first_buffer + static_cast<int>(meta::size<layer::saved<L>>) +
-                                   (Pass == pass::backward ? 1 : 0);
-        result.scratch = declared(Composition::first_buffer + workspace, 0);
+        result.scratch = declared(Composition::first_buffer + Node::workspace(Pass), 0);
         result.span = span_;
         result.starts = starts_;
         if (draws_)

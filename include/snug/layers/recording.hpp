@@ -13,24 +13,24 @@ struct recording_walker {
 
     template <class Node, bool Added>
     constexpr void forward(buffer_reference x, buffer_reference y, buffer_reference base) {
-        touch<Node>(saved_count<Node>, x, y, base);
+        touch<Node>(pass::forward, x, y, base);
     }
 
     template <class Node, class Elementwise>
     constexpr void forward_through(buffer_reference x, buffer_reference between, buffer_reference y) {
-        touch<Node>(saved_count<Node>, x, between, y);
+        touch<Node>(pass::forward, x, between, y);
     }
 
     template <class Node>
     constexpr void save(buffer_reference x) {
-        touch<Node>(saved_count<Node>, x);
+        touch<Node>(pass::forward, x);
     }
 
     template <class Node, bool Added>
     constexpr void backward(buffer_reference x, buffer_reference y, buffer_reference dy, buffer_reference dx,
                             buffer_reference base) {
         using L = typename Node::type;
-        touch<Node>(saved_count<Node> + 1, layer::backward_reads_input<L> ? x : buffer_reference{},
+        touch<Node>(pass::backward, layer::backward_reads_input<L> ? x : buffer_reference{},
                     layer::backward_reads_output<L> ? y : buffer_reference{}, dy, dx, base);
     }
 
@@ -43,7 +43,7 @@ struct recording_walker {
     /// The head: forward and backward at once, the gradient takes the place of x.
     template <class Node, class TiedNode>
     constexpr void loss(buffer_reference x, buffer_reference targets) {
-        touch<Node>(saved_count<Node>, x, targets);
+        touch<Node>(pass::forward, x, targets);
     }
 
     template <class Body>
@@ -61,7 +61,9 @@ struct recording_walker {
         for (int id : ids) {
             bool known = id < 0;
             for (int i = 0; i < count; ++i) known = known || found[i] == id;
-            if (!known) found[count++] = id;
+            if (known) continue;
+            if (count == 3) throw "snug: more than three buffers stand behind one reference";
+            found[count++] = id;
         }
         return {found[0], -1, found[1], found[2]};
     }
@@ -75,15 +77,12 @@ struct recording_walker {
     }
 
   private:
-    template <class Node>
-    static constexpr int saved_count = static_cast<int>(meta::size<layer::saved<typename Node::type>>);
-
-    /// One position: what is given, the saved buffers, and the workspace, which is declared behind them.
+    /// One position: what is given, the saved buffers, and the workspace.
     template <class Node, class... References>
-    constexpr void touch(int workspace, References... given) {
+    constexpr void touch(pass which, References... given) {
         record.call(given...);
-        for (int i = 0; i < saved_count<Node>; ++i) record.also(Node::first_buffer + i);
-        record.also(Node::first_buffer + workspace);
+        for (int i = 0; i < Node::saved_count; ++i) record.also(Node::saved(i));
+        record.also(Node::workspace(which));
     }
 };
 

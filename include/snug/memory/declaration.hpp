@@ -45,7 +45,8 @@ struct path {
 
   private:
     constexpr void push(char c) {
-        if (length < capacity) characters[length++] = c;
+        if (length == capacity) throw "snug: the name of a parameter or buffer is longer than a path holds";
+        characters[length++] = c;
     }
 };
 
@@ -68,10 +69,8 @@ struct lifetime {
     }
 
     constexpr void add(interval span) {
-        if (count == capacity) {
-            forever = true;  // still correct, only less tightly packed
-            return;
-        }
+        if (count == capacity)
+            throw "snug: a buffer is needed in more pieces of a step than a lifetime holds";
         intervals[static_cast<std::size_t>(count++)] = span;
     }
 

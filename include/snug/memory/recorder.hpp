@@ -40,7 +40,7 @@ class recorder {
     constexpr void end_loop() {
         auto const begin = open_loops_[static_cast<std::size_t>(--depth_)];
         ++now_;
-        if (closed_ == max_loops) throw "more loops than the recorder holds";
+        if (closed_ == max_loops) throw "snug: a model has more loops than the recorder holds";
         closed_loops_[static_cast<std::size_t>(closed_++)] = {begin, now_};
     }
 
@@ -88,6 +88,8 @@ class recorder {
 
     constexpr void close(std::size_t id) {
         if (open_[id].last < 0) return;
+        if (epochs_ == history_.size())
+            throw "snug: a step needs buffers in more pieces than the recorder holds";
         history_[epochs_++] = {id, open_[id]};
         open_[id] = {};
     }

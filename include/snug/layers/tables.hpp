@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <snug/layers/node.hpp>
+#include <snug/memory/declaration.hpp>
+
+/// The parameters and buffers of a model, in the order of their declarations.
+namespace snug {
+
+/// A parameter of a model: one entry stands for all `copies` of a repeated block.
+struct parameter_entry {
+    path name{};  ///< "blocks.qkv.weight"
+    std::array<index_t, 4> dimensions{};
+    int rank = 0;
+    index_t count = 0;  ///< elements of one copy
+    index_t copies = 1;
+    int repeated_at = -1;      ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+    index_t stored_bytes = 0;  ///< of one copy, when a quantization scheme stores it
+    bool trains = true;        ///< has a gradient and states
+    bool derived = false;      ///< follows from the others
+    bool of_adapter = false;
+
+    constexpr bool is_matrix() const { return rank >= 2; }
+    constexpr bool is_quantized() const { return stored_bytes > 0; }
+    constexpr bool is_trained() const { return trains; }
+    constexpr bool is_derived() const { return derived; }
+    /// Comes with the model, not with an adapter.
+    constexpr bool is_of_base() const { return !derived && !of_adapter; }
+    constexpr index_t total() const { return count * copies; }
+    constexpr index_t trained() const { return trains ? total() : 0; }
+};
+
+/// A buffer of a model before its lifetime is known.
+struct buffer_entry {
+    path name{};
+    std::string_view element{};
+    index_t element_size = 0;
+    index_t count = 0;
+    index_t copies = 1;
+    role line = role::activation;
+};
+
+template <std::size_t N>
+struct parameter_table {
+    std::array<parameter_entry, N> entries{};
+    std::size_t size = 0;
+
+    constexpr void add(parameter_entry entry) { entries[size++] = entry; }
+};
+
+template <std::size_t N>
+struct buffer_table {
+    std::array<buffer_entry, N> entries{};
+    std::size_t size = 0;
+
+    template <class T>
+    constexpr void add(path name, index_t count, index_t copies, role line) {
+        entries[size++] = {name,  element_name<T>,         static_cast<index_t>(sizeof(T)),
+                           count, count == 0 ? 1 : copies, line};
+    }
+};
+
+/// Where in the model a declaration is made.
+struct declaration_context {
+    path name{};
+    index_t copies = 1;       ///< of parameters: the number of blocks
+    index_t kept_copies = 1;  ///< of what backward reads: the number of blocks kept at once
+    int repeated_at = -1;
+
+    constexpr declaration_context inside(std::string_view part) const {
+        auto deeper = *this;
+        deeper.name = name / part;
+        return deeper;
+    }
+};
+
+namespace layer {
+
+template <class L, std::size_t N>
+constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
+    where = where.inside(name<L>());
+    if constexpr (composite<L>) {
+        L::declare_parameters(table, where);
+    } else {
+        meta::for_each<parameters<L>>([&]<class P>(P) {
+            parameter_entry entry{where.name / P::name.view(),
+                                  {},
+                                  P::shape::rank,
+                                  P::shape::count,
+                                  where.copies,
+                                  where.repeated_at};
+            for (std::size_t i = 0; i < P::shape::dimensions.size(); ++i)
+                entry.dimensions[i] = P::shape::dimensions[i];
+            if constexpr (is_quantized<P>) entry.stored_bytes = P::stored_bytes;
+            entry.trains = trains<L, P>;
+            entry.derived = is_derived<P>;
+            entry.of_adapter = is_of_adapter<L, P>;
+            table.add(entry);
+        });
+    }
+}
+
+template <class Node, class Setting, class Checkpointing, std::size_t N>
+constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
+    using L = typename Node::type;
+    where = where.inside(name<L>());
+    if constexpr (composite<L>) {
+        L::template declare_buffers<Node, Setting, Checkpointing>(table, where);
+    } else {
+        meta::for_each<saved<L>>([&]<class B>(B) {
+            table.template add<resolved<typename B::element, Setting>>(where.name / B::name.view(),
+                                                                       B::per_token * Setting::rows,
+                                                                       where.kept_copies, role::activation);
+        });
+        table.template add<std::byte>(where.name / "forward", forward_workspace<L, Setting>(), 1,
+                                      role::workspace);
+        table.template add<std::byte>(where.name / "backward", backward_workspace<L, Setting>(), 1,
+                                      role::workspace);
+    }
+}
+
+}  // namespace layer
+
+}  // namespace snug
