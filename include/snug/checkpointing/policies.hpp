@@ -15,6 +15,20 @@ concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis:
     >= 0;
 };
 
+/// The policy keeps the activations of all blocks of every repeat in L.
+template <class Checkpointing, class L>
+constexpr bool keeps_all_blocks() {
+    if constexpr (requires { typename L::children; }) {
+        bool keeps = true;
+        if constexpr (requires { L::blocks; }) keeps = Checkpointing::segment(L::blocks) <= 0;
+        return keeps && []<template <class...> class List, class... Children>(List<Children...>*) {
+            return (keeps_all_blocks<Checkpointing, Children>() && ... && true);
+        }(static_cast<typename L::children*>(nullptr));
+    } else {
+        return true;
+    }
+}
+
 namespace refusal {
 
 template <class Policy>

@@ -3,6 +3,7 @@
 
 #include <limits>
 #include <snug/adapters/adapter.hpp>
+#include <snug/checkpointing/policies.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
 #include <snug/ops/backend.hpp>
@@ -29,8 +30,8 @@ struct step_numbers {
     double loss = 0;              ///< sum over the counted tokens
     double loss_scale = 0;        ///< of the gradients: 1 / counted tokens, times the precision's
     double gradient_squares = 0;  ///< sum over all gradients, still under the precision's scale
-    double gradient_scale =
-        0;  ///< what an update multiplies gradients with; NaN when one of them is not finite
+    double gradient_scale = 0;    ///< what an update multiplies gradients with; NaN when nothing is to change
+    double not_finite = 0;        ///< 1 when the update stored a number that is not finite
     std::uint64_t dropout_key = 0;  ///< of step and micro-batch
 };
 
@@ -52,8 +53,8 @@ struct composition {
 
     static constexpr index_t micro_batches = Chosen::accumulation::count;
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
-    /// Activations of all blocks are kept: generation can go on from the keys and values of earlier tokens.
-    static constexpr bool keeps_all_activations = checkpointing::segment(2) == 0;
+    /// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of earlier tokens.
+    static constexpr bool keeps_all_activations = keeps_all_blocks<checkpointing, typename model::body>();
     static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
     /// What the optimizer updates: the master copy where there is one.
     using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;

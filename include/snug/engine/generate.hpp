@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/host_view.hpp>
 #include <snug/engine/run.hpp>
@@ -11,19 +12,31 @@
 
 namespace snug {
 
+namespace detail {
+
+inline void require_sequence(std::span<std::int32_t const> sequence, index_t longest, index_t vocabulary) {
+    auto const length = static_cast<index_t>(sequence.size());
+    if (length == 0 || length > longest)
+        throw error({}, "a sequence of " + std::to_string(length) + " tokens",
+                    "1 to " + std::to_string(longest) + ", the tokens of the batch's sequences");
+    for (std::size_t i = 0; i < sequence.size(); ++i)
+        if (sequence[i] < 0 || sequence[i] >= vocabulary)
+            throw error({},
+                        "token " + std::to_string(sequence[i]) + " at position " + std::to_string(i) +
+                            " of the sequence",
+                        "a token of the vocabulary of " + std::to_string(vocabulary));
+}
+
+}  // namespace detail
+
 template <class C>
 std::span<typename C::precision::activation const> run<C>::next_token_logits(
     std::span<std::int32_t const> sequence, index_t known) {
     auto const length = static_cast<index_t>(sequence.size());
-    if (length == 0 || length > C::batch::tokens)
-        throw error({}, "a sequence of " + std::to_string(length) + " tokens",
-                    "1 to " + std::to_string(C::batch::tokens) + ", the tokens of the batch's sequences");
-    for (auto const token : sequence)
-        if (token < 0 || token >= model::vocabulary)
-            throw error({}, "token " + std::to_string(token),
-                        "a token of the vocabulary of " + std::to_string(model::vocabulary));
+    detail::require_sequence(sequence, C::batch::tokens, model::vocabulary);
     // Where all blocks' activations are kept, keys and values of earlier tokens still lie where attention left them.
-    if (!C::keeps_all_activations || known < 0 || known >= length) known = 0;
+    if (!C::keeps_all_activations || known < 0 || known >= length || known > kept_) known = 0;
+    kept_ = length;
     ops::copy_in<typename C::backend>(at<std::int32_t>(C::first_buffer + model::tokens), sequence.data(),
                                       sequence.size_bytes());
     executor<C> walker(memory_.data(), {1, length - known, known});
@@ -45,12 +58,19 @@ template <class Logits>
 std::int32_t sample(Logits logits, generation_options const& options, std::uint64_t draw,
                     std::vector<std::pair<float, std::int32_t>>& room) {
     room.clear();
-    for (std::size_t i = 0; i < logits.size(); ++i)
-        room.emplace_back(static_cast<float>(logits[i]), static_cast<std::int32_t>(i));
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+        auto const logit = static_cast<float>(logits[i]);
+        // A head may rule a token out with minus infinity.
+        if (!(logit <= std::numeric_limits<float>::max()))
+            throw error({}, "a logit of " + number_as_text(logit) + " for token " + std::to_string(i),
+                        "finite ones: weights that are finite and not too large");
+        room.emplace_back(logit, static_cast<std::int32_t>(i));
+    }
     auto const likelier = [](auto const& a, auto const& b) {
         return a.first > b.first || (a.first == b.first && a.second < b.second);
     };
     auto const best = *std::min_element(room.begin(), room.end(), likelier);
+    if (std::isinf(best.first)) throw error({}, "logits that rule out every token", "a finite one");
     if (options.temperature <= 0) return best.second;
     if (options.top_k > 0 && options.top_k < static_cast<index_t>(room.size())) {
         std::nth_element(room.begin(), room.begin() + (options.top_k - 1), room.end(), likelier);
@@ -63,11 +83,14 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
         total += static_cast<double>(value);
     }
     double rest = static_cast<double>(random::uniform(options.seed, 0, draw)) * total;
+    auto drawn = best.second;
     for (auto const& [value, token] : room) {
+        if (value <= 0) continue;
+        drawn = token;
         rest -= static_cast<double>(value);
-        if (rest < 0) return token;
+        if (rest < 0) break;
     }
-    return room.back().second;
+    return drawn;
 }
 
 }  // namespace detail
@@ -75,6 +98,8 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
 template <class C>
 std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt,
                                            generation_options const& options) {
+    options.check(model::vocabulary);
+    detail::require_sequence(prompt, C::batch::tokens, model::vocabulary);
     std::vector<std::int32_t> sequence(prompt.begin(), prompt.end());
     std::vector<std::pair<float, std::int32_t>> room;
     room.reserve(static_cast<std::size_t>(model::vocabulary));

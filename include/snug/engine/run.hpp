@@ -38,11 +38,21 @@ struct evaluation {
 };
 
 struct generation_options {
-    index_t tokens = 100;      ///< at most so many new ones; the sequence never exceeds the batch's
+    index_t tokens = 100;      ///< at most so many new ones, and no more once a sequence of the batch is full
     double temperature = 1.0;  ///< 0 takes the likeliest token
     index_t top_k = 0;         ///< only the k likeliest; 0: all
     std::uint64_t seed = 0;
     std::vector<std::int32_t> ends{};  ///< tokens that end the text, and are not part of it
+
+    /// Throws `snug::error`, by the name of the number, unless all of them can be meant.
+    void check(index_t vocabulary) const {
+        detail::require_setting(tokens >= 0, "tokens", tokens, "a number that is not negative");
+        detail::require_not_negative("temperature", temperature);
+        detail::require_setting(top_k >= 0, "top_k", top_k, "a number that is not negative; 0 for all");
+        for (auto const token : ends)
+            detail::require_setting(token >= 0 && token < vocabulary, "a token of ends", token,
+                                    "a token of the vocabulary of " + std::to_string(vocabulary));
+    }
 };
 
 /// The run-time numbers of training. Everything that changes memory is a policy instead.
@@ -53,6 +63,17 @@ struct training_options {
     double largest_gradient_norm = 1;  ///< clipping by the global norm; 0: none
     std::uint64_t dropout_seed = 0;    ///< of an adapter's dropout, together with the step
     typename Optimizer::options optimizer{};
+
+    /// Throws `snug::error`, by the name of the number, for what no step can mean: before a step, which then changes nothing.
+    void check() const {
+        learning_rate.check();
+        detail::require_not_negative("options.weight_decay", weight_decay);
+        auto const decay = learning_rate.largest() * weight_decay;
+        detail::require_setting(decay <= 1, "options.learning_rate * options.weight_decay", decay,
+                                "at most 1: a weight decays to 0 and no further");
+        detail::require_not_negative("options.largest_gradient_norm", largest_gradient_norm);
+        check_optimizer(optimizer);
+    }
 };
 
 template <class Composition>
@@ -77,14 +98,25 @@ class run {
     explicit run(std::uint64_t seed = 0);
 
     /// One optimizer step: forward and backward of all micro-batches, clipping, update. Allocates nothing. Throws
-    /// `snug::error` when the batch has another size, a token is outside the vocabulary, or no token is counted.
+    /// `snug::error` when the batch has another size, a token is outside the vocabulary, no token is counted, or a number in
+    /// `options` cannot be meant; and like `update`.
     step_result step(token_batch const& batch);
 
-    /// The first half of a step: adds the gradients of the batch's mean loss. `step` is this and `update`.
+    /// The first half of a step: adds the gradients of the batch's mean loss to what was accumulated since the last update.
+    /// `step` is this and `update`.
     step_result accumulate(token_batch const& batch);
-    /// The second half: clips, updates the weights and clears the gradients. Throws `snug::error`, with the weights
-    /// unchanged, when a gradient is infinite or not a number; under a loss scale such a step is skipped instead.
+    /// The second half: clips, updates the weights and clears the gradients. Throws `snug::error`
+    /// - when nothing was accumulated, or a number in `options` cannot be meant, with nothing changed;
+    /// - when a gradient or the loss is not finite, or when every gradient has been exactly 0 for `most_vanished` steps although the
+    ///   loss was not, with the weights unchanged. Under a loss scale such steps are skipped, with another scale (see
+    ///   `loss_scale`), and are an error when that has come to its end;
+    /// - when the update has made a weight or a state of the optimizer infinite or not a number. It has happened then: go on from
+    ///   a snapshot.
     step_result update(step_result so_far);
+    /// So many steps in a row without any gradient are an error: something swallows it, such as a weight of 1e38.
+    static constexpr std::int64_t most_vanished = 8;
+    /// A mean loss up to this, in nats, is a minimum, where gradients may be 0.
+    static constexpr double loss_at_a_minimum = 1e-6;
 
     /// Loss and perplexity of one batch, or of a range of batches, without touching weights or gradients.
     evaluation evaluate(token_batch const& batch);
@@ -93,13 +125,14 @@ class run {
     evaluation evaluate(Batches&& batches);
 
     /// Logits of the token after `sequence`, vocabulary wide, valid until the next call of a member. `known`: so many
-    /// tokens at the start are those of the previous call, and nothing has run since; they are not computed again when
-    /// their keys and values are still there. Throws `snug::error` when the sequence is empty, longer than the batch's
-    /// sequences, or holds a token outside the vocabulary.
+    /// tokens at the start are those of the previous call; they are not computed again when their keys and values are still
+    /// there. Throws `snug::error` when the sequence is empty, longer than the batch's sequences, or holds a token outside
+    /// the vocabulary.
     std::span<typename Composition::precision::activation const> next_token_logits(
         std::span<std::int32_t const> sequence, index_t known = 0);
 
-    /// Continues a prompt token by token; returns the new tokens. Throws like `next_token_logits`.
+    /// Continues a prompt token by token; returns the new tokens. Throws like `next_token_logits`, and when a number of the
+    /// options cannot be meant, or logits are NaN or infinite.
     std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt,
                                        generation_options const& options = {});
 
@@ -107,7 +140,7 @@ class run {
     void save(std::string const& path,
               std::vector<std::pair<std::string, std::string>> const& notes = {}) const;
     /// Restores a snapshot bit by bit and returns the caller's notes. Throws `snug::error`, with nothing changed, when
-    /// the file is damaged or belongs to another trainer.
+    /// the file is damaged, belongs to a trainer whose numbers mean something else, or holds a number that no training gives.
     std::vector<std::pair<std::string, std::string>> resume(std::string const& path);
 
     /// The model's weights from a file of Hugging Face's (`io::safetensors`) or llama.cpp's (`io::gguf`) naming, or with this
@@ -153,14 +186,16 @@ class run {
     std::span<std::byte> stored(std::string_view name);
     /// The gradient of a parameter, between `accumulate` and `update`.
     std::span<gradient_type const> gradients(std::string_view name) const;
-    /// After weights were changed from outside: the master copy follows.
+    /// After weights were changed from outside: the master copy follows. Throws `snug::error`, by tensor and element, when one is
+    /// infinite or not a number; the weights then stay as they were written, and nothing follows them.
     void weights_changed();
 
     /// The same on any backend, as copies.
     std::vector<weight_type> copy_of_weights(std::string_view name) const;
     std::vector<gradient_type> copy_of_gradients(std::string_view name) const;
     std::vector<std::byte> copy_of_stored(std::string_view name) const;
-    /// Replaces a parameter's weights; the master copy follows. Throws `snug::error` when the number of values is another.
+    /// Replaces a parameter's weights; the master copy follows. Throws `snug::error`, with nothing changed, when the number of
+    /// values is another, or one is infinite or not a number.
     void set_weights(std::string_view name, std::span<weight_type const> values);
     /// The same for a quantized parameter, in its scheme's layout.
     void set_stored(std::string_view name, std::span<std::byte const> bytes);
@@ -209,6 +244,7 @@ class run {
     static bytes prepare();
     void refresh();
     void clear_states();
+    void clear_gradients();
     std::int64_t checksum_of_base() const;
     template <bool Merged, class F>
     void for_each_base_row(int parameter, index_t copy, index_t first, index_t count, F const& f) const;
@@ -217,6 +253,13 @@ class run {
     void start_adapters();
     index_t begin_step(token_batch const& batch);
     void begin_update();
+    template <class T, class F>
+    void for_each_number(int declaration, F const& f) const;
+    static place place_of(int parameter, index_t element, std::string_view state = {});
+    template <class T>
+    bool is_finite(int declaration);
+    [[noreturn]] void refuse_gradient(step_result const& result, step_numbers const& numbers);
+    [[noreturn]] void refuse_update(step_result const& result) const;
     step_numbers found() const;
     step_result finish_step(step_result so_far, step_numbers const& numbers);
     template <std::size_t... S>
@@ -238,6 +281,9 @@ class run {
     std::vector<typename Composition::precision::activation> logits_{};  ///< copied from a device
     std::int64_t steps_ = 0;
     loss_scale loss_scale_{};
+    index_t accumulated_ = 0;    ///< counted tokens of the last batch whose gradients wait for an update
+    std::int64_t vanished_ = 0;  ///< steps in a row without a gradient
+    index_t kept_ = 0;           ///< tokens of a sequence whose keys and values are there
 };
 
 }  // namespace snug

@@ -4,14 +4,16 @@
 #include <cmath>
 #include <cstring>
 #include <snug/engine/host_view.hpp>
+#include <snug/engine/meaning.hpp>
 #include <snug/io/snapshot.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/ops/backend.hpp>
 #include <string>
 
 /// A snapshot holds the logical state of training: every parameter as the optimizer sees it, the optimizer's states,
-/// the step. What a policy changes about memory (checkpointing, accumulation, batch) is not in it, so a run can go
-/// on under other such policies; another model, precision of the master copy or optimizer is refused by the tensors' shapes.
+/// the step, and what gives these numbers their meaning (meaning.hpp). What a policy changes about memory (checkpointing,
+/// accumulation, batch) is not in it, so a run can go on under other such policies; another model, adapter or optimizer is
+/// refused by name, another precision of the master copy by the tensors' element type.
 namespace snug {
 
 namespace detail {
@@ -64,6 +66,36 @@ void for_each_snapshot_tensor(F&& f) {
 }
 
 inline constexpr std::string_view note_prefix = "note.";
+inline constexpr std::int64_t most_notes = 1 << 20;
+/// More steps than a double counts exactly, in which an optimizer's corrections count them, are no training.
+inline constexpr std::int64_t most_steps = std::int64_t{1} << 53;
+
+/// Throws for the first of the numbers that is not finite.
+template <class T>
+void require_finite_in(io::snapshot_reader const& file, std::string const& name) {
+    auto const& tensor = file.tensor(name);
+    for (std::size_t i = 0; i + sizeof(T) <= tensor.bytes.size(); i += sizeof(T)) {
+        T number;
+        std::memcpy(&number, tensor.bytes.data() + i, sizeof(T));
+        if (auto const value = static_cast<double>(number); !std::isfinite(value))
+            throw error({file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
+                        number_as_text(value) + " at element " + std::to_string(i / sizeof(T)),
+                        "finite numbers");
+    }
+}
+
+/// Throws unless the tensors of the file mean to a trainer of composition C what they meant to the one that wrote them.
+template <class C>
+void require_meaning(io::snapshot_reader const& file) {
+    if (!file.has("meaning"))
+        throw error({file.path()}, "a snapshot that does not say what its numbers mean, from before snug did",
+                    "one with the entry \"meaning\"");
+    auto const expected = meaning_of<C>();
+    if (auto const [theirs, ours] = first_difference(file.text("meaning"), expected); theirs != ours)
+        throw error({file.path()},
+                    "a snapshot of another trainer: " + (theirs.empty() ? "nothing" : io::printable(theirs)),
+                    ours.empty() ? "nothing" : io::printable(ours));
+}
 
 }  // namespace detail
 
@@ -90,11 +122,15 @@ void run<C>::save(std::string const& path,
     host_view const here(*this);
     io::snapshot_writer file(path);
     file.number("steps", steps_);
+    file.text("meaning", detail::meaning_of<C>());
     if constexpr (detail::stands_on_a_base<C>) file.number("base", checksum_of_base());
     if constexpr (scales_loss<typename C::precision>) {
         file.number("loss_scale.exponent", std::ilogb(loss_scale_.value));  // always a power of two
         file.number("loss_scale.good_steps", loss_scale_.good_steps);
     }
+    if (notes.size() > static_cast<std::size_t>(detail::most_notes))
+        throw error({path}, std::to_string(notes.size()) + " notes",
+                    "at most " + std::to_string(detail::most_notes));
     file.number("notes", static_cast<std::int64_t>(notes.size()));
     for (std::size_t i = 0; i < notes.size(); ++i) {
         file.text(std::string(detail::note_prefix) + std::to_string(i) + ".key", notes[i].first);
@@ -112,14 +148,14 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
     std::vector<io::tensor_shape> expected;
     detail::for_each_snapshot_tensor<C>(
         [&](int, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
+    auto const steps = file.number("steps", 0, detail::most_steps);
+    detail::require_meaning<C>(file);
     file.require(expected);
-    auto const steps = file.number("steps");
-    if (steps < 0) throw error({path}, std::to_string(steps) + " steps", "a number that is not negative");
     if constexpr (detail::stands_on_a_base<C>)
         if (file.number("base") != checksum_of_base())
             throw error({path}, "a snapshot of an adapter on other base weights (their checksum differs)",
                         "the weights that it was trained on, loaded before it is resumed");
-    auto const note_count = file.number("notes");
+    auto const note_count = file.number("notes", 0, detail::most_notes);
     std::vector<std::pair<std::string, std::string>> notes;
     for (std::int64_t i = 0; i < note_count; ++i) {
         auto const key = std::string(detail::note_prefix) + std::to_string(i);
@@ -127,8 +163,21 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
     }
     loss_scale scale;
     if constexpr (scales_loss<typename C::precision>) {
-        scale.value = std::ldexp(1.0, static_cast<int>(file.number("loss_scale.exponent")));
-        scale.good_steps = file.number("loss_scale.good_steps");
+        scale.value =
+            std::ldexp(1.0, static_cast<int>(file.number("loss_scale.exponent", scale.least_exponent,
+                                                         scale.largest_exponent)));
+        scale.good_steps = file.number("loss_scale.good_steps", 0, scale.steps_until_growth - 1);
+    }
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        if (!entry.is_trained()) continue;
+        std::string const name(entry.name.view());
+        detail::require_finite_in<typename C::updated>(file, name);
+        meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
+            if (!is_in_blocks<State>(entry.count))
+                detail::require_finite_in<typename State::element>(
+                    file, name + "." + std::string(State::name.view()));
+        });
     }
     {
         host_view here(*this);
@@ -147,7 +196,7 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
                 C::parameter_table.entries[static_cast<std::size_t>(p)].trained(),
                 ops::bound<kernels::convert>(from, to));
         }
-    for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
+    clear_gradients();
     refresh();
     steps_ = steps;
     loss_scale_ = scale;

@@ -3,8 +3,10 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/host_view.hpp>
+#include <snug/engine/load.hpp>
 #include <snug/engine/run.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/kernels/random.hpp>
@@ -12,6 +14,7 @@
 #include <snug/optimizers/update.hpp>
 #include <string>
 #include <tuple>
+#include <vector>
 
 namespace snug {
 
@@ -63,7 +66,6 @@ run<C>::run(std::uint64_t seed)
     for_each_parameter([&]<class Parameter>(int p, Parameter parameter) {
         if constexpr (!is_quantized<Parameter> && !is_derived<Parameter>) initialise(p, parameter, seed);
     });
-    for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
     clear_states();
     start_adapters();
 }
@@ -83,11 +85,21 @@ void run<C>::clear_states() {
             clear(std::span(at<unsigned char>(static_cast<int>(i)),
                             static_cast<std::size_t>(declared.size().count)));
     }
+    clear_gradients();
+}
+
+/// Nothing is accumulated.
+template <class C>
+void run<C>::clear_gradients() {
+    for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
+    accumulated_ = 0;
+    vanished_ = 0;
 }
 
 /// Derived parameters follow the others.
 template <class C>
 void run<C>::refresh() {
+    kept_ = 0;
     if constexpr (C::has_derived)
         for_each_leaf<C>(memory_.data(), []<class Node>(auto const& call, index_t) {
             if constexpr (layer::has_derived<typename Node::type>) Node::type::refresh(call);
@@ -216,6 +228,7 @@ template <class C>
 index_t run<C>::begin_step(token_batch const& batch) {
     using backend = typename C::backend;
     auto const counted = check(batch);
+    kept_ = 0;
     step_numbers numbers;
     numbers.loss_scale = current_loss_scale() / static_cast<double>(counted);
     ops::copy_in<backend>(at<step_numbers>(C::numbers), &numbers, sizeof numbers);
@@ -230,6 +243,7 @@ index_t run<C>::begin_step(token_batch const& batch) {
         ops::run_recorded<backend>(recordings_[batch.starts.empty() ? 0 : 1],
                                    [&] { model::walk_training(walker); });
     }
+    accumulated_ = counted;
     return counted;
 }
 
@@ -249,19 +263,24 @@ step_result run<C>::accumulate(token_batch const& batch) {
 
 template <class C>
 step_result run<C>::update(step_result result) {
+    if (accumulated_ == 0)
+        throw error({}, "an update without gradients: nothing was accumulated since the last one",
+                    "a call of accumulate before it");
+    options.check();
     begin_update();
     return finish_step(result, found());
 }
 
 template <class C>
 step_result run<C>::step(token_batch const& batch) {
+    options.check();
     auto const counted = begin_step(batch);
     begin_update();
     auto const numbers = found();
     return finish_step({numbers.loss / static_cast<double>(counted), 0, 0, counted}, numbers);
 }
 
-/// Puts the update under way. Gradients that are not finite are cleared and change nothing.
+/// Puts the update under way. Gradients that are not finite, or not there, change nothing.
 template <class C>
 void run<C>::begin_update() {
     using backend = typename C::backend;
@@ -274,14 +293,15 @@ void run<C>::begin_update() {
             static_cast<index_t>(gradient.size()), at<double>(C::partial_sums), &numbers->gradient_squares,
             ops::bound<kernels::square_of>(static_cast<gradient_type const*>(gradient.data())));
     }
+    // Under a loss scale gradients that vanish are tried again with another one, else only a number of such steps is an error.
+    bool const may_vanish = !scales_loss<typename C::precision> && vanished_ + 1 < most_vanished;
+    auto const vanished_above = may_vanish ? std::numeric_limits<double>::infinity()
+                                           : loss_at_a_minimum * static_cast<double>(accumulated_);
     ops::for_each_element<backend>(
-        1, ops::bound<optimizers::clip>(numbers, current_loss_scale(), options.largest_gradient_norm));
-    if constexpr (!runs_ahead<backend>) {
-        if (!std::isfinite(numbers->gradient_scale)) {
-            for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
-            return;
-        }
-    }
+        1, ops::bound<optimizers::clip>(numbers, current_loss_scale(), options.largest_gradient_norm,
+                                        vanished_above));
+    if constexpr (!runs_ahead<backend>)
+        if (!std::isfinite(numbers->gradient_scale)) return;
     update_numbers shared;
     shared.step = steps_ + 1;
     shared.learning_rate = options.learning_rate(shared.step);
@@ -298,19 +318,133 @@ template <class C>
 step_result run<C>::finish_step(step_result result, step_numbers const& numbers) {
     result.gradient_norm = std::sqrt(numbers.gradient_squares) / current_loss_scale();
     result.learning_rate = options.learning_rate(steps_ + 1);
+    bool const vanished =
+        numbers.gradient_squares == 0 && numbers.loss > loss_at_a_minimum * static_cast<double>(accumulated_);
+    accumulated_ = 0;
     if (!std::isfinite(numbers.gradient_scale)) {
-        if constexpr (!scales_loss<typename C::precision>)
-            throw error({},
-                        "a gradient norm of " + std::to_string(result.gradient_norm) + " in step " +
-                            std::to_string(steps_ + 1) + " (loss " + std::to_string(result.loss) + ")",
-                        "a finite one; the weights are unchanged");
-        loss_scale_.gradient_overflowed();
+        bool goes_on = false;
+        if constexpr (scales_loss<typename C::precision>)
+            goes_on = vanished ? loss_scale_.gradient_vanished() : loss_scale_.gradient_overflowed();
+        if (!goes_on) refuse_gradient(result, numbers);
+        clear_gradients();
         result.skipped = true;
         return result;
     }
     ++steps_;
+    vanished_ = vanished ? vanished_ + 1 : 0;
     if constexpr (scales_loss<typename C::precision>) loss_scale_.step_was_good();
+    if (numbers.not_finite != 0) refuse_update(result);
     return result;
+}
+
+/// f(i, value) for the numbers of a declaration in order, until it returns true. Reads them in pieces, wherever they are.
+template <class C>
+template <class T, class F>
+void run<C>::for_each_number(int declaration, F const& f) const {
+    auto const all = elements<T>(declaration);
+    std::vector<T> piece(std::min(all.size(), std::size_t{1} << 16));
+    for (std::size_t first = 0; first < all.size(); first += piece.size()) {
+        auto const count = std::min(piece.size(), all.size() - first);
+        ops::copy_out<typename C::backend>(piece.data(), all.data() + first, count * sizeof(T));
+        for (std::size_t i = 0; i < count; ++i)
+            if (f(static_cast<index_t>(first + i), static_cast<double>(piece[i]))) return;
+    }
+}
+
+/// Where element `i` of all copies of a parameter is, or of a state of it.
+template <class C>
+place run<C>::place_of(int p, index_t i, std::string_view state) {
+    auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+    auto name = detail::full_name(entry, i / entry.count);
+    if (!state.empty()) (name += '.') += state;
+    return {{}, -1, std::move(name)};
+}
+
+namespace detail {
+
+inline std::string element_as_text(double value, index_t i) {
+    return number_as_text(value) + " at element " + std::to_string(i);
+}
+
+}  // namespace detail
+
+/// Says why a step changed nothing and cannot be tried again, with the parameter where that shows first.
+template <class C>
+void run<C>::refuse_gradient(step_result const& result, step_numbers const& numbers) {
+    bool const vanished = numbers.gradient_squares == 0;
+    place where;
+    std::string element;
+    double largest = 0;
+    for (int p = 0; p < C::parameters && (vanished || element.empty()); ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        auto const visit = [&](index_t i, double value) {
+            if (vanished ? std::abs(value) <= largest : std::isfinite(value)) return false;
+            largest = std::abs(value);
+            where = place_of(p, i);
+            element = detail::element_as_text(value, i % entry.count);
+            return !vanished;
+        };
+        if (!vanished) for_each_number<gradient_type>(C::gradient(p), visit);
+        else if (!entry.is_quantized() && !entry.is_derived())
+            for_each_number<weight_type>(C::weight(p), visit);
+    }
+    clear_gradients();
+    std::string const step =
+        " in step " + std::to_string(steps_ + 1) + " (loss " + detail::number_as_text(result.loss) + ")";
+    std::string scale;
+    if constexpr (scales_loss<typename C::precision>)
+        scale = ", skipped " + std::to_string(loss_scale_.skips) +
+                " times in a row, now at a loss scale of " + detail::number_as_text(loss_scale_.value);
+    if (vanished)
+        throw error(
+            std::move(where),
+            "gradients that are all exactly 0" + step +
+                (scale.empty() ? " and the " + std::to_string(most_vanished - 1) + " before it" : scale) +
+                "; the largest weight is " + element,
+            "gradients: weights that are not so large that what they meet overflows; the weights are "
+            "unchanged");
+    if (element.empty())
+        throw error({}, "a gradient norm of " + detail::number_as_text(result.gradient_norm) + step + scale,
+                    "a finite one, and a finite loss; the weights are unchanged");
+    throw error(std::move(where),
+                "a gradient norm of " + detail::number_as_text(result.gradient_norm) + step + scale +
+                    ": a gradient of " + element,
+                "a finite one; the weights are unchanged");
+}
+
+/// Says what an update has made of which weight or state.
+template <class C>
+void run<C>::refuse_update(step_result const& result) const {
+    place where;
+    std::string element;
+    for (int p = 0; p < C::parameters && element.empty(); ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        if (!entry.is_trained()) continue;
+        std::string_view of_state;
+        auto const visit = [&](index_t i, double value) {
+            if (std::isfinite(value)) return false;
+            where = place_of(p, i, of_state);
+            element = detail::element_as_text(value, i % entry.count);
+            return true;
+        };
+        for_each_number<weight_type>(C::weight(p), visit);
+        if constexpr (C::has_master)
+            if (element.empty()) for_each_number<typename C::updated>(C::master(p), visit);
+        int which = 0;
+        meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
+            of_state = State::name.view();
+            auto const id = C::state(which++, p);
+            if (element.empty() && !is_in_blocks<State>(entry.count))
+                for_each_number<typename State::element>(id, visit);
+        });
+    }
+    throw error(
+        std::move(where),
+        (element.empty() ? "weights or states too large for their type" : element) +
+            " after the update of step " + std::to_string(steps_) + " (learning rate " +
+            detail::number_as_text(result.learning_rate) + ", gradient norm " +
+            detail::number_as_text(result.gradient_norm) + ")",
+        "a finite one: a smaller learning rate, from the last snapshot; the weights have been changed");
 }
 
 template <class C>
@@ -399,15 +533,21 @@ void run<C>::update_elements(int p, Rule const& rule, index_t first, index_t cou
         at<weight_type>(C::weight(p)) + first,
         at<gradient_type>(C::gradient(p)) + first,
         &at<step_numbers>(C::numbers)->gradient_scale,
+        &at<step_numbers>(C::numbers)->not_finite,
         static_cast<std::uint64_t>(steps_ + 1),
         static_cast<std::uint64_t>(p),
         first};
     using update = optimizers::update_element<sum, rounds_stochastically<typename C::precision>,
                                               C::has_master, runs_ahead<typename C::backend>>;
     constexpr index_t unit = std::max({optimizers::elements_of_unit<Units>..., index_t{1}});
-    if constexpr (unit == 1) {
+    if constexpr (unit == 1 && runs_ahead<typename C::backend>) {
         ops::for_each_element<typename C::backend>(
             count, ops::bound<optimizers::update_elements<update>>(rule, tensor, states...));
+    } else if constexpr (unit == 1) {
+        constexpr index_t length = 16384;
+        ops::for_each_row<typename C::backend, length>(
+            (count + length - 1) / length,
+            ops::bound<optimizers::update_runs<update, length>>(rule, tensor, count, states...));
     } else {
         ops::for_each_row<typename C::backend, unit>(
             (count + unit - 1) / unit,
@@ -425,6 +565,7 @@ void run<C>::clear(std::span<T> values) const {
 template <class C>
 evaluation run<C>::evaluate(token_batch const& batch) {
     auto const counted = check(batch);
+    kept_ = 0;
     constexpr auto span = span_of_tokens{C::batch::sequences, C::batch::tokens, 0};
     executor<C> walker(memory_.data(), span);
     step_numbers const numbers;
@@ -538,6 +679,10 @@ void run<C>::replace(std::string_view name, int p, std::span<T const> values) {
 
 template <class C>
 void run<C>::set_weights(std::string_view name, std::span<weight_type const> values) {
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (auto const value = static_cast<double>(values[i]); !std::isfinite(value))
+            throw error({{}, -1, std::string(name)}, detail::element_as_text(value, static_cast<index_t>(i)),
+                        "finite weights");
     replace(name, plain_parameter_named(name), values);
 }
 
@@ -546,8 +691,29 @@ void run<C>::set_stored(std::string_view name, std::span<std::byte const> bytes)
     replace(name, quantized_parameter_named(name), bytes);
 }
 
+/// Without a look at every number where the program is.
+template <class C>
+template <class T>
+bool run<C>::is_finite(int declaration) {
+    auto const values = elements<T>(declaration);
+    auto* const count = &at<step_numbers>(C::numbers)->not_finite;
+    ops::for_each_element<typename C::backend>(1, ops::bound<kernels::set_to_zero>(count));
+    ops::add_sum<typename C::backend>(
+        static_cast<index_t>(values.size()), at<double>(C::partial_sums), count,
+        ops::bound<kernels::is_not_finite>(static_cast<T const*>(values.data())));
+    return found().not_finite == 0;
+}
+
 template <class C>
 void run<C>::weights_changed() {
+    for (int p = 0; p < C::parameters; ++p) {
+        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        if (entry.is_quantized() || entry.is_derived() || is_finite<weight_type>(C::weight(p))) continue;
+        for_each_number<weight_type>(C::weight(p), [&](index_t i, double value) {
+            if (std::isfinite(value)) return false;
+            throw error(place_of(p, i), detail::element_as_text(value, i % entry.count), "finite weights");
+        });
+    }
     for (int p = 0; p < C::parameters; ++p) follow(p);
     refresh();
 }

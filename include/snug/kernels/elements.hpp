@@ -30,6 +30,15 @@ struct square_of {
     }
 };
 
+/// 1 for infinity and NaN, else 0.
+struct is_not_finite {
+    template <class T>
+    constexpr double operator()(index_t i, T const* values) const {
+        auto const value = static_cast<double>(values[i]);
+        return value - value == 0 ? 0 : 1;
+    }
+};
+
 /// Initial values (snug/layers/initial.hpp), element `first` + i of the tensor that `stream` numbers, by way of type Through;
 /// the copy in `master`, unless null, is not rounded further.
 template <class Initial, class Through>

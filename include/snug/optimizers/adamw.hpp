@@ -27,6 +27,13 @@ struct adamw {
         double beta1 = 0.9;
         double beta2 = 0.95;
         double epsilon = 1e-8;
+
+        void check() const {
+            detail::require_share("options.optimizer.beta1", beta1);
+            detail::require_share("options.optimizer.beta2", beta2);
+            detail::require_setting(std::isfinite(epsilon) && epsilon > 0, "options.optimizer.epsilon",
+                                    epsilon, "a finite number above 0");
+        }
     };
 
     static auto rule(options const& o, update_numbers const& n) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <snug/memory/declaration.hpp>
+#include <snug/optimizers/require.hpp>
 #include <snug/optimizers/state_block.hpp>
 #include <snug/policy.hpp>
 #include <snug/precision/integers.hpp>
@@ -93,7 +94,8 @@ struct update_numbers {
 
 /// What an optimizer policy offers: `states`, a list of `optimizer_state`; `rule(numbers)`, a callable computed once per
 /// step and tensor; and the rule itself, `rule(weight, gradient, states&...) -> new weight`, constexpr arithmetic of one
-/// element on every backend, whose gradient is clipped already. `options` holds its run-time numbers.
+/// element on every backend, whose gradient is clipped already. `options` holds its run-time numbers; its `check() const`, if
+/// it has one, is called before every step and throws for numbers that it refuses.
 template <class P>
 concept optimizer_policy = policy<P> && std::same_as<typename P::axis, axis::optimizer> && requires {
     typename P::states;
@@ -124,6 +126,26 @@ struct this_is_not_an_optimizer {
         "the update of one element (see Policy)");
 };
 
+template <class Options, bool Holds>
+struct the_options_of_an_optimizer_are_checked_by_a_function_without_arguments {
+    static constexpr bool holds = Holds;
+    static_assert(
+        holds,
+        "snug: 'check' in the options of an optimizer is a function without arguments: 'void check() "
+        "const', which throws snug::error for numbers that it refuses (see Options)");
+};
+
 }  // namespace refusal
+
+/// Throws for numbers that an optimizer's options refuse, if they refuse any.
+template <class Options>
+void check_optimizer(Options const& options) {
+    if constexpr (requires { &Options::check; }) {
+        constexpr bool holds = requires { options.check(); };
+        static_assert(sizeof(refusal::the_options_of_an_optimizer_are_checked_by_a_function_without_arguments<
+                             Options, holds>) > 0);
+        if constexpr (holds) options.check();
+    }
+}
 
 }  // namespace snug

@@ -15,6 +15,8 @@ struct sgd {
 
     struct options {
         double momentum = 0.9;
+
+        void check() const { detail::require_share("options.optimizer.momentum", momentum); }
     };
 
     static auto rule(options const& o, update_numbers const& n) {
