@@ -37,7 +37,7 @@ inline constexpr peft_key peft_keys[] = {
     {"bias", peft_rule::read},
     {"corda_config", peft_rule::off, "the base weights would be changed"},
     {"enable_lora", peft_rule::off, "parts of fused layers would be left out"},
-    {"ensure_weight_tying", peft_rule::read},
+    {"ensure_weight_tying", peft_rule::any},
     {"eva_config", peft_rule::any},
     {"exclude_modules", peft_rule::read},
     {"fan_in_fan_out", peft_rule::any},
@@ -291,22 +291,21 @@ inline void check_adapter_config(io::json const& config, adapter_numbers const& 
     check_targets(config, compiled.modules);
 }
 
-/// A tied head is one parameter here and two modules there. What the file says of them, and the tensors it has, must come to one
-/// table for both. `place` is for the refusal.
-inline void check_tied_head(io::json const& config, std::string_view embedding, bool has_embedding,
-                            bool has_head) {
+/// A tied head is one parameter here and two modules there. Where the file has one of them alone, as a copy of its own, the other is
+/// as it was: that is another model. (ensure_weight_tying ties nothing then: PEFT ties what it saves as two.)
+inline void check_tied_head(io::json const& config, std::string_view embedding, std::string_view head,
+                            bool has_embedding, bool has_head) {
     if (has_embedding == has_head) return;
-    if (config.has("ensure_weight_tying") && config.at("ensure_weight_tying").flag()) return;
-    auto const one = has_embedding ? embedding : std::string_view("lm_head");
-    auto const saved = names_of(config, "modules_to_save");
-    // PEFT trains a copy of a module that is named, and loads others into the base, where the two are one.
-    bool const is_copy = std::ranges::any_of(saved, [&](auto name) { return one.ends_with(name); });
-    if (is_copy)
-        config.at("modules_to_save")
-            .refuse("only " + std::string(one),
-                    "both " + std::string(embedding) +
-                        " and lm_head, or ensure_weight_tying: this model's head is its embedding, and this "
-                        "adapter has replaced one of them and kept the other");
+    auto const one = has_embedding ? embedding : head;
+    // A module that is named is copied; others are loaded into the base, where the two are one.
+    for (auto const name : names_of(config, "modules_to_save"))
+        if (one.ends_with(name))
+            config.at("modules_to_save")
+                .refuse("tensors of " + std::string(one) + " and none of " +
+                            std::string(has_embedding ? head : embedding),
+                        "both: this model's head is its embedding, and this adapter has replaced the one and "
+                        "kept the other. PEFT trains both as one with modules_to_save of both and "
+                        "ensure_weight_tying");
 }
 
 }  // namespace snug::detail

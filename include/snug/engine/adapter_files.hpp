@@ -279,7 +279,7 @@ std::vector<std::pair<adapter_tensor, io::file_tensor const*>> find_adapter(std:
                 head.name = std::string(peft_prefix) + std::string(tied_head_module) + ".weight";
                 bool const has_embedding = holds(file, tensor.name);
                 bool const has_head = holds(file, head.name);
-                check_tied_head(config, embedding_module<C>(), has_embedding, has_head);
+                check_tied_head(config, embedding_module<C>(), tied_head_module, has_embedding, has_head);
                 if (has_head) {
                     auto const& found = find(head);
                     if (has_embedding) require_same_values(find(tensor), found);
