@@ -35,16 +35,30 @@ struct transformers_does_not_know_this_model {
 
 namespace detail {
 
-/// The model as it is without an adapter has this parameter of the composition, too.
-template <class C>
-constexpr bool is_parameter_of_model(int p) {
-    constexpr auto own = C::chosen::model::declare_parameters();
-    auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-    for (auto const& other : own.entries)
-        if (other.name.view() == entry.name.view() && other.count == entry.count &&
-            other.dimensions == entry.dimensions && other.copies == entry.copies)
+/// A table of parameters has this one.
+template <class Table>
+constexpr bool has_parameter(Table const& table, parameter_entry const& wanted) {
+    for (auto const& entry : table.entries)
+        if (entry.name.view() == wanted.name.view() && entry.count == wanted.count &&
+            entry.dimensions == wanted.dimensions && entry.copies == wanted.copies)
             return true;
     return false;
+}
+
+/// The parameter of a composition is one of the model as it is without an adapter.
+template <class C>
+constexpr bool is_parameter_of_model(int p) {
+    return has_parameter(C::chosen::model::declare_parameters(),
+                         C::parameter_table.entries[static_cast<std::size_t>(p)]);
+}
+
+/// And the other way round.
+template <class C>
+constexpr bool has_all_parameters_of_model() {
+    constexpr auto model = C::chosen::model::declare_parameters();
+    for (auto const& entry : model.entries)
+        if (!has_parameter(C::parameter_table, entry)) return false;
+    return true;
 }
 
 /// Refuses, as the program is compiled, to write the weights of an adapter that does not say how they are merged.
@@ -70,6 +84,10 @@ constexpr void require_merge() {
 template <class C>
 template <bool Merged, class F>
 void run<C>::for_each_base_row(int p, index_t copy, index_t first, index_t count, F const& f) const {
+    static_assert(
+        sizeof(refusal::a_parameter_of_the_model_is_missing_under_its_adapter<
+               typename C::adapters, typename C::chosen::model, detail::has_all_parameters_of_model<C>()>) >
+        0);
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
     auto const width = detail::width_of(entry);
     std::vector<float> values(static_cast<std::size_t>(width));

@@ -92,5 +92,13 @@ struct a_parameter_of_an_adapted_layer_is_neither_the_models_nor_the_adapters {
         "'adapter_parameters' (see Layer and Parameter)");
 };
 
+template <class Adapter, class Model, bool HasAll>
+struct a_parameter_of_the_model_is_missing_under_its_adapter {
+    static_assert(
+        HasAll,
+        "snug: a parameter that the model has without its adapter is not there with it (see Adapter and "
+        "Model): a layer of the adapter leaves out the bias of the layer that it replaces");
+};
+
 }  // namespace refusal
 }  // namespace snug
