@@ -3,7 +3,9 @@
 // of the linear layers, and nothing else. The model is frozen and quantized, and the bill shows it.
 #include <snug/snug.hpp>
 
+#include <cmath>
 #include <iostream>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +55,11 @@ struct scaled_linear {
     using parameters = snug::meta::list<weight, scale>;
     // What tells files of the model from files of the adapter.
     using adapter_parameters = snug::meta::list<scale>;
+    /// Row of the weight, as it is in a model without adapter: for merge_into() and save_model().
+    template <class Call>
+    static void merged_row(Call const& call, weight, snug::index_t row, std::span<float> values) {
+        for (auto& value : values) value *= static_cast<float>(call.value(scale{})[row]);
+    }
 
     using unscaled = snug::saved_per_token<"unscaled", snug::activation, output_width>;
     using saved = snug::meta::list<unscaled>;
@@ -141,4 +148,10 @@ int main() {
         auto const result = run.step({inputs, targets});
         if (i % 10 == 0 || i == 29) std::cout << "step " << i + 1 << ": " << result << '\n';
     }
+    snug::trainer<model, snug::batch<4, 64>> merged;
+    run.merge_into(merged);
+    auto const adapted = run.evaluate({inputs, targets}).loss;
+    auto const plain = merged.evaluate({inputs, targets}).loss;
+    std::cout << "loss " << adapted << ", merged into a model without adapter " << plain << '\n';
+    return std::abs(adapted - plain) < 1e-3 ? 0 : 1;
 }

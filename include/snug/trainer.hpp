@@ -55,7 +55,13 @@ template <class Chosen>
 struct accepted_together
     : accepted<refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
                    typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>,
-               snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>> {};
+               snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>,
+               snug::detail::trained_kinds_exist<typename Chosen::adapters, typename Chosen::model>,
+               snug::detail::paths_exist<typename Chosen::adapters, typename Chosen::model>> {};
+
+template <class Chosen>
+struct accepted_adapter
+    : something_trains<typename Chosen::model, typename Chosen::quantization, typename Chosen::adapters> {};
 
 /// Everything is refused here that can be refused before anything is built. Stops at the first cause.
 template <class... Policies>
@@ -63,7 +69,8 @@ using accepted_policies = std::conjunction<
     accepted<refusal::this_template_argument_is_not_a_policy<Policies>...>,
     accepted_by_axis<refusal::two_policies_for_one_axis, axis::all, Policies...>,
     accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
-    accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>>;
+    accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>,
+    accepted_adapter<chosen<Policies...>>>;
 
 /// What a refused trainer is built from instead, so that its refusal is the only error.
 using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;

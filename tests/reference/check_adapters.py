@@ -3,11 +3,12 @@
 """Adapters exchanged with PEFT, on the tiny models of make_fixtures.py. Run by hand; no test needs it.
 
     pip install torch transformers peft safetensors bitsandbytes
-    python3 tests/reference/check_adapters.py make
+    python3 tests/reference/check_adapters.py make [CASE...]
     python3 tests/reference/check_adapters.py check FOLDER
 
 `make` writes what PEFT saves: the folders adapters/<case>, and adapters.fixture with the logits of every case, f64
-[2, 16, 97], of the first batch of the base model's fixture. tests/host/adapters/files.cpp loads them.
+[2, 16, 97], of the first batch of the base model's fixture. tests/host/adapters/files.cpp loads them. With names of cases
+only those are made again.
 
 `check` opens what snug has saved, and compares logits in fp64:
 
@@ -40,6 +41,11 @@ CASES = {
         "modules_to_save": ["input_layernorm", "post_attention_layernorm", "model.norm"]}),
     "dora_all": (runs.Llama(), {"target_modules": "all-linear", "use_dora": True}),
     "dora_gpt2": (runs.GPT2(), {"target_modules": ["c_attn", "c_proj"], "use_dora": True}),
+    # One table for embedding and head. GPT-2's are tied in PEFT only when both are named.
+    "lora_tied": (runs.Llama(tied=True), {
+        "target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}),
+    "lora_tied_gpt2": (runs.GPT2(), {
+        "target_modules": ["c_attn"], "modules_to_save": ["wte", "wpe", "lm_head"], "ensure_weight_tying": True}),
 }
 
 
@@ -63,9 +69,11 @@ def logits_of(model, family):
         return model(input_ids=first_inputs(family), use_cache=False).logits
 
 
-def make():
-    tensors = {}
+def make(only):
+    tensors = read_fixture(HERE / "adapters.fixture") if only else {}
     for number, (name, (family, config)) in enumerate(CASES.items()):
+        if only and name not in only:
+            continue
         model = peft.get_peft_model(base_of(family), peft.LoraConfig(
             r=4, lora_alpha=8, lora_dropout=0.0, fan_in_fan_out=family.transposed, task_type="CAUSAL_LM", **config))
         generator = torch.Generator().manual_seed(200 + number)
@@ -117,14 +125,14 @@ def check(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("make")
+    commands.add_parser("make").add_argument("case", nargs="*", choices=[[], *CASES])
     commands.add_parser("check").add_argument("folder", type=pathlib.Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     if options.command == "make":
-        make()
+        make(options.case)
     else:
         check(options.folder)
 

@@ -9,15 +9,22 @@
 /// replaces the linear layers that it adapts, and everything else is frozen unless the policy says that it trains.
 namespace snug {
 
+namespace detail {
+inline constexpr text any_name{"name"};
+}
+
 /// What an adapter policy decides; besides `adapters::none`, which adapts nothing and trains everything:
-/// - `adapts<Name, Linear>`: this linear layer of this name is adapted;
+/// - `adapts<Path, Linear>`: the linear layer of this path is adapted;
 /// - `layer<Linear, Scheme>`: the layer that takes its place, with the weight stored by Scheme, or `quantization::none`;
-/// - `trains<Name, Layer>`: this other layer goes on training.
+/// - `trains<Path, Layer>`: this other layer goes on training.
+/// A path is what stands before a parameter's own name in the parameter table: "blocks.qkv" of "blocks.qkv.weight". A policy that
+/// compares it with names of its own lists them, so that one the model does not have is refused: `using paths =
+/// snug::layer_paths<"blocks.qkv", ...>`.
 template <class P>
 concept adapter_policy = policy<P> && std::same_as<typename P::axis, axis::adapters> &&
     (std::same_as<P, adapters::none> || requires {
-        { P::template adapts<"name", linear<1, 1>> } -> std::convertible_to<bool>;
-        { P::template trains<"name", linear<1, 1>> } -> std::convertible_to<bool>;
+        { P::template adapts<detail::any_name, linear<1, 1>> } -> std::convertible_to<bool>;
+        { P::template trains<detail::any_name, linear<1, 1>> } -> std::convertible_to<bool>;
         typename P::template layer<linear<1, 1>, quantization::none>;
     });
 
@@ -29,6 +36,33 @@ struct this_is_not_an_adapter {
     static_assert(holds,
                   "snug: a policy of the axis adapters needs 'adapts<Name, Linear>', 'trains<Name, Layer>' "
                   "and 'layer<Linear, Scheme>' (see Policy, and snug/adapters/adapter.hpp)");
+};
+
+template <class Adapter, class Model, class Kind, int Matches>
+struct an_adapter_trains_what_the_model_does_not_have {
+    static constexpr bool holds = Matches > 0;
+    static_assert(
+        holds,
+        "snug: also_train names a kind of layer that the model does not have (see Kind and Model). A "
+        "tied head is no layer of its own: it trains with snug::embeddings");
+};
+
+template <class Adapter, class Model, class Path, int Matches>
+struct an_adapter_names_a_path_that_the_model_does_not_have {
+    static constexpr bool holds = Matches > 0;
+    static_assert(
+        holds,
+        "snug: one of an adapter's 'paths' leads to no layer of the model (see Path and Model). A path is "
+        "what stands before a parameter's own name: \"blocks.qkv\" of \"blocks.qkv.weight\"");
+};
+
+template <class Adapter, class Model, bool Trains>
+struct an_adapter_trains_nothing {
+    static constexpr bool holds = Trains;
+    static_assert(
+        holds,
+        "snug: under this adapter no parameter of the model trains (see Adapter and Model): it adapts no "
+        "linear layer and keeps none training");
 };
 
 template <class Adapter, class Model, class Target, int Matches>
@@ -74,42 +108,108 @@ struct adapt {
     using of = typename decltype(rewritten<L, Name>())::type;
 };
 
-/// Linear layers of L, or named parts of them, that a target names.
-template <class Target, class L>
-constexpr int matches_in() {
-    if constexpr (layer::composite<L>) {
-        return []<class... Children>(meta::list<Children...>*) {
-            return (matches_in<Target, Children>() + ... + 0);
-        }(static_cast<typename L::children*>(nullptr));
-    } else if constexpr (linear_layer<L>) {
-        return []<index_t In, index_t Out, bool Bias, class Initial, class... Parts>(
-            linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
-            return sizeof...(Parts) == 0 ? int{Target::matches(layer::name<L>())}
-                                         : (Target::matches(Parts::name.view()) + ... + 0);
-        }
-        (static_cast<L const*>(nullptr));
-    } else {
-        return 0;
+/// The sum of Count::of<Leaf, Path>() over the leaves of L, which is inside a layer of path `Whole`. A class: in a function nvcc
+/// 13.0 loses the path.
+template <class Count, class L, auto Whole>
+struct leaf_count {
+    template <class... Children>
+    static constexpr int of_children(meta::list<Children...>*) {
+        return (leaf_count<Count, Children, Whole>::value + ... + 0);
     }
-}
+    static constexpr int value = [] {
+        if constexpr (layer::composite<L>) return of_children(static_cast<typename L::children*>(nullptr));
+        else return Count::template of<L, Whole>();
+    }();
+};
+template <class Count, given_name L, auto Whole>
+struct leaf_count<Count, L, Whole> : leaf_count<Count, typename L::unnamed, path_of<Whole, L::name>()> {};
 
-/// Every target that an adapter names is in the model; an adapter that names none (`targets`) is not asked.
+/// Linear layers, or named parts of them, that a target names.
+template <class Target>
+struct matches_of_target {
+    template <class L, auto Path>
+    static constexpr int of() {
+        if constexpr (linear_layer<L>)
+            return []<index_t In, index_t Out, bool Bias, class Initial, class... Parts>(
+                linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
+                return sizeof...(Parts) == 0 ? int{Target::matches(Path.view())}
+                                             : (Target::matches(Parts::name.view()) + ... + 0);
+            }
+        (static_cast<L const*>(nullptr));
+        else return 0; }
+};
+
+/// Leaves of a kind, as `also_train` has them.
+template <class Kind>
+struct matches_of_kind {
+    template <class L, auto>
+    static constexpr int of() {
+        return decltype(Kind::is(static_cast<L const*>(nullptr)))::value;
+    }
+};
+
+/// The leaf of a path.
+template <auto Wanted>
+struct layer_path {
+    template <class, auto Path>
+    static constexpr int of() {
+        return Path.view() == Wanted.view();
+    }
+};
+
+/// In the body or the head of a model.
+template <class Count, class Model>
+inline constexpr int matches_in = leaf_count<Count, typename Model::body, text{""}>::value +
+                                  leaf_count<Count, typename Model::head, text{""}>::value;
+
+/// Everything that an adapter names is in the model: its targets, the kinds it trains, its paths. A list that it does not have is not
+/// asked.
 template <class Adapter, class Model>
 struct targets_exist {
     static constexpr bool holds = true;
 };
-template <class Adapter, class Model, class... Target>
-struct each_target_exists : accepted<refusal::an_adapter_targets_what_the_model_does_not_have<
-                                Adapter, Model, Target, matches_in<Target, typename Model::body>()>...> {};
 template <class Adapter, class Model>
     requires requires { typename Adapter::target_list; }
 struct targets_exist<Adapter, Model> {
     template <class... Target>
-    using checked = each_target_exists<Adapter, Model, Target...>;
-    static constexpr bool holds = meta::mp::mp_apply<checked, typename Adapter::target_list>::value;
+    using each = accepted<refusal::an_adapter_targets_what_the_model_does_not_have<
+        Adapter, Model, Target, matches_in<matches_of_target<Target>, Model>>...>;
+    static constexpr bool holds = meta::mp::mp_apply<each, typename Adapter::target_list>::value;
+};
+template <class Adapter, class Model>
+struct trained_kinds_exist {
+    static constexpr bool holds = true;
+};
+template <class Adapter, class Model>
+    requires requires { typename Adapter::kind_list; }
+struct trained_kinds_exist<Adapter, Model> {
+    template <class... Kind>
+    using each = accepted<refusal::an_adapter_trains_what_the_model_does_not_have<
+        Adapter, Model, Kind, matches_in<matches_of_kind<Kind>, Model>>...>;
+    static constexpr bool holds = meta::mp::mp_apply<each, typename Adapter::kind_list>::value;
+};
+template <class Adapter, class Model>
+struct paths_exist {
+    static constexpr bool holds = true;
+};
+template <class Adapter, class Model>
+    requires requires { typename Adapter::paths; }
+struct paths_exist<Adapter, Model> {
+    template <class... Path>
+    using each =
+        accepted<refusal::an_adapter_names_a_path_that_the_model_does_not_have<Adapter, Model, Path,
+                                                                               matches_in<Path, Model>>...>;
+    static constexpr bool holds = meta::mp::mp_apply<each, typename Adapter::paths::list>::value;
 };
 
 }  // namespace detail
+
+/// The paths that an adapter policy of your own compares with, as its member `paths`.
+template <text... Paths>
+struct layer_paths {
+    using list = meta::list<detail::layer_path<Paths>...>;
+    static constexpr bool contain(std::string_view path) { return ((Paths.view() == path) || ...); }
+};
 
 /// The model that a trainer is built from: linear layers quantized, adapted or both, the rest frozen under an adapter.
 template <class Model, class Scheme, class Policy>
@@ -119,4 +219,17 @@ struct adapted_model {
 template <class Model, class Scheme>
 struct adapted_model<Model, Scheme, adapters::none> : quantized_model<Model, Scheme> {};
 
+namespace detail {
+
+/// An adapter leaves something to train.
+template <class Model, class Scheme, class Policy>
+struct something_trains : accepted<refusal::an_adapter_trains_nothing<Policy, Model, [] {
+    for (auto const& entry : adapted_model<Model, Scheme, Policy>::type::declare_parameters().entries)
+        if (entry.is_trained()) return true;
+    return false;
+}()>> {};
+template <class Model, class Scheme>
+struct something_trains<Model, Scheme, adapters::none> : std::true_type {};
+
+}  // namespace detail
 }  // namespace snug

@@ -70,7 +70,7 @@ struct target {
 }  // namespace detail
 
 /// The linear layers to adapt, by the names of their modules in Hugging Face's model ("q_proj", "self_attn.q_proj"), or
-/// where a layer has no such parts by its own ("up"). Default: all of them.
+/// where a layer has no such parts by its path or the end of it ("up", "blocks.up"). Default: all of them.
 template <text... Names>
 struct targets {
     using option = detail::targets_option;
@@ -176,6 +176,7 @@ template <class Kinds>
 struct trained_kinds;
 template <class... Kinds>
 struct trained_kinds<also_train<Kinds...>> {
+    using list = meta::list<Kinds...>;
     template <class L>
     static constexpr bool match = (decltype(Kinds::is(static_cast<L const*>(nullptr)))::value || ...);
 };
@@ -204,6 +205,7 @@ struct low_rank_adapter {
     using trained = trained_kinds<typename options::template get<also_train_option, also_train<>>>;
 
     using target_list = typename targeted::list;
+    using kind_list = typename trained::list;
     static constexpr bool selects(std::string_view name) { return targeted::select(name); }
 
     /// A layer whose parts have names is known by those.

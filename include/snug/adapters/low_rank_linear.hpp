@@ -231,8 +231,9 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     }
 
     /// When the base weights are new: every magnitude is the length that its row has, so that the update changes nothing yet.
+    static constexpr bool starts = has_magnitude;
     template <class Call, class Put>
-    requires has_magnitude static void start(Call const& call, Put const& put_magnitude) {
+    static void start(Call const& call, Put const& put_magnitude) {
         for_each_block([&]<index_t First, index_t Count, index_t, index_t Stacked>() {
             auto const* const inverse = call.derived(inverse_length{});
             for (index_t j = 0; j < Count; ++j)
@@ -240,28 +241,23 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         });
     }
 
-    /// Row j of the frozen weight, as fp32.
-    template <class Call>
-    static void base_row(Call const& call, index_t j, std::span<float> to) {
-        kernels::detail::read_row(call.operand(weight{}), j, 0, In, to.data());
-    }
-
-    /// Row j of the weight with the update in it, as fp32.
-    template <class Call>
-    static void merged_row(Call const& call, index_t j, std::span<float> to) {
-        base_row(call, j, to);
-        for_each_block([&]<index_t First, index_t Count, index_t K, index_t Stacked>() {
-            if (j < First || j >= First + Count) return;
-            auto const* const b = call.value(lora_b{}) + (Stacked + j - First) * rank;
-            auto const* const a = call.value(lora_a{}) + K * In;
-            for (index_t k = 0; k < rank; ++k) {
-                auto const factor = static_cast<float>(scale) * static_cast<float>(b[k]);
-                for (index_t c = 0; c < In; ++c)
-                    to[static_cast<std::size_t>(c)] += factor * static_cast<float>(a[k * In + c]);
-            }
-        });
-        if constexpr (has_magnitude)
-            for (auto& value : to) value *= static_cast<float>(call.derived(direction_scale{})[j]);
+    /// Row j of the weight as fp32, which gets the update; the bias is as it was.
+    template <class Call, class Parameter>
+    static void merged_row(Call const& call, Parameter, index_t j, std::span<float> row) {
+        if constexpr (std::is_same_v<Parameter, weight>) {
+            for_each_block([&]<index_t First, index_t Count, index_t K, index_t Stacked>() {
+                if (j < First || j >= First + Count) return;
+                auto const* const b = call.value(lora_b{}) + (Stacked + j - First) * rank;
+                auto const* const a = call.value(lora_a{}) + K * In;
+                for (index_t k = 0; k < rank; ++k) {
+                    auto const factor = static_cast<float>(scale) * static_cast<float>(b[k]);
+                    for (index_t c = 0; c < In; ++c)
+                        row[static_cast<std::size_t>(c)] += factor * static_cast<float>(a[k * In + c]);
+                }
+            });
+            if constexpr (has_magnitude)
+                for (auto& value : row) value *= static_cast<float>(call.derived(direction_scale{})[j]);
+        }
     }
 
   private:

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
+#include <snug/engine/adapter_config.hpp>
 #include <snug/engine/load.hpp>
 #include <snug/engine/run.hpp>
 #include <snug/io/json.hpp>
 #include <snug/io/safetensors.hpp>
+#include <snug/layers/hooks.hpp>
 #include <string>
 #include <vector>
 
@@ -27,17 +28,34 @@ struct this_trainer_has_no_adapter_that_files_can_hold {
         "snug: adapters in files are those of LoRA and DoRA; this trainer has none (see Adapter)");
 };
 
+template <class Layer>
+struct this_layer_of_an_adapter_has_no_place_in_files {
+    static_assert(
+        requires {
+            typename Layer::lora_a;
+            typename Layer::lora_b;
+        },
+        "snug: adapters in files are those of LoRA and DoRA; a layer of this adapter has other parameters "
+        "(see Layer). They are in snapshots, and in a merged model");
+};
+
 }  // namespace refusal
 
 namespace detail {
 
-/// A tensor of an adapter's file, and where it is here: `count` elements of a parameter from `first` on.
+/// A tensor of an adapter's file, and where it is here: `count` elements of a parameter from `first` on, or of its transpose.
 struct adapter_tensor {
     std::string name;
     std::vector<index_t> dimensions;
     int parameter;
     index_t first;
     index_t count;
+    bool is_transposed = false;
+
+    /// Where element i of the file is in the parameter.
+    index_t place_of(index_t i) const {
+        return first + (is_transposed ? i % dimensions[1] * dimensions[0] + i / dimensions[1] : i);
+    }
 };
 
 /// What the files call the module of a weight: the tensor's name without ".weight".
@@ -60,7 +78,8 @@ template <class C, class F>
 void for_each_adapted(std::byte* base, F const& f) {
     for_each_leaf<C>(base, [&]<class Node>(auto const&, index_t block) {
         using L = typename Node::type;
-        if constexpr (requires { typename L::lora_a; }) {
+        if constexpr (layer::has_adapter<L>) {
+            static_assert(sizeof(refusal::this_layer_of_an_adapter_has_no_place_in_files<L>) > 0);
             auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(Node::first_parameter)];
             auto const pieces = pieces_in_hugging_face<C>(entry, block);
             std::vector<std::string> modules;
@@ -103,23 +122,41 @@ std::vector<adapter_tensor> adapter_tensors(std::byte* base) {
             for (auto const& piece : pieces_in_hugging_face<C>(entry, copy)) {
                 std::vector<index_t> dimensions{piece.count};
                 if (entry.rank > 1) dimensions.push_back(width_of(entry));
+                bool const is_transposed = piece.how == io::arrangement::transposed;
+                if (is_transposed) std::swap(dimensions[0], dimensions[1]);
                 result.push_back({std::string(peft_prefix) + piece.tensor, dimensions, p,
                                   copy * entry.count + piece.first * width_of(entry),
-                                  piece.count * width_of(entry)});
+                                  piece.count * width_of(entry), is_transposed});
             }
     }
     return result;
 }
 
-/// The last part of a module's name, unless another module of the model ends the same and is not adapted.
-inline std::set<std::string> target_modules(std::set<std::string> const& adapted,
-                                            std::set<std::string> const& others) {
-    auto const last = [](std::string const& name) { return name.substr(name.rfind('.') + 1); };
+/// The embedding of a model of a family whose head shares its table, and trains: one parameter here, two modules in PEFT.
+template <class C>
+constexpr bool trains_tied_head() {
+    if constexpr (requires { C::chosen::model::numbers; })
+        return C::chosen::model::numbers.tied_head && C::parameter_table.entries[0].is_trained();
+    else return false;
+}
+inline constexpr std::string_view tied_head_module = "lm_head";
+
+/// The module of the embedding.
+template <class C>
+std::string embedding_module() {
+    return module_of(pieces_in_hugging_face<C>(C::parameter_table.entries[0], 0)[0].tensor);
+}
+
+/// The last part of each module's name, unless that would name one of the others too.
+template <class Names>
+std::set<std::string> short_names(std::set<std::string> const& modules, std::set<std::string> const& all,
+                                  Names const& names) {
     std::set<std::string> result;
-    for (auto const& module : adapted) {
-        bool const is_clear = std::none_of(others.begin(), others.end(),
-                                           [&](auto const& other) { return last(other) == last(module); });
-        result.insert(is_clear ? last(module) : module);
+    for (auto const& module : modules) {
+        auto const last = module.substr(module.rfind('.') + 1);
+        bool const is_clear = std::ranges::none_of(
+            all, [&](auto const& other) { return !modules.contains(other) && names(last, other); });
+        result.insert(is_clear ? last : module);
     }
     return result;
 }
@@ -129,13 +166,6 @@ inline std::string without_block(std::string const& module) {
     auto const digit = module.find_first_of("0123456789");
     auto const dot = digit == std::string::npos ? digit : module.find('.', digit);
     return dot == std::string::npos ? module : module.substr(dot + 1);
-}
-
-/// The shortest text that reads as the same number.
-inline std::string shortest(double value) {
-    char text[32];
-    auto const end = std::to_chars(text, text + sizeof(text), value).ptr;
-    return {text, end};
 }
 
 inline std::string json_list(std::set<std::string> const& words) {
@@ -154,7 +184,7 @@ inline constexpr io::tensor_type type_in_files = std::is_same_v<T, double>  ? io
 template <class C>
 std::string adapter_config(std::byte* base, std::string const& base_model) {
     using adapter = typename C::adapters;
-    std::set<std::string> adapted, others, also;
+    std::set<std::string> all, adapted, also;
     for_each_adapted<C>(base, [&]<class L>(int, index_t, auto const& modules) {
         for (auto const& module : modules) adapted.insert(without_block(module));
     });
@@ -164,18 +194,24 @@ std::string adapter_config(std::byte* base, std::string const& base_model) {
         for (auto const& piece : pieces_in_hugging_face<C>(entry, 0)) {
             if (!piece.tensor.ends_with(".weight")) continue;
             auto const module = without_block(module_of(piece.tensor));
-            if (entry.is_trained()) also.insert(module.substr(module.rfind('.') + 1));
-            else if (entry.is_matrix() && !adapted.contains(module)) others.insert(module);
+            all.insert(module);
+            if (entry.is_trained()) also.insert(module);
         }
     }
+    // As a copy of its own, tied to that of the embedding.
+    if (trains_tied_head<C>()) also.insert(std::string(tied_head_module));
+    auto const targets = short_names(adapted, all, is_module);
+    auto const saved = short_names(
+        also, all, [](std::string_view name, std::string_view module) { return module.ends_with(name); });
     bool is_gpt2 = false;
     if constexpr (requires { C::chosen::model::numbers; })
         is_gpt2 = C::chosen::model::numbers.family == "gpt2";
     auto const word = [](bool flag) { return std::string(flag ? "true" : "false"); };
-    std::vector<std::pair<std::string, std::string>> const members{
+    std::vector<std::pair<std::string, std::string>> members{
         {"alpha_pattern", "{}"},
         {"base_model_name_or_path", base_model.empty() ? "null" : io::json_quoted(base_model)},
         {"bias", "\"none\""},
+        {"ensure_weight_tying", "true"},
         {"fan_in_fan_out", word(is_gpt2)},
         {"inference_mode", "true"},
         {"init_lora_weights", "true"},
@@ -183,16 +219,19 @@ std::string adapter_config(std::byte* base, std::string const& base_model) {
         {"layers_to_transform", "null"},
         {"lora_alpha", std::to_string(adapter::alpha)},
         {"lora_dropout", shortest(adapter::dropout)},
-        {"modules_to_save", also.empty() ? "null" : json_list(also)},
+        {"modules_to_save", saved.empty() ? "null" : json_list(saved)},
         {"peft_type", "\"LORA\""},
         {"r", std::to_string(adapter::rank)},
         {"rank_pattern", "{}"},
         {"revision", "null"},
-        {"target_modules", json_list(target_modules(adapted, others))},
+        {"target_modules", json_list(targets)},
         {"task_type", "\"CAUSAL_LM\""},
         {"use_dora", word(adapter::has_magnitude)},
         {"use_rslora", word(adapter::is_rank_stabilized)},
     };
+    // Older versions of PEFT do not know it.
+    if (!trains_tied_head<C>())
+        std::erase_if(members, [](auto const& member) { return member.first == "ensure_weight_tying"; });
     std::string text = "{\n";
     for (std::size_t i = 0; i < members.size(); ++i)
         text += "  " + io::json_quoted(members[i].first) + ": " + members[i].second +
@@ -200,40 +239,61 @@ std::string adapter_config(std::byte* base, std::string const& base_model) {
     return text + "}\n";
 }
 
-/// Throws unless the configuration is that of this trainer's adapter. Target modules are not asked: the tensors tell, and a
-/// pattern in an untrusted file is not run.
+/// What a file of this trainer's adapter says.
 template <class C>
-void check_adapter_config(io::json const& config) {
+adapter_numbers numbers_of_adapter(std::byte* base) {
     using adapter = typename C::adapters;
-    auto const& kind = config.at("peft_type");
-    if (kind.text() != "LORA") kind.refuse(kind.what(), "\"LORA\"");
-    auto const number = [&](char const* key, double expected, double missing) {
-        auto const* const value = config.has(key) ? config.find(key) : nullptr;
-        if ((value ? value->real() : missing) != expected)
-            throw error(
-                value ? value->where() : config.where(),
-                std::string(key) + " " + (value ? value->what() : "left out"),
-                std::to_string(static_cast<index_t>(expected)) + ", which this trainer was compiled for");
+    adapter_numbers numbers{adapter::rank, adapter::alpha, adapter::is_rank_stabilized,
+                            adapter::has_magnitude};
+    if constexpr (requires { C::chosen::model::numbers; })
+        numbers.blocks_name = C::chosen::model::numbers.family == "gpt2" ? "h" : "layers";
+    for_each_adapted<C>(base, [&]<class L>(int, index_t block, auto const& modules) {
+        numbers.blocks = std::max(numbers.blocks, block + 1);
+        numbers.modules.insert(numbers.modules.end(), modules.begin(), modules.end());
+    });
+    return numbers;
+}
+
+/// The tensors in a file, checked whole: each is there, with its shape and values, and there are no others. Of a tied head's two
+/// names the file has one, or both with the same values.
+template <class C>
+std::vector<std::pair<adapter_tensor, io::file_tensor const*>> find_adapter(std::byte* base,
+                                                                            io::json const& config,
+                                                                            io::safetensors const& file) {
+    std::vector<std::pair<adapter_tensor, io::file_tensor const*>> result;
+    std::set<std::string_view> wanted;
+    auto tensors = adapter_tensors<C>(base);
+    auto const find = [&](adapter_tensor const& tensor) -> io::file_tensor const& {
+        auto const& found = file.tensor(tensor.name);
+        if (found.dimensions != tensor.dimensions)
+            throw error(found.where(), io::shape_text(found.type, found.dimensions),
+                        io::shape_text(found.type, tensor.dimensions) + ", as this trainer was compiled for");
+        io::decode(found, 0, {});  // refuses a type without values
+        wanted.insert(found.name);
+        return found;
     };
-    number("r", static_cast<double>(adapter::rank), 8);
-    number("lora_alpha", static_cast<double>(adapter::alpha), 8);
-    auto const flag = [&](char const* key, bool expected) {
-        if ((config.has(key) && config.at(key).flag()) != expected)
-            throw error(config.where(), std::string(key) + (expected ? " false" : " true"),
-                        expected ? "true, which this trainer was compiled for"
-                                 : "false, which this trainer was compiled for");
-    };
-    flag("use_rslora", adapter::is_rank_stabilized);
-    flag("use_dora", adapter::has_magnitude);
-    if (config.has("bias") && config.at("bias").text() != "none")
-        config.at("bias").refuse(config.at("bias").what(), "\"none\": biases are not adapted");
-    for (auto const* const key : {"rank_pattern", "alpha_pattern"})
-        if (config.has(key) && !config.at(key).members().empty())
-            config.at(key).refuse("a pattern", "none: every module has the same rank and alpha");
-    for (auto const* const key :
-         {"layers_to_transform", "layer_replication", "trainable_token_indices", "target_parameters"})
-        if (config.has(key) && !(config.at(key).is_array() && config.at(key).elements().empty()))
-            config.at(key).refuse(config.at(key).what(), "null: every block is adapted alike");
+    for (auto& tensor : tensors) {
+        if constexpr (trains_tied_head<C>())
+            if (tensor.parameter == 0) {
+                auto head = tensor;
+                head.name = std::string(peft_prefix) + std::string(tied_head_module) + ".weight";
+                bool const has_embedding = holds(file, tensor.name);
+                bool const has_head = holds(file, head.name);
+                check_tied_head(config, embedding_module<C>(), tied_head_module, has_embedding, has_head);
+                if (has_head) {
+                    auto const& found = find(head);
+                    if (has_embedding) require_same_values(find(tensor), found);
+                    else tensor = head;
+                }
+            }
+        auto const& found = find(tensor);
+        result.emplace_back(std::move(tensor), &found);
+    }
+    for (auto const& found : file.tensors())
+        if (!wanted.contains(found.name))
+            throw error(found.where(), "a tensor that this adapter has no place for",
+                        "only the " + std::to_string(wanted.size()) + " tensors that it has");
+    return result;
 }
 
 }  // namespace detail
@@ -246,17 +306,28 @@ void run<C>::save_adapter(std::string const& folder, std::string const& base_mod
     std::map<std::string, detail::adapter_tensor> tensors;
     io::safetensors_writer file(io::in_folder(folder, "adapter_model.safetensors"));
     host_view const here(*this);
-    for (auto& tensor : detail::adapter_tensors<C>(base_of_memory())) {
+    auto const add = [&](detail::adapter_tensor tensor) {
         file.declare(tensor.name, detail::type_in_files<element>, tensor.dimensions);
         auto const name = tensor.name;
         tensors.emplace(name, std::move(tensor));
+    };
+    for (auto& tensor : detail::adapter_tensors<C>(base_of_memory())) {
+        if (detail::trains_tied_head<C>() && tensor.parameter == 0) {
+            auto head = tensor;
+            head.name = std::string(detail::peft_prefix) + std::string(detail::tied_head_module) + ".weight";
+            add(std::move(head));
+        }
+        add(std::move(tensor));
     }
     for (auto const& [name, type, dimensions, size] : file.tensors()) {
         auto const& tensor = tensors.at(name);
         auto const* const values =
-            at<element>(C::has_master ? C::master(tensor.parameter) : C::weight(tensor.parameter)) +
-            tensor.first;
-        file.write(name, std::as_bytes(std::span(values, static_cast<std::size_t>(tensor.count))));
+            at<element>(C::has_master ? C::master(tensor.parameter) : C::weight(tensor.parameter));
+        std::vector<element> in_order;
+        if (tensor.is_transposed)
+            for (index_t i = 0; i < tensor.count; ++i) in_order.push_back(values[tensor.place_of(i)]);
+        auto const* const first = tensor.is_transposed ? in_order.data() : values + tensor.first;
+        file.write(name, std::as_bytes(std::span(first, static_cast<std::size_t>(tensor.count))));
     }
     io::output_file config(io::in_folder(folder, "adapter_config.json"));
     config.write(detail::adapter_config<C>(base_of_memory(), base_model));
@@ -265,36 +336,25 @@ void run<C>::save_adapter(std::string const& folder, std::string const& base_mod
 }
 
 template <class C>
-void run<C>::load_adapter(std::string const& folder) {
+void run<C>::load_adapter(std::string const& folder, load_options const& allowed) {
     static_assert(sizeof(refusal::this_trainer_has_no_adapter_that_files_can_hold<typename C::adapters>) > 0);
     io::json_document const config(io::in_folder(folder, "adapter_config.json"), std::int64_t{1} << 24);
-    detail::check_adapter_config<C>(config.root());
+    detail::check_adapter_config(config.root(), detail::numbers_of_adapter<C>(memory_.data()));
     io::safetensors const file(io::in_folder(folder, "adapter_model.safetensors"));
-    auto const tensors = detail::adapter_tensors<C>(memory_.data());
-    std::set<std::string_view> wanted;
-    for (auto const& tensor : tensors) {
-        auto const& found = file.tensor(tensor.name);
-        if (found.dimensions != tensor.dimensions)
-            throw error({found.file, found.offset, found.name}, io::shape_text(found.type, found.dimensions),
-                        io::shape_text(found.type, tensor.dimensions) + ", as this trainer was compiled for");
-        io::decode(found, 0, {});  // refuses a type without values
-        wanted.insert(tensor.name);
-    }
-    for (auto const& found : file.tensors())
-        if (!wanted.contains(found.name))
-            throw error({found.file, found.offset, found.name}, "a tensor that this adapter has no place for",
-                        "only the " + std::to_string(wanted.size()) + " tensors that it has");
+    auto const tensors = detail::find_adapter<C>(memory_.data(), config.root(), file);
+    if (!allowed.allow_not_finite)
+        for (auto const& [tensor, found] : tensors)
+            detail::require_finite<on_host<typename C::backend>, weight_type, typename C::updated>(*found);
     {
         host_view here(*this);
         // From here on nothing can fail.
-        for (auto const& tensor : tensors) {
-            auto const& found = file.tensor(tensor.name);
+        for (auto const& [tensor, found] : tensors) {
             float values[1024];
             for (index_t i = 0; i < tensor.count; i += 1024) {
                 auto const count = std::min<index_t>(1024, tensor.count - i);
-                io::decode(found, i, {values, static_cast<std::size_t>(count)});
+                io::decode(*found, i, {values, static_cast<std::size_t>(count)});
                 for (index_t k = 0; k < count; ++k) {
-                    auto const to = tensor.first + i + k;
+                    auto const to = tensor.place_of(i + k);
                     at<weight_type>(C::weight(tensor.parameter))[to] = static_cast<weight_type>(values[k]);
                     if constexpr (C::has_master)
                         at<typename C::updated>(C::master(tensor.parameter))[to] =

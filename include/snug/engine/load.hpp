@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <cmath>
 #include <set>
 #include <snug/engine/host_view.hpp>
 #include <snug/io/file_tensor.hpp>
@@ -143,11 +145,75 @@ void decode_piece(planned_piece const& planned, index_t width, index_t head_widt
     });
 }
 
+inline std::string number_text(float value) {
+    return std::isnan(value)                                 ? "NaN"
+           : value == std::numeric_limits<float>::infinity() ? "infinity"
+           : std::isinf(value)                               ? "-infinity"
+                                                             : std::to_string(value);
+}
+
+template <class... Stored>
+bool is_finite_in(float value) {
+    return std::isfinite(value) &&
+           (std::isfinite(static_cast<float>(static_cast<Stored>(value))) && ... && true);
+}
+
+/// Says which number of a tensor is refused, and how it is taken nevertheless.
+[[noreturn]] inline void refuse_number(place where, float value, index_t i, bool may_be_allowed) {
+    throw error(std::move(where), number_text(value) + " at element " + std::to_string(i),
+                std::string(std::isfinite(value) ? "a number that is finite in the type that stores it"
+                                                 : "a finite number") +
+                    (may_be_allowed ? "; load_options{.allow_not_finite = true} takes it as it is" : ""));
+}
+
+/// Throws for the first number of a tensor that is not finite, in the file or in one of the types that are to store it.
+template <class Backend, class... Stored>
+void require_finite(io::file_tensor const& tensor, bool may_be_allowed = true) {
+    constexpr index_t length = 4096;
+    auto const size = tensor.size();
+    std::atomic<index_t> first = size;
+    ops::for_each_row<Backend>((size + length - 1) / length, [&](auto, index_t which) {
+        float values[length];
+        auto const begin = which * length;
+        auto const count = std::min(length, size - begin);
+        io::decode(tensor, begin, {values, static_cast<std::size_t>(count)});
+        index_t i = 0;
+        while (i < count && is_finite_in<Stored...>(values[i])) ++i;
+        if (i == count) return;
+        auto seen = first.load(std::memory_order_relaxed);
+        while (begin + i < seen && !first.compare_exchange_weak(seen, begin + i, std::memory_order_relaxed)) {
+        }
+    });
+    auto const found = first.load(std::memory_order_relaxed);
+    if (found == size) return;
+    float value = 0;
+    io::decode(tensor, found, {&value, 1});
+    refuse_number(tensor.where(), value, found, may_be_allowed);
+}
+
+/// Throws unless two tensors of one shape have the same values.
+inline void require_same_values(io::file_tensor const& one, io::file_tensor const& other) {
+    constexpr index_t length = 4096;
+    float a[length], b[length];
+    for (index_t begin = 0; begin < one.size(); begin += length) {
+        auto const count = std::min(length, one.size() - begin);
+        io::decode(one, begin, {a, static_cast<std::size_t>(count)});
+        io::decode(other, begin, {b, static_cast<std::size_t>(count)});
+        for (index_t i = 0; i < count; ++i)
+            if (a[i] != b[i] && !(std::isnan(a[i]) && std::isnan(b[i])))
+                throw error(other.where(),
+                            "another value at element " + std::to_string(begin + i) + " than " +
+                                io::printable(one.name) + " has",
+                            "the same: they are one parameter of this model, whose head is its embedding");
+    }
+}
+
 }  // namespace detail
 
 template <class C>
 template <class File>
-void run<C>::load(File const& file) {
+void run<C>::load(File const& file, load_options const& allowed) {
+    using backend = on_host<typename C::backend>;
     constexpr bool is_gguf = std::is_same_v<File, io::gguf>;
     auto by = is_gguf ? io::naming::gguf : io::naming::hugging_face;
     bool pairs = false;
@@ -159,37 +225,88 @@ void run<C>::load(File const& file) {
 
     index_t head_width = 1;
     if constexpr (requires { C::chosen::model::numbers; }) head_width = C::chosen::model::numbers.head_width;
+    auto const entry_of = [](detail::planned_piece const& piece) -> parameter_entry const& {
+        return C::parameter_table.entries[static_cast<std::size_t>(piece.parameter)];
+    };
+    for (auto const& piece : pieces) {
+        if (entry_of(piece).is_quantized()) detail::require_finite<backend>(*piece.tensor, false);
+        else if (!allowed.allow_not_finite)
+            detail::require_finite<backend, weight_type, typename C::updated>(*piece.tensor);
+        file.forget();
+    }
     {
         host_view here(*this);
-        // From here on nothing can fail. The pieces of one parameter and block follow each other.
-        for (std::size_t i = 0; i < pieces.size(); ++i) {
-            auto const p = pieces[i].parameter;
-            auto const copy = pieces[i].block;
-            auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-            auto const width = detail::width_of(entry);
-            using backend = on_host<typename C::backend>;
-            if (entry.is_quantized()) {
+        // The pieces of one parameter and block follow each other. f(the first of them, its parameter's type) when all are there.
+        auto const for_each_quantized = [&](auto const& f) {
+            auto const first_of = [&](std::size_t i) {
+                return i == 0 || pieces[i - 1].parameter != pieces[i].parameter ||
+                       pieces[i - 1].block != pieces[i].block;
+            };
+            std::size_t first = 0;
+            for (std::size_t i = 0; i < pieces.size(); ++i) {
+                if (!entry_of(pieces[i]).is_quantized()) continue;
+                if (first_of(i)) first = i;
+                auto const width = detail::width_of(entry_of(pieces[i]));
                 auto* const staged = at<float>(C::quantization_source);
                 detail::decode_piece<backend>(
                     pieces[i], width, head_width,
                     [=](index_t row, index_t column, float value) { staged[row * width + column] = value; });
-                bool const is_last =
-                    i + 1 == pieces.size() || pieces[i + 1].parameter != p || pieces[i + 1].block != copy;
-                if (is_last) store_quantized_at(p, copy);
-            } else {
-                auto* const values = at<weight_type>(C::weight(p)) + copy * entry.count;
-                auto* const master =
-                    C::has_master && entry.is_trained()
-                        ? at<typename C::updated>(C::has_master ? C::master(p) : 0) + copy * entry.count
-                        : nullptr;
-                detail::decode_piece<backend>(
-                    pieces[i], width, head_width, [=](index_t row, index_t column, float value) {
-                        values[row * width + column] = static_cast<weight_type>(value);
-                        if constexpr (C::has_master)
-                            if (master != nullptr)
-                                master[row * width + column] = static_cast<typename C::updated>(value);
-                    });
+                if (i + 1 == pieces.size() || first_of(i + 1))
+                    with_quantized(pieces[i].parameter, [&](auto parameter) { f(pieces[first], parameter); });
+                file.forget();
             }
+        };
+        // A scheme may have no room for what is finite, or make of it what is not: it is tried beside the trainer's memory.
+        index_t largest = 0;
+        for (auto const& entry : C::parameter_table.entries) largest = std::max(largest, entry.stored_bytes);
+        arena const beside({largest});
+        for_each_quantized([&]<class Parameter>(detail::planned_piece const& piece, Parameter) {
+            auto const where = [&] {
+                return place{piece.tensor->file, piece.tensor->offset,
+                             piece.tensor->name + " in " + detail::full_name(entry_of(piece), piece.block)};
+            };
+            try {
+                quantize<Parameter>(at<float>(C::quantization_source), beside.data());
+            } catch (error const& refused) {
+                throw error(where(), refused.found(), refused.expected());
+            }
+            using scheme = typename Parameter::scheme;
+            auto const stored = scheme::view_of(beside.data(), Parameter::extent);
+            constexpr index_t length = 4096;
+            for (index_t i = 0; i < Parameter::shape::count; i += length) {
+                float values[length];
+                auto const count = std::min(length, Parameter::shape::count - i);
+                scheme::decode(stored, i, count, values);
+                for (index_t k = 0; k < count; ++k)
+                    if (!std::isfinite(values[k]))
+                        throw error(where(),
+                                    "a number that the quantization scheme stores as " +
+                                        detail::number_text(values[k]) + ", element " + std::to_string(i + k),
+                                    "numbers of a size that the scheme can store");
+            }
+        });
+        // From here on nothing can fail.
+        for_each_quantized([&]<class Parameter>(detail::planned_piece const& piece, Parameter) {
+            quantize<Parameter>(at<float>(C::quantization_source), at<std::byte>(C::weight(piece.parameter)) +
+                                                                       piece.block * Parameter::stored_bytes);
+        });
+        for (auto const& piece : pieces) {
+            auto const p = piece.parameter;
+            auto const& entry = entry_of(piece);
+            if (entry.is_quantized()) continue;
+            auto const width = detail::width_of(entry);
+            auto* const values = at<weight_type>(C::weight(p)) + piece.block * entry.count;
+            auto* const master =
+                C::has_master && entry.is_trained()
+                    ? at<typename C::updated>(C::has_master ? C::master(p) : 0) + piece.block * entry.count
+                    : nullptr;
+            detail::decode_piece<backend>(
+                piece, width, head_width, [=](index_t row, index_t column, float value) {
+                    values[row * width + column] = static_cast<weight_type>(value);
+                    if constexpr (C::has_master)
+                        if (master != nullptr)
+                            master[row * width + column] = static_cast<typename C::updated>(value);
+                });
             file.forget();
         }
         here.write_back();
@@ -197,17 +314,28 @@ void run<C>::load(File const& file) {
     start_adapters();
 }
 
-/// `store_quantized` by number.
 template <class C>
-void run<C>::store_quantized_at(int wanted, index_t copy) {
+template <class F>
+void run<C>::with_quantized(int wanted, F const& f) {
     int p = 0;
     auto const visit = [&]<class Parameter>(Parameter parameter) {
         if constexpr (is_quantized<Parameter>)
-            if (p == wanted) store_quantized(p, copy, parameter);
+            if (p == wanted) f(parameter);
         ++p;
     };
     meta::for_each<typename layer::all_parameters_of<typename model::body>::type>(visit);
     meta::for_each<typename layer::all_parameters_of<typename model::head>::type>(visit);
+}
+
+/// The values of one copy, row by row, as its scheme stores them, into memory aligned to 64.
+template <class C>
+template <class Parameter>
+void run<C>::quantize(float const* values, std::byte* region) {
+    Parameter::scheme::encode(std::span(values, static_cast<std::size_t>(Parameter::shape::count)),
+                              Parameter::extent, region, [](index_t count, auto const& body) {
+                                  ops::for_each_row<on_host<typename C::backend>>(
+                                      count, [&body](auto, index_t i) { body(i); });
+                              });
 }
 
 }  // namespace snug

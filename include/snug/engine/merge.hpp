@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <map>
 #include <snug/engine/adapter_files.hpp>
+#include <snug/layers/hooks.hpp>
 
 /// The whole model again: base weights, decoded where they are quantized, with the adapter in them or without.
 namespace snug {
@@ -20,83 +22,167 @@ struct weights_merge_into_the_plain_model {
         "there: that rounds once more");
 };
 
+template <class Model, bool IsOfAFamily>
+struct transformers_does_not_know_this_model {
+    static_assert(
+        IsOfAFamily,
+        "snug: save_model() writes what transformers reads, and there is no config.json for a model of "
+        "your own (see Model). save_weights(\"file.safetensors\") writes its weights with this library's "
+        "names, and load() reads them");
+};
+
 }  // namespace refusal
+
+namespace detail {
+
+/// A table of parameters has this one.
+template <class Table>
+constexpr bool has_parameter(Table const& table, parameter_entry const& wanted) {
+    for (auto const& entry : table.entries)
+        if (entry.name.view() == wanted.name.view() && entry.count == wanted.count &&
+            entry.dimensions == wanted.dimensions && entry.copies == wanted.copies)
+            return true;
+    return false;
+}
+
+/// The parameter of a composition is one of the model as it is without an adapter.
+template <class C>
+constexpr bool is_parameter_of_model(int p) {
+    return has_parameter(C::chosen::model::declare_parameters(),
+                         C::parameter_table.entries[static_cast<std::size_t>(p)]);
+}
+
+/// And the other way round.
+template <class C>
+constexpr bool has_all_parameters_of_model() {
+    constexpr auto model = C::chosen::model::declare_parameters();
+    for (auto const& entry : model.entries)
+        if (!has_parameter(C::parameter_table, entry)) return false;
+    return true;
+}
+
+/// Refuses, as the program is compiled, to write the weights of an adapter that does not say how they are merged.
+template <class C, class Node, class Call>
+constexpr void require_merge() {
+    using L = typename Node::type;
+    meta::for_each<layer::parameters<L>>([]<class P>(P) {
+        if constexpr (!is_derived<P> && !layer::is_of_adapter<L, P>) {
+            constexpr auto p = Node::first_parameter + static_cast<int>(meta::find<layer::parameters<L>, P>);
+            static_assert(
+                sizeof(refusal::a_parameter_of_an_adapted_layer_is_neither_the_models_nor_the_adapters<
+                       L, P, is_parameter_of_model<C>(p)>) > 0);
+            if constexpr (layer::has_adapter<L> || layer::says_merged_row<L>)
+                static_assert(sizeof(refusal::an_adapter_does_not_say_how_it_is_merged<
+                                     L, P, layer::can_merge<L, Call, P>>) > 0);
+        }
+    });
+}
+
+}  // namespace detail
 
 /// f(row, values) for rows [first, first + count) of a parameter of the base: of a vector, elements of one value.
 template <class C>
 template <bool Merged, class F>
 void run<C>::for_each_base_row(int p, index_t copy, index_t first, index_t count, F const& f) const {
+    static_assert(
+        sizeof(refusal::a_parameter_of_the_model_is_missing_under_its_adapter<
+               typename C::adapters, typename C::chosen::model, detail::has_all_parameters_of_model<C>()>) >
+        0);
     auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
     auto const width = detail::width_of(entry);
     std::vector<float> values(static_cast<std::size_t>(width));
-    bool is_adapted = false;
-    for_each_leaf<C>(base_of_memory(), [&]<class Node>(auto const& call, index_t block) {
-        using L = typename Node::type;
-        if constexpr (requires { typename L::lora_a; }) {
-            // The weight is the first parameter of such a layer.
-            if (p != Node::first_parameter || block != copy) return;
-            is_adapted = true;
-            for (index_t row = first; row < first + count; ++row) {
-                if constexpr (Merged) L::merged_row(call, row, values);
-                else L::base_row(call, row, values);
-                f(row, std::span<float const>(values));
+    auto const read = [&](index_t row) {
+        if constexpr (!std::is_same_v<typename C::quantization, quantization::none>)
+            if (entry.is_quantized()) {
+                using scheme = typename C::quantization;
+                auto const stored = scheme::view_of(at<std::byte>(C::weight(p)) + copy * entry.stored_bytes,
+                                                    {entry.dimensions[0], entry.dimensions[1]});
+                scheme::decode(stored, row * width, width, values.data());
+                return;
             }
-        }
-    });
-    if (is_adapted) return;
-    auto const visit = [&]<class Read>(Read const& read) {
+        auto const* const stored = at<weight_type>(C::weight(p)) + copy * entry.count + row * width;
+        for (index_t i = 0; i < width; ++i)
+            values[static_cast<std::size_t>(i)] = static_cast<float>(stored[i]);
+    };
+    auto const for_each_row = [&](auto const& merge) {
         for (index_t row = first; row < first + count; ++row) {
-            read(row, values.data());
+            read(row);
+            merge(row);
             f(row, std::span<float const>(values));
         }
     };
-    if (entry.is_quantized()) {
-        if constexpr (!std::is_same_v<typename C::quantization, quantization::none>) {
-            using scheme = typename C::quantization;
-            auto const stored = scheme::view_of(at<std::byte>(C::weight(p)) + copy * entry.stored_bytes,
-                                                {entry.dimensions[0], entry.dimensions[1]});
-            visit([&](index_t row, float* to) { scheme::decode(stored, row * width, width, to); });
-        }
-    } else {
-        auto const* const stored = at<weight_type>(C::weight(p)) + copy * entry.count;
-        visit([&](index_t row, float* to) {
-            for (index_t i = 0; i < width; ++i) to[i] = static_cast<float>(stored[row * width + i]);
+    bool is_adapted = false;
+    if constexpr (Merged)
+        for_each_leaf<C>(base_of_memory(), [&]<class Node, class Call>(Call const& call, index_t block) {
+            using L = typename Node::type;
+            detail::require_merge<C, Node, Call>();
+            if constexpr (layer::has_adapter<L>) {
+                int here = Node::first_parameter;
+                meta::for_each<layer::parameters<L>>([&]<class P>(P parameter) {
+                    if constexpr (!is_derived<P> && !layer::is_of_adapter<L, P> &&
+                                  layer::can_merge<L, Call, P>)
+                        if (p == here && block == copy) {
+                            is_adapted = true;
+                            for_each_row([&](index_t row) { L::merged_row(call, parameter, row, values); });
+                        }
+                    ++here;
+                });
+            }
         });
-    }
+    if (!is_adapted) for_each_row([](index_t) {});
 }
 
-/// The rows of every parameter of the base that `is_wanted(entry)`, into a trainer of the plain model.
+/// The rows of every parameter of the base that `is_wanted(entry)`, into a trainer of the plain model: looked at first, then written.
 template <class C>
 template <bool Merged, class Plain, class Wanted>
-void run<C>::write_base(Plain& plain, Wanted const& is_wanted) const {
+void run<C>::write_base(Plain& plain, load_options const& allowed, Wanted const& is_wanted) const {
     static_assert(sizeof(refusal::weights_merge_into_the_plain_model<typename C::chosen::model, Plain>) > 0);
+    using element = typename Plain::weight_type;
     host_view const here(*this);
-    for (int p = 0; p < C::parameters; ++p) {
+    auto const for_each_row_of = [&](int p, auto const& f) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-        if (!entry.is_of_base() || !is_wanted(entry)) continue;
-        auto to = plain.copy_of_weights(entry.name.view());
-        auto const width = detail::width_of(entry);
         for (index_t copy = 0; copy < entry.copies; ++copy)
-            for_each_base_row<Merged>(p, copy, 0, detail::rows_of(entry), [&](index_t row, auto values) {
+            for_each_base_row<Merged>(p, copy, 0, detail::rows_of(entry),
+                                      [&](index_t row, auto values) { f(copy, row, values); });
+    };
+    auto const for_each_wanted = [&](auto const& f) {
+        for (int p = 0; p < C::parameters; ++p) {
+            auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+            if (entry.is_of_base() && is_wanted(entry)) f(p, entry, detail::width_of(entry));
+        }
+    };
+    if (!allowed.allow_not_finite)
+        for_each_wanted([&](int p, auto const& entry, index_t width) {
+            for_each_row_of(p, [&](index_t copy, index_t row, auto values) {
                 for (index_t i = 0; i < width; ++i)
-                    to[static_cast<std::size_t>(copy * entry.count + row * width + i)] =
-                        static_cast<typename Plain::weight_type>(values[static_cast<std::size_t>(i)]);
+                    if (auto const value = values[static_cast<std::size_t>(i)];
+                        !detail::is_finite_in<element>(value))
+                        detail::refuse_number({{}, -1, detail::full_name(entry, copy)}, value,
+                                              row * width + i, true);
             });
+        });
+    for_each_wanted([&](int p, auto const& entry, index_t width) {
+        auto to = plain.copy_of_weights(entry.name.view());
+        for_each_row_of(p, [&](index_t copy, index_t row, auto values) {
+            for (index_t i = 0; i < width; ++i)
+                to[static_cast<std::size_t>(copy * entry.count + row * width + i)] =
+                    static_cast<element>(values[static_cast<std::size_t>(i)]);
+        });
         plain.set_weights(entry.name.view(), to);
-    }
+    });
 }
 
 template <class C>
 template <class Plain>
-void run<C>::merge_into(Plain& plain) const {
-    write_base<true>(plain, [](parameter_entry const&) { return true; });
+void run<C>::merge_into(Plain& plain, load_options const& allowed) const {
+    write_base<true>(plain, allowed, [](parameter_entry const&) { return true; });
 }
 
 /// What trains beside the adapter is no longer what it was: it stays.
 template <class C>
 template <class Plain>
-void run<C>::unmerge_from(Plain& plain) const {
-    write_base<false>(plain, [](parameter_entry const& entry) { return !entry.is_trained(); });
+void run<C>::unmerge_from(Plain& plain, load_options const& allowed) const {
+    write_base<false>(plain, allowed, [](parameter_entry const& entry) { return !entry.is_trained(); });
 }
 
 namespace detail {
@@ -144,27 +230,28 @@ inline std::string model_config(model_numbers const& n, std::string_view dtype) 
 
 }  // namespace detail
 
+/// The base with the adapter in it, by the names that `pieces_of(entry, copy)` gives; what is written beside appears after it.
 template <class C>
-void run<C>::save_model(std::string const& folder) const {
+template <class Pieces, class Beside>
+void run<C>::write_weights(std::string const& path, Pieces const& pieces_of,
+                           Beside const& commit_beside) const {
     struct place_here {
         int parameter;
         index_t copy;
         io::weight_piece piece;
     };
-    constexpr auto type = detail::type_in_files<weight_type>;
     host_view const here(*this);
-    io::make_folder(folder);
-    io::safetensors_writer file(io::in_folder(folder, "model.safetensors"));
+    io::safetensors_writer file(path);
     std::map<std::string, place_here> places;
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
         if (!entry.is_of_base()) continue;
         for (index_t copy = 0; copy < entry.copies; ++copy)
-            for (auto& piece : detail::pieces_in_hugging_face<C>(entry, copy)) {
+            for (auto& piece : pieces_of(entry, copy)) {
                 std::vector<index_t> dimensions{piece.count};
                 if (entry.rank > 1) dimensions.push_back(detail::width_of(entry));
                 if (piece.how == io::arrangement::transposed) std::swap(dimensions[0], dimensions[1]);
-                file.declare(piece.tensor, type, dimensions);
+                file.declare(piece.tensor, detail::type_in_files<weight_type>, dimensions);
                 auto const name = piece.tensor;
                 places.emplace(name, place_here{p, copy, std::move(piece)});
             }
@@ -180,24 +267,52 @@ void run<C>::save_model(std::string const& folder) const {
         for_each_base_row<true>(
             p, copy, piece.first, piece.count,
             [&, first = piece.first, count = piece.count](index_t row, auto from) {
-                for (index_t i = 0; i < width; ++i)
+                for (index_t i = 0; i < width; ++i) {
+                    auto const value = from[static_cast<std::size_t>(i)];
+                    // What the trainer holds is written as it is; what merging has made must be a number.
+                    if (std::isfinite(value) && !detail::is_finite_in<weight_type>(value))
+                        detail::refuse_number({path, -1, name}, value, (row - first) * width + i, false);
                     values[static_cast<std::size_t>(is_transposed ? i * count + row - first : i)] =
-                        static_cast<weight_type>(from[static_cast<std::size_t>(i)]);
+                        static_cast<weight_type>(value);
+                }
                 if (!is_transposed) file.write(name, std::as_bytes(std::span(values)));
             });
         if (is_transposed) file.write(name, std::as_bytes(std::span(values)));
     }
-    if constexpr (requires { C::chosen::model::numbers; }) {
+    file.commit();
+    commit_beside();
+}
+
+template <class C>
+void run<C>::save_weights(std::string const& path) const {
+    write_weights(
+        path,
+        [](parameter_entry const& entry, index_t copy) {
+            return std::vector<io::weight_piece>{{detail::full_name(entry, copy), 0, detail::rows_of(entry)}};
+        },
+        [] {});
+}
+
+template <class C>
+void run<C>::save_model(std::string const& folder) const {
+    constexpr bool is_of_family = requires { C::chosen::model::numbers; };
+    static_assert(
+        sizeof(refusal::transformers_does_not_know_this_model<typename C::chosen::model, is_of_family>) > 0);
+    if constexpr (is_of_family) {
+        constexpr auto type = detail::type_in_files<weight_type>;
         constexpr std::string_view dtype = type == io::tensor_type::f64   ? "float64"
                                            : type == io::tensor_type::f32 ? "float32"
                                            : type == io::tensor_type::f16 ? "float16"
                                                                           : "bfloat16";
+        io::make_folder(folder);
         io::output_file config(io::in_folder(folder, "config.json"));
         config.write(detail::model_config(C::chosen::model::numbers, dtype));
-        file.commit();
-        config.commit();
-    } else {
-        file.commit();
+        write_weights(
+            io::in_folder(folder, "model.safetensors"),
+            [](parameter_entry const& entry, index_t copy) {
+                return detail::pieces_in_hugging_face<C>(entry, copy);
+            },
+            [&] { config.commit(); });
     }
 }
 

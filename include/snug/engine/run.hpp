@@ -55,6 +55,13 @@ struct generation_options {
     }
 };
 
+/// What is accepted of weights that come from outside.
+struct load_options {
+    /// NaN and infinity, and numbers that are infinite in the type that stores them, are taken as they are instead of refused. What
+    /// a quantization scheme stores is finite in any case.
+    bool allow_not_finite = false;
+};
+
 /// The run-time numbers of training. Everything that changes memory is a policy instead.
 template <class Optimizer>
 struct training_options {
@@ -146,27 +153,33 @@ class run {
     /// The model's weights from a file of Hugging Face's (`io::safetensors`) or llama.cpp's (`io::gguf`) naming, or with this
     /// library's names; quantized on the way where a scheme stores them. An adapter keeps its A and B; the magnitudes of DoRA
     /// become the lengths of the rows. Throws `snug::error`, with nothing changed, when a tensor is missing, has another shape,
-    /// or is one that the model has no place for.
+    /// is one that the model has no place for, or holds a number that is not finite (see `load_options`).
     template <class File>
-    void load(File const& file);
+    void load(File const& file, load_options const& allowed = {});
 
     /// Writes the adapter as PEFT reads it: `adapter_config.json` and `adapter_model.safetensors` in a folder, which is made.
     /// `base_model` is the name or path under which others find the base, if any.
     void save_adapter(std::string const& folder, std::string const& base_model = {}) const;
     /// Takes the place of the adapter and begins its training anew: optimizer states are cleared, steps count from 0. Throws
-    /// `snug::error`, with nothing changed, when the files are damaged or belong to another adapter.
-    void load_adapter(std::string const& folder);
+    /// `snug::error`, with nothing changed, when the files are damaged, belong to another adapter, say something whose meaning
+    /// is not known, or hold a number that is not finite.
+    void load_adapter(std::string const& folder, load_options const& allowed = {});
 
     /// Writes `model.safetensors` and `config.json` as Hugging Face's transformers reads them, with the adapter merged into the
-    /// weights and quantized ones decoded, in the precision's weight type.
+    /// weights and quantized ones decoded, in the precision's weight type. For models of a family; see `save_weights`. Throws
+    /// `snug::error`, with nothing written, when a merged number is infinite in that type.
     void save_model(std::string const& folder) const;
+    /// Writes the same weights, of any model, as one safetensors file with this library's names, which `load` reads. Nobody else
+    /// knows the names, so no `config.json` goes with it.
+    void save_weights(std::string const& path) const;
 
-    /// The weights with the adapter in them, into a trainer of the same model without adapter or quantization.
+    /// The weights with the adapter in them, into a trainer of the same model without adapter or quantization. Throws
+    /// `snug::error`, with nothing changed, when a number is not finite, or is infinite in the type that stores it there.
     template <class Plain>
-    void merge_into(Plain& plain) const;
+    void merge_into(Plain& plain, load_options const& allowed = {}) const;
     /// The weights without the adapter: what `merge_into` changed is as before, exactly.
     template <class Plain>
-    void unmerge_from(Plain& plain) const;
+    void unmerge_from(Plain& plain, load_options const& allowed = {}) const;
 
     /// Optimizer steps done.
     std::int64_t steps() const { return steps_; }
@@ -240,7 +253,11 @@ class run {
     void initialise_quantized(int parameter, Parameter, std::uint64_t seed);
     template <class Parameter>
     void store_quantized(int parameter, index_t copy, Parameter);
-    void store_quantized_at(int parameter, index_t copy);
+    /// f(a quantized parameter) of this number.
+    template <class F>
+    static void with_quantized(int parameter, F const& f);
+    template <class Parameter>
+    static void quantize(float const* values, std::byte* region);
     static bytes prepare();
     void refresh();
     void clear_states();
@@ -249,7 +266,9 @@ class run {
     template <bool Merged, class F>
     void for_each_base_row(int parameter, index_t copy, index_t first, index_t count, F const& f) const;
     template <bool Merged, class Plain, class Wanted>
-    void write_base(Plain& plain, Wanted const& is_wanted) const;
+    void write_base(Plain& plain, load_options const& allowed, Wanted const& is_wanted) const;
+    template <class Pieces, class Beside>
+    void write_weights(std::string const& path, Pieces const& pieces_of, Beside const& commit_beside) const;
     void start_adapters();
     index_t begin_step(token_batch const& batch);
     void begin_update();

@@ -10,6 +10,7 @@
 #include <snug/engine/run.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/kernels/random.hpp>
+#include <snug/layers/hooks.hpp>
 #include <snug/optimizers/optimizer.hpp>
 #include <snug/optimizers/update.hpp>
 #include <string>
@@ -101,8 +102,14 @@ template <class C>
 void run<C>::refresh() {
     kept_ = 0;
     if constexpr (C::has_derived)
-        for_each_leaf<C>(memory_.data(), []<class Node>(auto const& call, index_t) {
-            if constexpr (layer::has_derived<typename Node::type>) Node::type::refresh(call);
+        for_each_leaf<C>(memory_.data(), []<class Node, class Call>(Call const& call, index_t) {
+            using L = typename Node::type;
+            if constexpr (layer::has_derived<L>) {
+                constexpr bool can = layer::can_refresh<L, Call>;
+                static_assert(
+                    sizeof(refusal::refresh_of_a_layer_with_derived_parameters_cannot_be_called<L, can>) > 0);
+                if constexpr (can) L::refresh(call);
+            }
         });
 }
 
@@ -111,22 +118,29 @@ template <class C>
 void run<C>::start_adapters() {
     refresh();
     bool is_needed = false;
-    auto const put_nothing = [](auto, index_t, auto) {};
-    for_each_leaf<C>(memory_.data(), [&]<class Node>(auto const& call, index_t) {
-        is_needed |= requires { Node::type::start(call, put_nothing); };
+    for_each_leaf<C>(memory_.data(), [&]<class Node>(auto const&, index_t) {
+        is_needed |= layer::says_start<typename Node::type>;
     });
     if (is_needed) {
         host_view here(*this);
-        for_each_leaf<C>(base_of_memory(), [this]<class Node>(auto const& call, index_t block) {
+        for_each_leaf<C>(base_of_memory(), [this]<class Node, class Call>(Call const& call, index_t block) {
+            using L = typename Node::type;
             auto const put = [&]<class Parameter>(Parameter, index_t i, auto value) {
-                using parameters = layer::parameters<typename Node::type>;
+                using parameters = layer::parameters<L>;
+                static_assert(meta::contains<parameters, Parameter> && !is_quantized<Parameter> &&
+                                  !is_derived<Parameter>,
+                              "snug: what a layer's 'start' puts is a parameter that it declares");
                 auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
                 auto const at_i = block * Parameter::shape::count + i;
                 at<weight_type>(C::weight(p))[at_i] = static_cast<weight_type>(value);
-                if constexpr (C::has_master && layer::trains<typename Node::type, Parameter>)
+                if constexpr (C::has_master && layer::trains<L, Parameter>)
                     at<typename C::updated>(C::master(p))[at_i] = static_cast<typename C::updated>(value);
             };
-            if constexpr (requires { Node::type::start(call, put); }) Node::type::start(call, put);
+            if constexpr (layer::says_start<L>) {
+                constexpr bool can = layer::can_start<L, Call, decltype(put)>;
+                static_assert(sizeof(refusal::start_of_a_layer_cannot_be_called<L, can>) > 0);
+                if constexpr (can) L::start(call, put);
+            }
         });
         here.write_back();
     }
@@ -164,12 +178,8 @@ void run<C>::initialise_quantized(int p, Parameter, std::uint64_t seed) {
 template <class C>
 template <class Parameter>
 void run<C>::store_quantized(int p, index_t copy, Parameter) {
-    auto* const region = at<std::byte>(C::weight(p)) + copy * Parameter::stored_bytes;
-    auto const values = std::span<float const>(at<float>(C::quantization_source),
-                                               static_cast<std::size_t>(Parameter::shape::count));
-    Parameter::scheme::encode(values, Parameter::extent, region, [](index_t count, auto const& body) {
-        ops::for_each_row<on_host<typename C::backend>>(count, [&body](auto, index_t i) { body(i); });
-    });
+    quantize<Parameter>(at<float>(C::quantization_source),
+                        at<std::byte>(C::weight(p)) + copy * Parameter::stored_bytes);
 }
 
 template <class C>

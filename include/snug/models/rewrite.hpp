@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <snug/layers/frozen_linear.hpp>
 #include <snug/models/stack.hpp>
 #include <snug/quantization/none.hpp>
@@ -9,28 +10,67 @@
 /// freezes weights here, so that no layer has to ask whether it is quantized.
 namespace snug {
 
-/// Rule::of<L, Name> for every leaf layer of L, with the name it has been given; composites are taken apart and put together
-/// again. Specialise it for a composite of your own, with `auto Name`:
+namespace detail {
+
+/// "blocks" and "qkv" as "blocks.qkv"; an empty one changes nothing.
+template <auto Whole, auto Part>
+constexpr auto path_of() {
+    if constexpr (Whole.view().empty()) {
+        return Part;
+    } else if constexpr (Part.view().empty()) {
+        return Whole;
+    } else {
+        constexpr auto whole = Whole.view().size();
+        char joined[whole + Part.view().size() + 2] = {};
+        std::copy_n(Whole.characters, whole, joined);
+        joined[whole] = '.';
+        std::copy_n(Part.characters, Part.view().size(), joined + whole + 1);
+        return text(joined);
+    }
+}
+
+}  // namespace detail
+
+namespace refusal {
+
+template <class Layer, bool IsLeaf>
+struct a_layer_with_children_does_not_say_how_they_are_rewritten {
+    static_assert(
+        IsLeaf,
+        "snug: a policy of quantization or adapters would pass over what is inside a layer of your own "
+        "(see Layer). Specialise snug::rewrite for it, in namespace snug: template <class Rule, class... "
+        "Children, auto Path> struct rewrite<Rule, my_layer<Children...>, Path> { using type = "
+        "my_layer<typename rewrite<Rule, Children, Path>::type...>; };");
+};
+
+}  // namespace refusal
+
+/// Rule::of<L, Path> for every leaf layer of L, with the names that lead to it: "blocks.qkv". Composites are taken apart and put
+/// together again. Specialise it for a composite of your own, with `auto Path`, and hand the path on to what is inside:
 /// nvcc 13.0 never matches a partial specialisation that deduces a `text`, and says nothing.
-template <class Rule, class L, auto Name = text{""}>
+template <class Rule, class L, auto Path = text{""}>
 struct rewrite {
-    using type = typename Rule::template of<L, Name>;
+    static_assert(
+        sizeof(refusal::a_layer_with_children_does_not_say_how_they_are_rewritten<L, !layer::composite<L>>) >
+        0);
+    using type = typename Rule::template of<L, Path>;
 };
-template <class Rule, given_name L, auto Name>
-struct rewrite<Rule, L, Name> {
-    using type = named<L::name, typename rewrite<Rule, typename L::unnamed, L::name>::type>;
+template <class Rule, given_name L, auto Path>
+struct rewrite<Rule, L, Path> {
+    using type =
+        named<L::name, typename rewrite<Rule, typename L::unnamed, detail::path_of<Path, L::name>()>::type>;
 };
-template <class Rule, class... Layers, auto Name>
-struct rewrite<Rule, sequence<Layers...>, Name> {
-    using type = sequence<typename rewrite<Rule, Layers>::type...>;
+template <class Rule, class... Layers, auto Path>
+struct rewrite<Rule, sequence<Layers...>, Path> {
+    using type = sequence<typename rewrite<Rule, Layers, Path>::type...>;
 };
-template <class Rule, class... Layers, auto Name>
-struct rewrite<Rule, residual<Layers...>, Name> {
-    using type = residual<typename rewrite<Rule, Layers>::type...>;
+template <class Rule, class... Layers, auto Path>
+struct rewrite<Rule, residual<Layers...>, Path> {
+    using type = residual<typename rewrite<Rule, Layers, Path>::type...>;
 };
-template <class Rule, index_t Blocks, class Block, auto Name>
-struct rewrite<Rule, repeat<Blocks, Block>, Name> {
-    using type = repeat<Blocks, typename rewrite<Rule, Block>::type>;
+template <class Rule, index_t Blocks, class Block, auto Path>
+struct rewrite<Rule, repeat<Blocks, Block>, Path> {
+    using type = repeat<Blocks, typename rewrite<Rule, Block, Path>::type>;
 };
 
 namespace detail {

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <map>
 #include <snug/io/safetensors.hpp>
 #include <snug/quantization/nf4.hpp>
 #include <snug/snug.hpp>
@@ -134,6 +136,85 @@ TEST_CASE("rank-stabilized LoRA with trained norms goes to and from PEFT's files
 TEST_CASE("DoRA goes to and from PEFT's files") {
     exchange_both<llama, dora<rank<4>, alpha<8>>>("llama_tiny", "dora_all");
     exchange_both<gpt2, dora<rank<4>, alpha<8>, targets<"c_attn", "c_proj">>>("gpt2_tiny", "dora_gpt2");
+}
+
+namespace {
+
+/// What PEFT saved, with the tensors and the configuration that `change` makes of it; what is said of it.
+template <class Run, class Change>
+std::string said_of_changed(Run& run, std::string const& name, std::string const& from, std::string const& to,
+                            Change const& change) {
+    output_folder const output("changed");
+    std::ifstream file(folder_of(name) + "/adapter_config.json");
+    std::string text{std::istreambuf_iterator<char>(file), {}};
+    auto const at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    std::ofstream(output / "adapter_config.json") << text.replace(at, from.size(), to);
+    io::safetensors const good(folder_of(name) + "/adapter_model.safetensors");
+    std::map<std::string, std::vector<std::byte>> all;
+    for (auto const& tensor : good.tensors()) all[tensor.name] = {tensor.bytes.begin(), tensor.bytes.end()};
+    change(all);
+    io::safetensors_writer written(output / "adapter_model.safetensors");
+    for (auto const& [tensor, bytes] : all)
+        written.declare(tensor, io::tensor_type::f32, good.tensor(tensor).dimensions);
+    for (auto const& [tensor, type, dimensions, size] : written.tensors()) written.write(tensor, all[tensor]);
+    written.commit();
+    try {
+        run.load_adapter(output / "");
+    } catch (error const& refused) {
+        return refused.what();
+    }
+    return {};
+}
+
+}  // namespace
+
+TEST_CASE("a tied head that trains is one table here and two equal ones in PEFT's files") {
+    using one_target = lora<rank<4>, alpha<8>, targets<"q_proj">, also_train<embeddings>>;
+    exchange_both<llama_tied, one_target>("llama_tiny_tied", "lora_tied");
+    exchange_both<gpt2, lora<rank<4>, alpha<8>, targets<"c_attn">, also_train<embeddings>>>("gpt2_tiny",
+                                                                                            "lora_tied_gpt2");
+}
+
+TEST_CASE("an adapter that replaced the embedding and kept the head is refused for a tied model") {
+    using tuning =
+        fine_tuning<float, llama_tied, lora<rank<4>, alpha<8>, targets<"q_proj">, also_train<embeddings>>>;
+    auto const base = fixture_named("llama_tiny_tied");
+    auto const expected = fixture_named("adapters")["lora_tied"].values;
+    std::string const embedding = "base_model.model.model.embed_tokens.weight";
+    std::string const head = "base_model.model.lm_head.weight";
+    tuning run;
+    load_base(run, base);
+    auto const before = logits_of(run, base);
+    auto const said = [&](std::string const& saved, auto const& change) {
+        return said_of_changed(run, "lora_tied",
+                               "\"modules_to_save\": [\n    \"embed_tokens\",\n    "
+                               "\"model.embed_tokens\"\n  ]",
+                               "\"modules_to_save\": " + saved, change);
+    };
+    // PEFT ties what it saves as two: with one of them in the file, ensure_weight_tying says nothing.
+    for (auto const* const saved : {"[\"embed_tokens\"]", "[\"model.embed_tokens\", \"lm_head\"]"})
+        CHECK_THAT(said(saved, [&](auto& all) { all.erase(head); }),
+                   Catch::Contains("tensors of model.embed_tokens and none of lm_head"));
+    CHECK_THAT(said("[\"lm_head\"]", [&](auto& all) { all.erase(embedding); }),
+               Catch::Contains("tensors of lm_head and none of model.embed_tokens"));
+    CHECK_THAT(said("[\"embed_tokens\", \"lm_head\"]", [&](auto& all) { all[head][401] ^= std::byte{1}; }),
+               Catch::Contains("another value at element 100") && Catch::Contains("lm_head"));
+    CHECK_THAT(said("null",
+                    [&](auto& all) {
+                        all.erase(head);
+                        all.erase(embedding);
+                    }),
+               Catch::Contains("no tensor"));
+    CHECK((logits_of(run, base) == before));
+    // What is in no list PEFT loads into the base, where the two are one.
+    for (auto const& without : {embedding, head}) {
+        INFO(without);
+        load_base(run, base);
+        CHECK(said("null", [&](auto& all) { all.erase(without); }) == "");
+        auto const found = logits_of(run, base);
+        CHECK(difference(found, expected.data(), expected.size()) <= 1e-5);
+    }
 }
 
 TEST_CASE("an adapter of another shape or kind is refused, and nothing has changed") {

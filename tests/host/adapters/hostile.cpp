@@ -112,7 +112,9 @@ TEST_CASE("an adapter's configuration of any other content is refused") {
         {replaced("\"rank_pattern\": {}", "\"rank_pattern\": {\"(a+)+$\": 4}"), "a pattern"},
         {replaced("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"q_proj\": 4}"), "a pattern"},
         {replaced("\"alpha_pattern\": {}", "\"alpha_pattern\": 4"), "an object"},
-        {replaced("\"layers_to_transform\": null", "\"layers_to_transform\": [0]"), "every block"},
+        {replaced("\"layers_to_transform\": null", "\"layers_to_transform\": [1]"), "every block"},
+        {replaced("\"revision\": null", "\"use_what_is_new\": true"), "use_what_is_new"},
+        {replaced("\"init_lora_weights\": true", "\"init_lora_weights\": \"pissa\""), "pissa"},
         {replaced("\"revision\": null", "\"revision\": \"\xff\""), "UTF-8"},
     };
     for (auto const& [text, words] : cases) {
@@ -167,6 +169,11 @@ TEST_CASE("an adapter's weights that are not exactly this adapter's are refused"
                Catch::Contains("I32"));
     // The values of another type of number are taken.
     CHECK(made([&](auto& all) { all[name].second = io::tensor_type::bf16; }).empty());
+    // A NaN, wherever it is, unless it is wanted.
+    value = std::byte{0xfe};
+    CHECK_THAT(made([](auto&) {}),
+               Catch::Contains("q_proj.lora_A.weight") || Catch::Contains("NaN at element 0"));
+    CHECK_NOTHROW(t.run.load_adapter(t.out.path, {.allow_not_finite = true}));
 }
 
 TEST_CASE("an adapter's files cut anywhere are refused, and damaged anywhere refused or read") {
