@@ -55,6 +55,9 @@ template <class Chosen>
 struct accepted_together
     : accepted<refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
                    typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>,
+               refusal::the_sequences_of_the_batch_are_longer_than_the_window_of_attention<
+                   typename Chosen::model, snug::detail::sliding_window_of<typename Chosen::model>(),
+                   Chosen::batch::tokens>,
                snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>,
                snug::detail::trained_kinds_exist<typename Chosen::adapters, typename Chosen::model>,
                snug::detail::paths_exist<typename Chosen::adapters, typename Chosen::model>> {};

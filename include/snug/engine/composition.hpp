@@ -23,7 +23,28 @@ struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
         "context");
 };
 
+template <class Model, index_t SlidingWindow, index_t TokensOfTheBatch>
+struct the_sequences_of_the_batch_are_longer_than_the_window_of_attention {
+    static constexpr bool holds = SlidingWindow == 0 || TokensOfTheBatch <= SlidingWindow;
+    static_assert(
+        holds,
+        "snug: the batch's sequences are longer than the sliding window of the model's attention (see "
+        "SlidingWindow and TokensOfTheBatch). The window itself is not implemented; up to its length it is "
+        "full attention. Use snug::batch<more sequences, fewer tokens>");
+};
+
 }  // namespace refusal
+
+namespace detail {
+
+/// The sliding window of a model's attention; 0: none.
+template <class Model>
+constexpr index_t sliding_window_of() {
+    if constexpr (requires { Model::numbers.sliding_window; }) return Model::numbers.sliding_window;
+    else return 0;
+}
+
+}  // namespace detail
 
 /// The numbers of a step that lie where it runs: what is known when it begins, and what it finds.
 struct step_numbers {

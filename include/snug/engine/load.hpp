@@ -69,9 +69,13 @@ inline index_t rows_of(parameter_entry const& entry) { return entry.dimensions[0
 inline index_t width_of(parameter_entry const& entry) { return entry.count / entry.dimensions[0]; }
 
 /// Compares what a file says of its model with what the trainer was compiled for; a safetensors file says it in the
-/// `config.json` beside it, if there is one.
+/// `config.json` beside it. Where there is none only names and shapes of tensors are compared: bases, scalings and windows
+/// of positions, heads of another width and epsilons have no trace in them.
 inline void check_model(io::gguf const& file, model_numbers const& compiled) {
-    io::require(compiled, io::read_model_config(file), {file.path()});
+    auto found = io::read_model_config(file);
+    // A copy of the table serves as a head of its own, too.
+    if (found.tied_head && file.has_tensor("output.weight")) found.tied_head = compiled.tied_head;
+    io::require(compiled, found, {file.path()});
 }
 inline void check_model(io::safetensors const& file, model_numbers const& compiled) {
     auto const slash = file.path().rfind('/');
@@ -116,11 +120,18 @@ std::vector<planned_piece> plan_pieces(File const& file, io::naming by, bool pai
                     "a parameter of the families gpt2 and llama, or a file with this library's names");
         }
     }
-    for (auto const& tensor : file.tensors())
-        if (!used.contains(&tensor) && !io::is_no_parameter(tensor.name, C::chosen::model::head::tied))
-            throw error({tensor.file, tensor.offset, tensor.name},
-                        "a tensor that this model has no place for",
-                        "only the parameters of the model that the trainer was compiled for");
+    for (auto const& tensor : file.tensors()) {
+        if (used.contains(&tensor) || io::is_no_parameter(tensor.name, by)) continue;
+        if (C::chosen::model::head::tied && by != io::naming::snug && io::is_head(tensor.name)) {
+            // The table is the first parameter.
+            if (io::are_the_same(tensor, *result.front().tensor)) continue;
+            throw error({tensor.file, tensor.offset, tensor.name}, "a head of its own",
+                        "none, or a copy of " + io::printable(result.front().tensor->name) +
+                            ": the trainer was compiled for a head tied to the embedding");
+        }
+        throw error({tensor.file, tensor.offset, tensor.name}, "a tensor that this model has no place for",
+                    "only the parameters of the model that the trainer was compiled for");
+    }
     return result;
 }
 

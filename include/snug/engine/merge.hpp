@@ -206,9 +206,12 @@ inline std::string model_config(model_numbers const& n, std::string_view dtype) 
         number("n_inner", n.mlp);
         member("layer_norm_epsilon", shortest(n.norm_epsilon));
     } else {
-        // Biases of queries, keys and values alone are what sets Qwen2 apart.
-        member("architectures", n.qkv_bias ? "[\"Qwen2ForCausalLM\"]" : "[\"LlamaForCausalLM\"]");
-        member("model_type", n.qkv_bias ? "\"qwen2\"" : "\"llama\"");
+        // Biases of queries, keys and values alone are what sets Qwen2 apart, a window Mistral.
+        auto const is_mistral = !n.qkv_bias && n.sliding_window != 0;
+        member("architectures", n.qkv_bias   ? "[\"Qwen2ForCausalLM\"]"
+                                : is_mistral ? "[\"MistralForCausalLM\"]"
+                                             : "[\"LlamaForCausalLM\"]");
+        member("model_type", n.qkv_bias ? "\"qwen2\"" : is_mistral ? "\"mistral\"" : "\"llama\"");
         member("hidden_act", "\"silu\"");
         number("vocab_size", n.vocabulary);
         number("max_position_embeddings", n.context);
@@ -220,8 +223,26 @@ inline std::string model_config(model_numbers const& n, std::string_view dtype) 
         number("head_dim", n.head_width);
         member("rms_norm_eps", shortest(n.norm_epsilon));
         member("rope_theta", shortest(n.rope_theta));
-        member("rope_parameters",
-               "{\"rope_type\": \"default\", \"rope_theta\": " + shortest(n.rope_theta) + "}");
+        // Older versions of transformers read rope_scaling, newer ones rope_parameters.
+        auto const& scaling = n.rope_scaling;
+        auto const is_llama3 = scaling.original_context != 0;
+        std::string parameters = std::string("{\"rope_type\": \"") +
+                                 (is_llama3             ? "llama3"
+                                  : scaling.factor != 1 ? "linear"
+                                                        : "default") +
+                                 '"';
+        if (is_llama3 || scaling.factor != 1) parameters += ", \"factor\": " + shortest(scaling.factor);
+        if (is_llama3)
+            parameters += ", \"low_freq_factor\": " + shortest(scaling.low_frequency_factor) +
+                          ", \"high_freq_factor\": " + shortest(scaling.high_frequency_factor) +
+                          ", \"original_max_position_embeddings\": " +
+                          std::to_string(static_cast<index_t>(scaling.original_context));
+        if (scaling != rope::scaling{}) member("rope_scaling", parameters + "}");
+        member("rope_parameters", parameters + ", \"rope_theta\": " + shortest(n.rope_theta) + "}");
+        if (n.sliding_window != 0) {
+            number("sliding_window", n.sliding_window);
+            if (n.qkv_bias) member("use_sliding_window", "true"), number("max_window_layers", 0);
+        }
     }
     member("tie_word_embeddings", n.tied_head ? "true" : "false");
     member("torch_dtype", "\"" + std::string(dtype) + "\"");

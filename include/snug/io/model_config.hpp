@@ -6,24 +6,61 @@
 /// numbers of a family. What would change the mathematics and is not implemented here is refused, not ignored.
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <initializer_list>
+#include <iterator>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <snug/error.hpp>
+#include <snug/io/config_keys.hpp>
 #include <snug/io/file.hpp>
+#include <snug/io/file_tensor.hpp>
 #include <snug/io/gguf.hpp>
 #include <snug/io/json.hpp>
 #include <snug/io/size.hpp>
+#include <snug/io/weight_names.hpp>
 #include <snug/models/numbers.hpp>
 
 namespace snug::io {
 
+/// The tensors have the same bytes, type and shape.
+inline bool are_the_same(file_tensor const& a, file_tensor const& b) {
+    return a.type == b.type && a.dimensions == b.dimensions && std::ranges::equal(a.bytes, b.bytes);
+}
+
 namespace detail {
 
-/// Reads a Hugging Face configuration.
+template <std::size_t Count>
+bool is_among(std::string_view name, std::string_view const (&names)[Count]) {
+    return std::ranges::find(names, name) != std::end(names);
+}
+template <std::size_t Count>
+harmless_key const* find_among(std::string_view name, harmless_key const (&keys)[Count]) {
+    auto const* const found = std::ranges::find(keys, name, &harmless_key::name);
+    return found != std::end(keys) ? found : nullptr;
+}
+
+inline constexpr std::string_view what_is_known =
+    "a key that is understood or means nothing here (docs/weights.md lists them): this one may change the "
+    "mathematics";
+
+/// A number that can be a scale of positions, or an epsilon.
+inline bool is_positive(double value) { return value > 0 && std::isfinite(value); }
+
+/// Each key-value head serves as many queries.
+inline void require_whole_groups(model_numbers const& n, place const& where) {
+    if (n.heads % n.kv_heads != 0)
+        throw error(where, std::to_string(n.heads) + " heads",
+                    "a multiple of the " + std::to_string(n.kv_heads) + " key-value heads");
+}
+
+/// Reads a Hugging Face configuration. A missing member has the default of the family's class in transformers.
 class config_reader {
   public:
     explicit config_reader(json const& config) : config_(config) {}
@@ -33,9 +70,11 @@ class config_reader {
             refuse("quantization_config", "the original weights: codes of another library can't be loaded");
         constexpr std::string_view families = "\"gpt2\", \"llama\", \"mistral\" or \"qwen2\"";
         auto const& type = config_.at("model_type").text();
-        if (type == "gpt2") return gpt2();
-        if (type == "llama" || type == "mistral" || type == "qwen2") return llama(type);
-        refuse("model_type", std::string(families));
+        auto const is_gpt2 = type == "gpt2";
+        if (!is_gpt2 && type != "llama" && type != "mistral" && type != "qwen2")
+            refuse("model_type", std::string(families));
+        require_known_keys(type);
+        return is_gpt2 ? gpt2() : llama(type);
     }
 
   private:
@@ -44,104 +83,214 @@ class config_reader {
         value.refuse(value.what(), std::move(expected));
     }
 
-    index_t positive(std::string_view key) const {
-        auto const value = config_.at(key).integer();
-        if (value < 1) refuse(key, "at least 1");
-        return value;
+    static bool is_understood(std::string_view type, std::string_view key) {
+        if (type == "gpt2") return is_among(key, understood_of_gpt2);
+        return is_among(key, understood_of_llama) ||
+               (type == "mistral" && is_among(key, understood_of_mistral)) ||
+               (type == "qwen2" && is_among(key, understood_of_qwen2));
     }
-    /// Missing and null mean the same.
+    /// The value is the one that a list names.
+    static bool is(json const& value, std::string_view literal) {
+        if (literal == "{}") return value.is_object() && value.members().empty();
+        if (value.is_flag()) return literal == (value.flag() ? "true" : "false");
+        return value.is_number() && literal != "true" && literal != "false" &&
+               value.real() == std::atof(literal.data());
+    }
+    void require_known_keys(std::string_view type) const {
+        for (auto const& [key, value] : config_.members()) {
+            if (is_understood(type, key) || value.is_null()) continue;
+            auto const* const harmless = find_among(key, harmless_in_config);
+            if (harmless == nullptr) value.refuse(value.what(), std::string(what_is_known));
+            if (!harmless->values.empty() && !is(value, harmless->values))
+                value.refuse(value.what(), std::string(harmless->values) + ": the rest is not implemented");
+        }
+    }
+
+    /// Null is no default: transformers refuses it in these members, too.
     index_t positive_or(std::string_view key, index_t missing) const {
-        return config_.has(key) ? positive(key) : missing;
+        auto const* const value = config_.find(key);
+        if (value == nullptr) return missing;
+        if (value->integer() < 1) refuse(key, "at least 1");
+        return value->integer();
     }
-    double real_or(std::string_view key, double missing) const {
-        return config_.has(key) ? config_.at(key).real() : missing;
+    /// A member with which null has a meaning of its own.
+    index_t positive_or(std::string_view key, index_t missing, index_t null) const {
+        auto const* const value = config_.find(key);
+        return value != nullptr && value->is_null() ? null : positive_or(key, missing);
+    }
+    double positive_real_or(std::string_view key, double missing) const {
+        auto const* const value = config_.find(key);
+        if (value == nullptr) return missing;
+        if (!is_positive(value->real())) refuse(key, "a positive number");
+        return value->real();
     }
     bool flag_or(std::string_view key, bool missing) const {
-        return config_.has(key) ? config_.at(key).flag() : missing;
-    }
-    void require_flag(std::string_view key, bool expected) const {
-        if (flag_or(key, expected) != expected) refuse(key, expected ? "true" : "false");
+        auto const* const value = config_.find(key);
+        return value == nullptr ? missing : value->flag();
     }
     void require_activation(std::string_view key, std::initializer_list<std::string_view> names) const {
-        auto const& name = config_.at(key).text();
-        if (std::ranges::find(names, name) == names.end()) refuse(key, printable(*names.begin()));
+        auto const* const value = config_.find(key);
+        if (value != nullptr && std::ranges::find(names, value->text()) == names.end())
+            refuse(key, printable(*names.begin()));
     }
-    index_t share_of_width(std::string_view width, std::string_view heads) const {
-        if (positive(width) % positive(heads) != 0)
-            refuse(width, "a multiple of the " + std::to_string(positive(heads)) + " heads");
-        return positive(width) / positive(heads);
+    /// The heads' equal share of the width.
+    index_t share_of(index_t width, index_t heads, std::string_view key) const {
+        if (width % heads == 0) return width / heads;
+        auto const expected = "a multiple of the " + std::to_string(heads) + " heads";
+        if (config_.find(key) != nullptr) refuse(key, expected);
+        throw error(config_.where(), "a width of " + std::to_string(width), expected);
+    }
+    /// A number of GPT-2's, whose class knows it by two names.
+    index_t number_of_gpt2(std::string_view name, std::string_view other, index_t missing) const {
+        auto const result = positive_or(name, missing);
+        if (config_.find(other) == nullptr) return result;
+        if (config_.find(name) != nullptr && positive_or(other, missing) != result)
+            refuse(other, "the same number as for " + printable(name));
+        return positive_or(other, missing);
     }
 
     model_numbers gpt2() const {
-        if (config_.has("activation_function"))
-            require_activation("activation_function", {"gelu_new", "gelu_pytorch_tanh"});
-        require_flag("scale_attn_weights", true);
-        require_flag("scale_attn_by_inverse_layer_idx", false);
-        require_flag("add_cross_attention", false);
+        require_activation("activation_function", {"gelu_new", "gelu_pytorch_tanh"});
         model_numbers found{.family = "gpt2", .qkv_bias = true};
-        found.layers = positive("n_layer");
-        found.heads = found.kv_heads = positive("n_head");
-        found.width = positive("n_embd");
-        found.head_width = share_of_width("n_embd", "n_head");
-        found.mlp = positive_or("n_inner", (checked(4) * found.width).index());
-        found.vocabulary = positive("vocab_size");
-        found.context = positive("n_positions");
-        found.norm_epsilon = real_or("layer_norm_epsilon", 1e-5);
+        found.layers = number_of_gpt2("n_layer", "num_hidden_layers", 12);
+        found.heads = found.kv_heads = number_of_gpt2("n_head", "num_attention_heads", 12);
+        found.width = number_of_gpt2("n_embd", "hidden_size", 768);
+        found.head_width = share_of(found.width, found.heads, "n_embd");
+        auto const usual = (checked(4) * found.width).index();
+        found.mlp = positive_or("n_inner", usual, usual);
+        found.vocabulary = positive_or("vocab_size", 50257);
+        found.context = number_of_gpt2("n_positions", "max_position_embeddings", 1024);
+        found.norm_epsilon = positive_real_or("layer_norm_epsilon", 1e-5);
         found.tied_head = flag_or("tie_word_embeddings", true);
         return found;
     }
 
     model_numbers llama(std::string_view type) const {
-        require_activation("hidden_act", {"silu"});
-        require_flag("attention_bias", false);
-        require_flag("mlp_bias", false);
-        model_numbers found{.family = "llama", .qkv_bias = type == "qwen2"};
-        found.layers = positive("num_hidden_layers");
-        found.heads = positive("num_attention_heads");
-        // Only Llama's default is "as many as heads".
-        if (type != "llama") (void)config_.at("num_key_value_heads");
-        found.kv_heads = positive_or("num_key_value_heads", found.heads);
-        found.width = positive("hidden_size");
-        found.head_width = config_.has("head_dim") ? positive("head_dim")
-                                                   : share_of_width("hidden_size", "num_attention_heads");
-        found.mlp = positive("intermediate_size");
-        found.vocabulary = positive("vocab_size");
-        found.context = positive("max_position_embeddings");
-        // Up to its length a window is full attention. Qwen2 has one only where it says so.
-        if (config_.has("sliding_window") && flag_or("use_sliding_window", type == "mistral"))
-            found.context = std::min(found.context, positive("sliding_window"));
-        found.rope_theta = rope_theta();
-        found.norm_epsilon = config_.at("rms_norm_eps").real();
+        auto const is_mistral = type == "mistral";
+        auto const is_qwen2 = type == "qwen2";
+        require_activation("hidden_act", {"silu", "swish"});
+        model_numbers found{.family = "llama", .qkv_bias = is_qwen2};
+        found.layers = positive_or("num_hidden_layers", 32);
+        found.heads = positive_or("num_attention_heads", 32);
+        found.kv_heads = positive_or("num_key_value_heads",
+                                     is_mistral ? 8
+                                     : is_qwen2 ? 32
+                                                : found.heads,
+                                     found.heads);
+        require_whole_groups(found, config_.where());
+        found.width = positive_or("hidden_size", 4096);
+        found.head_width = config_.has("head_dim") ? positive_or("head_dim", 0)
+                                                   : share_of(found.width, found.heads, "hidden_size");
+        found.mlp = positive_or("intermediate_size", is_mistral ? 14336 : is_qwen2 ? 22016 : 11008);
+        found.vocabulary = positive_or("vocab_size", is_qwen2 ? 151936 : 32000);
+        found.context = positive_or("max_position_embeddings", is_mistral ? 131072 : is_qwen2 ? 32768 : 2048);
+        read_frequencies(found);
+        // Up to its length a window is full attention, in whichever layers it is.
+        if (auto const window = sliding_window(type, found.layers); window != 0 && window < found.context)
+            found.context = found.sliding_window = window;
+        found.norm_epsilon = positive_real_or("rms_norm_eps", 1e-6);
         found.tied_head = flag_or("tie_word_embeddings", false);
         return found;
     }
 
-    /// Newer files have `rope_parameters`, older ones `rope_theta` and, for other frequencies, `rope_scaling`.
-    double rope_theta() const {
-        require_plain_frequencies("rope_parameters");
-        require_plain_frequencies("rope_scaling");
-        if (config_.has("partial_rotary_factor") && config_.at("partial_rotary_factor").real() != 1)
-            refuse("partial_rotary_factor", "1");
-        constexpr double usual = 10000;
-        auto const older = real_or("rope_theta", usual);
-        if (!config_.has("rope_parameters") || !config_.at("rope_parameters").has("rope_theta")) return older;
-        auto const& newer = config_.at("rope_parameters").at("rope_theta");
-        if (config_.has("rope_theta") && older != newer.real())
-            newer.refuse(newer.what(),
-                         "the same number as for \"rope_theta\" outside of \"rope_parameters\"");
-        return newer.real();
-    }
-    void require_plain_frequencies(std::string_view key) const {
-        if (!config_.has(key)) return;
-        for (auto const& [name, value] : config_.at(key).members()) {
-            auto const is_plain =
-                ((name == "rope_type" || name == "type") && value.is_text() && value.text() == "default") ||
-                (name == "rope_theta" && value.is_number()) ||
-                (name == "partial_rotary_factor" && value.is_number() && value.real() == 1);
-            if (!is_plain)
-                value.refuse(value.what(),
-                             "plain rotary positions (of type \"default\") in " + printable(key));
+    /// The window of the layers that have one; 0: none has.
+    index_t sliding_window(std::string_view type, index_t layers) const {
+        constexpr index_t usual = 4096;
+        auto const is_mistral = type == "mistral";
+        auto given = type == "llama" ? 0 : positive_or("sliding_window", usual, 0);
+        if (is_mistral && given != 0 && !flag_or("use_sliding_window", true))
+            refuse("use_sliding_window", "true, or a \"sliding_window\" of null");
+        if (!is_mistral && !flag_or("use_sliding_window", false)) given = 0;
+        auto some = given != 0;
+        if (config_.has("layer_types")) {
+            some = false;
+            for (auto const& layer : config_.at("layer_types").elements()) {
+                auto const& kind = layer.text();
+                if (kind != "full_attention" && (kind != "sliding_attention" || given == 0))
+                    layer.refuse(layer.what() + " in \"layer_types\"", "\"full_attention\"");
+                some = some || kind == "sliding_attention";
+            }
+            // The class of Mistral does not read them.
+            if (is_mistral && some != (given != 0))
+                refuse("layer_types", "layers of \"sliding_attention\", as \"sliding_window\" says");
+        } else if (type == "qwen2" && some) {
+            auto const* const first = config_.find("max_window_layers");
+            some = (first == nullptr ? 28 : first->integer()) < layers;
         }
+        return some ? given : 0;
+    }
+
+    /// Rotary frequencies: older files have `rope_theta` and, for scaled ones, `rope_scaling`, newer ones have all in
+    /// `rope_parameters`. Where there are both they must say the same.
+    void read_frequencies(model_numbers& found) const {
+        auto const older = scaling_in("rope_scaling", found.context);
+        auto const newer = scaling_in("rope_parameters", found.context);
+        auto const has_older = config_.has("rope_scaling") && !config_.at("rope_scaling").members().empty();
+        auto const has_newer =
+            config_.has("rope_parameters") && !config_.at("rope_parameters").members().empty();
+        if (has_older && has_newer && !(older == newer))
+            refuse("rope_scaling", "the same as in \"rope_parameters\"");
+        found.rope_scaling = has_older ? older : newer;
+
+        constexpr double usual = 10000;
+        found.rope_theta = positive_real_or("rope_theta", usual);
+        auto const* const inside = has_older   ? config_.at("rope_scaling").find("rope_theta")
+                                   : has_newer ? config_.at("rope_parameters").find("rope_theta")
+                                               : nullptr;
+        if (inside != nullptr) found.rope_theta = inside->real();
+        if (!is_positive(found.rope_theta)) inside->refuse(inside->what(), "a positive number");
+        auto const require_same = [&](json const& other) {
+            if (other.real() != found.rope_theta)
+                other.refuse(other.what(), "the same number as for the other \"rope_theta\" of this file");
+        };
+        if (config_.has("rope_theta")) require_same(config_.at("rope_theta"));
+        if (has_newer && config_.at("rope_parameters").has("rope_theta"))
+            require_same(config_.at("rope_parameters").at("rope_theta"));
+    }
+
+    rope::scaling scaling_in(std::string_view key, index_t context) const {
+        if (!config_.has(key)) return {};
+        auto const& given = config_.at(key);
+        auto const* kind = given.find("rope_type");
+        if (kind == nullptr) kind = given.find("type");
+        std::string const type = kind == nullptr ? "default" : kind->text();
+        if (type != "default" && type != "linear" && type != "llama3")
+            kind->refuse(kind->what(),
+                         "\"default\", \"linear\" or \"llama3\": other rotary frequencies are "
+                         "not implemented");
+        auto const number = [&](std::string_view name) {
+            auto const& value = given.at(name);
+            if (!is_positive(value.real())) value.refuse(value.what(), "a positive number");
+            return value.real();
+        };
+        for (auto const& [name, value] : given.members()) {
+            auto const is_known =
+                ((name == "rope_type" || name == "type") && value.is_text() && value.text() == type) ||
+                name == "rope_theta" || value.is_null() ||
+                (name == "partial_rotary_factor" && value.is_number() && value.real() == 1) ||
+                (name == "factor" && (type != "default" || (value.is_number() && value.real() == 1))) ||
+                (name == "original_max_position_embeddings" && type != "default") ||
+                ((name == "low_freq_factor" || name == "high_freq_factor") && type == "llama3");
+            if (!is_known)
+                value.refuse(value.what(), "nothing of that kind for rotary frequencies of the type " +
+                                               printable(type) + ", in " + printable(key));
+        }
+        if (type == "default") return {};
+        rope::scaling found{.factor = number("factor")};
+        if (type == "linear") return found;
+        found.low_frequency_factor = number("low_freq_factor");
+        found.high_frequency_factor = number("high_freq_factor");
+        if (found.high_frequency_factor <= found.low_frequency_factor) {
+            auto const& value = given.at("high_freq_factor");
+            value.refuse(value.what(), "more than \"low_freq_factor\"");
+        }
+        constexpr std::string_view original = "original_max_position_embeddings";
+        auto const outside = positive_or(original, context);
+        found.original_context = given.has(original) ? number(original) : static_cast<double>(outside);
+        if (given.has(original) && config_.find(original) != nullptr &&
+            found.original_context != static_cast<double>(outside))
+            refuse(original, "the same number as in " + printable(key));
+        return found;
     }
 
     json const& config_;
@@ -155,28 +304,34 @@ class gguf_config_reader {
     model_numbers numbers() const {
         if (family_ != "gpt2" && family_ != "llama" && family_ != "qwen2")
             refuse("the architecture " + printable(family_), "\"gpt2\", \"llama\" or \"qwen2\"");
+        require_known_keys();
         auto const is_gpt2 = family_ == "gpt2";
         model_numbers found{.family = is_gpt2 ? "gpt2" : "llama"};
         found.layers = positive("block_count");
         found.heads = positive("attention.head_count");
         found.kv_heads = positive_or("attention.head_count_kv", found.heads);
+        require_whole_groups(found, {file_.path()});
         found.width = positive("embedding_length");
         found.head_width = head_width(found);
         found.mlp = positive("feed_forward_length");
         found.context = positive("context_length");
-        found.context = std::min(found.context, positive_or("attention.sliding_window", found.context));
+        // Up to its length a window is full attention. 0 says that there is none.
+        constexpr std::string_view window = "attention.sliding_window";
+        if (file_.has(key(window)) && file_.number(key(window)) != 0)
+            if (auto const length = positive(window); length < found.context)
+                found.context = found.sliding_window = length;
         found.norm_epsilon =
-            file_.real(key(is_gpt2 ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"));
+            positive_real(is_gpt2 ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon");
         // The number of tokens is not in every file, and an embedding may have rows that no token uses.
         auto const& embedding = file_.tensor("token_embd.weight");
         if (embedding.dimensions.size() != 2)
             throw error(embedding.where(), shape_text(embedding), "a matrix");
         found.vocabulary = embedding.dimensions.front();
-        found.tied_head = !file_.has_tensor("output.weight");
+        // Converters have written the head of a tied model once more, as a copy of the table.
+        constexpr std::string_view head = "output.weight";
+        found.tied_head = !file_.has_tensor(head) || are_the_same(file_.tensor(head), embedding);
         found.qkv_bias = is_gpt2 || file_.has_tensor("blk.0.attn_q.bias");
-        if (!is_gpt2) found.rope_theta = rope_theta(found.head_width);
-        if (auto const experts = key("expert_count"); file_.has(experts) && file_.number(experts) != 0)
-            refuse(std::to_string(file_.number(experts)) + " experts", "a dense model");
+        if (!is_gpt2) read_frequencies(found);
         return found;
     }
 
@@ -186,6 +341,40 @@ class gguf_config_reader {
     [[noreturn]] void refuse(std::string found, std::string expected) const {
         throw error({file_.path()}, std::move(found), std::move(expected));
     }
+
+    void require_known_keys() const {
+        constexpr std::string_view type = "general.type";
+        if (file_.has(type) && file_.text(type) != "model")
+            refuse("a file of the type " + printable(file_.text(type)), "\"model\"");
+        for (auto const name : file_.keys()) {
+            if (std::ranges::any_of(harmless_groups_in_gguf,
+                                    [&](auto group) { return name.starts_with(group); }))
+                continue;
+            auto const is_of_family = name.starts_with(key(""));
+            auto const rest = is_of_family ? name.substr(family_.size() + 1) : name;
+            if (is_of_family && (is_among(rest, understood_of_gguf) ||
+                                 (family_ == "gpt2" ? is_among(rest, understood_of_gguf_gpt2)
+                                                    : is_among(rest, understood_of_gguf_llama))))
+                continue;
+            auto const* const harmless = is_of_family ? find_among(rest, harmless_in_gguf) : nullptr;
+            if (harmless == nullptr) refuse("the key " + printable(name), std::string(what_is_known));
+            auto const values = harmless->values;
+            if (values.empty()) continue;
+            auto const is_flag = values == "true" || values == "false";
+            if (is_flag ? file_.flag(name) != (values == "true") : !is_number(name, std::atof(values.data())))
+                refuse("the key " + printable(name) + " with another value",
+                       std::string(values) + ": the rest is not implemented");
+        }
+    }
+    /// Of whichever type.
+    bool is_number(std::string_view name, double expected) const {
+        try {
+            return static_cast<double>(file_.number(name)) == expected;
+        } catch (error const&) {
+            return file_.real(name) == expected;
+        }
+    }
+
     index_t positive(std::string_view name) const {
         auto const value = file_.number(key(name));
         if (value < 1) refuse(key(name) + " = " + std::to_string(value), "at least 1");
@@ -193,6 +382,11 @@ class gguf_config_reader {
     }
     index_t positive_or(std::string_view name, index_t missing) const {
         return file_.has(key(name)) ? positive(name) : missing;
+    }
+    double positive_real(std::string_view name) const {
+        auto const value = file_.real(key(name));
+        if (!is_positive(value)) refuse(key(name) + " = " + std::to_string(value), "a positive number");
+        return value;
     }
 
     index_t head_width(model_numbers const& found) const {
@@ -207,26 +401,82 @@ class gguf_config_reader {
         return result;
     }
 
-    double rope_theta(index_t head_width) const {
-        if (auto const turned = positive_or("rope.dimension_count", head_width); turned != head_width)
+    /// Linear scaling is in the metadata, Llama 3's in a tensor of what each frequency is divided by. A file may have both.
+    void read_frequencies(model_numbers& found) const {
+        if (auto const turned = positive_or("rope.dimension_count", found.head_width);
+            turned != found.head_width)
             refuse("rotary positions in " + std::to_string(turned) + " of a head's elements",
-                   "in all " + std::to_string(head_width));
+                   "in all " + std::to_string(found.head_width));
+        found.rope_theta = file_.has(key("rope.freq_base")) ? positive_real("rope.freq_base") : 10000;
+
         auto const scaling = key("rope.scaling.type");
-        if (file_.has(scaling) && file_.text(scaling) != "none")
-            refuse("rotary positions scaled by " + printable(file_.text(scaling)), "plain ones");
-        for (auto const* name : {"rope.scaling.factor", "rope.scale_linear"})
-            if (file_.has(key(name)) && file_.real(key(name)) != 1)
-                refuse("rotary positions with " + key(name), "plain ones");
-        if (file_.has_tensor("rope_freqs.weight"))
-            throw error(file_.tensor("rope_freqs.weight").where(), "factors of rotary frequencies",
-                        "plain ones");
-        auto const base = key("rope.freq_base");
-        return file_.has(base) ? file_.real(base) : 10000;
+        auto const type = file_.has(scaling) ? file_.text(scaling) : "linear";
+        if (type != "linear" && type != "none")
+            refuse("rotary positions scaled by " + printable(type), "by \"linear\" or \"none\"");
+        auto const* const name =
+            file_.has(key("rope.scaling.factor")) ? "rope.scaling.factor" : "rope.scale_linear";
+        // 0 stands for none.
+        if (file_.has(key(name)) && file_.real(key(name)) != 0)
+            found.rope_scaling.factor = positive_real(name);
+        if (type == "none" && found.rope_scaling.factor != 1)
+            refuse("a factor for rotary positions that are scaled by \"none\"", "a factor of 1");
+
+        if (!file_.has_tensor(frequency_factors)) return;
+        auto const& tensor = file_.tensor(frequency_factors);
+        auto const pairs = found.head_width / 2;
+        if (tensor.dimensions != std::vector<index_t>{pairs})
+            throw error(tensor.where(), shape_text(tensor),
+                        shape_text(tensor.type, std::vector<index_t>{pairs}) +
+                            ", a factor for each pair of a head's elements");
+        auto& divisors = found.rope_divisors;
+        if (pairs > static_cast<index_t>(divisors.size()))
+            throw error(tensor.where(), shape_text(tensor),
+                        "at most " + std::to_string(divisors.size()) + " factors");
+        auto const used = std::span(divisors).first(static_cast<std::size_t>(pairs));
+        decode(tensor, 0, used);
+        for (auto& divisor : used) {
+            if (!is_positive(static_cast<double>(divisor)))
+                throw error(tensor.where(), "a factor of " + std::to_string(divisor), "positive numbers");
+            divisor *= static_cast<float>(found.rope_scaling.factor);
+        }
+        found.rope_scaling = {};
+        if (std::ranges::all_of(used, [](float divisor) { return divisor == 1; })) divisors = {};
     }
 
     gguf const& file_;
     std::string_view family_;
 };
+
+/// The rotary frequency of a pair of elements.
+inline double frequency_of(model_numbers const& n, std::size_t pair) {
+    auto const plain = rope::frequency(n.rope_theta, static_cast<index_t>(pair), n.head_width);
+    auto const divisor = pair < n.rope_divisors.size() ? n.rope_divisors[pair] : 0.f;
+    return divisor != 0 ? plain / static_cast<double>(divisor) : n.rope_scaling.scaled(plain);
+}
+/// Files have factors of frequencies in fp32, computed in fp32: those of the same rule are this far apart.
+inline bool have_the_same_frequencies(model_numbers const& a, model_numbers const& b) {
+    constexpr double most = 4e-6;
+    for (std::size_t pair = 0; pair < static_cast<std::size_t>(a.head_width / 2); ++pair)
+        if (std::abs(frequency_of(a, pair) / frequency_of(b, pair) - 1) > most) return false;
+    return true;
+}
+/// How frequencies are scaled, in words.
+inline std::string scaling_text(model_numbers const& n) {
+    auto const& scaling = n.rope_scaling;
+    std::ostringstream text;
+    text << "rotary frequencies ";
+    if (n.rope_divisors[0] != 0)
+        text << "divided by " << n.rope_divisors[0] << " to "
+             << n.rope_divisors[static_cast<std::size_t>(n.head_width / 2 - 1)] << " (" << frequency_factors
+             << ')';
+    else if (scaling.original_context != 0)
+        text << "scaled as Llama 3's are (factor " << scaling.factor << ", low_freq_factor "
+             << scaling.low_frequency_factor << ", high_freq_factor " << scaling.high_frequency_factor
+             << ", original_max_position_embeddings " << scaling.original_context << ')';
+    else if (scaling.factor != 1) text << "divided by " << scaling.factor;
+    else text << "that are not scaled";
+    return text.str();
+}
 
 /// Two lists, of what differs only.
 struct differences {
@@ -287,8 +537,17 @@ inline void require(model_numbers const& compiled, model_numbers const& found, p
     all.compare(found.width, compiled.width, "a width of ");
     all.compare(found.mlp, compiled.mlp, "an inner width of ");
     all.compare(found.vocabulary, compiled.vocabulary, "a vocabulary of ");
-    if (found.context < compiled.context) all.compare(found.context, compiled.context, "a context of ");
+    if (found.context < compiled.context) {
+        // Within the window a trainer for shorter sequences does the same.
+        if (found.sliding_window == found.context)
+            all.add("attention within a sliding window of " + std::to_string(found.context) + " tokens",
+                    "attention to a whole context of " + std::to_string(compiled.context));
+        else all.compare(found.context, compiled.context, "a context of ");
+    }
     all.compare(found.rope_theta, compiled.rope_theta, "a rotary base of ");
+    if (found.head_width == compiled.head_width && found.rope_theta == compiled.rope_theta &&
+        !detail::have_the_same_frequencies(found, compiled))
+        all.add(detail::scaling_text(found), detail::scaling_text(compiled));
     all.compare(found.norm_epsilon, compiled.norm_epsilon, "a norm epsilon of ");
     all.compare(found.tied_head, compiled.tied_head, "a head tied to the embedding", "a head of its own");
     all.compare(found.qkv_bias, compiled.qkv_bias, "biases of queries, keys and values",

@@ -130,12 +130,20 @@ inline std::vector<weight_piece> pieces_of(model_numbers const& model, naming by
     return pieces;
 }
 
+/// The tensor of GGUF that has a factor for each rotary frequency. `read_model_config` compares it.
+inline constexpr std::string_view frequency_factors = "rope_freqs.weight";
+
 /// A tensor that files hold beside the parameters and that a loader may pass over: buffers of the causal mask and of rotary
-/// frequencies, the copy of a tied head.
-inline bool is_no_parameter(std::string_view tensor, bool tied_head) {
+/// frequencies.
+inline bool is_no_parameter(std::string_view tensor, naming by) {
+    if (by == naming::gguf) return tensor == frequency_factors;
     return tensor.ends_with(".attn.bias") || tensor.ends_with(".attn.masked_bias") ||
-           tensor.ends_with("rotary_emb.inv_freq") ||
-           (tied_head && (tensor == "lm_head.weight" || tensor == "output.weight"));
+           tensor.ends_with("rotary_emb.inv_freq");
+}
+
+/// The head, which a file of a tied model may hold once more, as a copy of the table.
+inline bool is_head(std::string_view tensor) {
+    return tensor == "lm_head.weight" || tensor == "output.weight";
 }
 
 }  // namespace snug::io

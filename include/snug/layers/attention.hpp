@@ -12,11 +12,13 @@ struct no_rotation {
     static constexpr bool rotates = false;
 };
 
-/// Rotary position embedding with base `Theta` (10000 in RoFormer and Llama 2, 500000 in Llama 3).
-template <index_t Theta>
+/// Rotary position embedding with base `Theta` (10000 in RoFormer and Llama 2, 500000 in Llama 3), its frequencies scaled
+/// by `Scaling`: `rope::plain`, `rope::linear<...>` or `rope::llama3<...>`.
+template <index_t Theta, class Scaling = rope::plain>
 struct rotary {
     static constexpr bool rotates = true;
     static constexpr double theta = static_cast<double>(Theta);
+    static constexpr rope::scaling scaling() { return Scaling::numbers(); }
 };
 
 namespace refusal {
@@ -81,7 +83,7 @@ struct causal_attention {
         constexpr void operator()(auto team, index_t row, auto positions, auto x, int direction) const {
             // Keys follow the queries in a row: one call turns both.
             kernels::rotate<HeadWidth>(team, x.row(row), Heads + KvHeads, positions(row), Rotation::theta,
-                                       static_cast<S>(direction));
+                                       Rotation::scaling(), static_cast<S>(direction));
         }
     };
 

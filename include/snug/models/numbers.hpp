@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <string_view>
 
+#include <snug/kernels/rotary.hpp>
 #include <snug/meta.hpp>
 
 namespace snug {
@@ -18,11 +20,16 @@ struct model_numbers {
     index_t width = 0;             ///< of the residual stream
     index_t mlp = 0;               ///< inner width
     index_t vocabulary = 0;        ///< tokens
-    index_t context = 0;           ///< longest sequence
-    double rope_theta = 0;         ///< base of the rotary frequencies; 0 where positions are learned
-    double norm_epsilon = 0;       ///< added to the mean of squares
-    bool tied_head = false;        ///< the head shares the embedding's table
-    bool qkv_bias = false;         ///< queries, keys and values have biases
+    index_t context = 0;           ///< longest sequence; with a sliding window at most that long
+    index_t sliding_window =
+        0;                    ///< tokens that attention looks back on, itself included; 0: all, or not said
+    double rope_theta = 0;    ///< base of the rotary frequencies; 0 where positions are learned
+    double norm_epsilon = 0;  ///< added to the mean of squares
+    bool tied_head = false;   ///< the head shares the embedding's table
+    bool qkv_bias = false;    ///< queries, keys and values have biases
+    rope::scaling rope_scaling{};  ///< of the rotary frequencies
+    /// What each rotary frequency is divided by, where a file says it so (GGUF's `rope_freqs.weight`); else zeros.
+    std::array<float, 128> rope_divisors{};
 
     friend constexpr bool operator==(model_numbers const&, model_numbers const&) = default;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
+#include <snug/kernels/rotary.hpp>
 #include <snug/policy.hpp>
 
 namespace snug {
@@ -33,6 +35,10 @@ template <index_t N>
 struct rope_theta : model_option<rope_theta, N> {};  ///< default 10000
 template <index_t N>
 struct norm_epsilon_inverse : model_option<norm_epsilon_inverse, N> {};  ///< default 100000: epsilon 1e-5
+/// Tokens that attention looks back on, itself included (Mistral). The window itself is not implemented: a trainer's
+/// sequences must not be longer, and up to its length it is full attention.
+template <index_t N>
+struct sliding_window : model_option<sliding_window, N> {};
 /// The head shares the embedding's table.
 template <index_t N>
 struct tied_head : model_option<tied_head, N> {};
@@ -40,7 +46,33 @@ struct tied_head : model_option<tied_head, N> {};
 template <index_t N>
 struct qkv_bias : model_option<qkv_bias, N> {};
 
+namespace refusal {
+
+template <class Given>
+struct this_is_not_a_scaling_of_rotary_frequencies {
+    static constexpr bool holds = requires {
+        { Given::numbers() } -> std::same_as<rope::scaling>;
+    };
+    static_assert(holds,
+                  "snug: rotary frequencies are scaled by snug::rope::llama3<factor>, by "
+                  "snug::rope::linear<factor>, or not at all (see Given)");
+};
+
+}  // namespace refusal
+
+/// Scaling of the rotary frequencies: `rope_scaling<rope::llama3<32>>`, `rope_scaling<rope::linear<4>>`; default: none.
+template <class Scaling>
+struct rope_scaling {
+    static constexpr bool is_accepted = refusal::this_is_not_a_scaling_of_rotary_frequencies<Scaling>::holds;
+    using type = std::conditional_t<is_accepted, Scaling, rope::plain>;
+};
+
 namespace detail {
+
+template <class Option>
+struct is_rope_scaling : std::false_type {};
+template <class Scaling>
+struct is_rope_scaling<rope_scaling<Scaling>> : std::true_type {};
 
 /// Option is `Name<some number>`.
 template <class Option, template <index_t> class Name>
@@ -79,6 +111,13 @@ struct a_number_of_the_model_is_given_twice {
     static constexpr bool holds = TimesGiven < 2;
     static_assert(holds,
                   "snug: a named number of a model family was given twice (see Repeated). Keep one of them");
+};
+
+template <class Model, int TimesGiven>
+struct the_rope_scaling_is_given_twice {
+    static constexpr bool holds = TimesGiven < 2;
+    static_assert(holds,
+                  "snug: the scaling of a model's rotary frequencies was given twice. Keep one of them");
 };
 
 template <class Model, class Given, bool MayBeZero>
@@ -139,6 +178,15 @@ struct given_numbers<Model, names<Required...>, names<Further...>, Given...> {
         }
         return found;
     }
+};
+
+/// The scaling of rotary frequencies among the options, or none.
+template <class Model, class... Options>
+struct rope_scaling_among {
+    static constexpr int times_given = (int{is_rope_scaling<Options>::value} + ... + 0);
+    static_assert(sizeof(refusal::the_rope_scaling_is_given_twice<Model, times_given>) > 0);
+    using type = typename meta::mp::mp_front<meta::mp::mp_push_back<
+        meta::mp::mp_copy_if<meta::list<Options...>, is_rope_scaling>, rope_scaling<rope::plain>>>::type;
 };
 
 /// Given, or the heads' equal share of the width.

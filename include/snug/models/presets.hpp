@@ -26,15 +26,23 @@ struct llama3_8b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14
 struct llama3_70b : llama<layers<80>, heads<64>, kv_heads<8>, width<8192>, mlp<28672>, vocabulary<128256>,
                           context<8192>, rope_theta<500000>> {};
 
-// Llama 3.2 (2024): heads tied to the embedding. Beyond 8192 tokens its rotary frequencies are scaled, which snug does not do.
-struct llama3_2_1b : llama<layers<16>, heads<32>, kv_heads<8>, width<2048>, mlp<8192>, vocabulary<128256>,
-                           context<8192>, rope_theta<500000>, tied_head<1>> {};
-struct llama3_2_3b : llama<layers<28>, heads<24>, kv_heads<8>, width<3072>, mlp<8192>, vocabulary<128256>,
-                           context<8192>, rope_theta<500000>, tied_head<1>> {};
+// Llama 3.1 (2024): as Llama 3, with scaled rotary frequencies.
+struct llama3_1_8b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<128256>,
+                           context<131072>, rope_theta<500000>, rope_scaling<rope::llama3<8>>> {};
+struct llama3_1_70b : llama<layers<80>, heads<64>, kv_heads<8>, width<8192>, mlp<28672>, vocabulary<128256>,
+                            context<131072>, rope_theta<500000>, rope_scaling<rope::llama3<8>>> {};
 
-// Mistral 7B, arXiv 2310.06825 (without its sliding window: sequences up to its 4096 tokens are the same).
-struct mistral_7b
-    : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>, context<4096>> {};
+// Llama 3.2 (2024): heads tied to the embedding, and scaled rotary frequencies.
+struct llama3_2_1b
+    : llama<layers<16>, heads<32>, kv_heads<8>, width<2048>, mlp<8192>, vocabulary<128256>, context<131072>,
+            rope_theta<500000>, rope_scaling<rope::llama3<32>>, tied_head<1>> {};
+struct llama3_2_3b
+    : llama<layers<28>, heads<24>, kv_heads<8>, width<3072>, mlp<8192>, vocabulary<128256>, context<131072>,
+            rope_theta<500000>, rope_scaling<rope::llama3<32>>, tied_head<1>> {};
+
+// Mistral 7B, arXiv 2310.06825, v0.1. Its window is not implemented: a trainer's sequences are at most that long.
+struct mistral_7b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>,
+                          context<32768>, sliding_window<4096>> {};
 
 // SmolLM2, arXiv 2502.02737.
 struct smollm2_135m : llama<layers<30>, heads<9>, kv_heads<3>, width<576>, mlp<1536>, vocabulary<49152>,
