@@ -304,6 +304,17 @@ class snapshot_reader {
     /// The number of that key. Throws when there is none.
     std::int64_t number(std::string_view key) const { return find(key, detail::entry_kind::number).number; }
 
+    /// The number of that key, from `least` to `most`. Throws when there is none, and for any other number:
+    /// right checksums do not make what a file says sensible.
+    std::int64_t number(std::string_view name, std::int64_t least, std::int64_t most) const {
+        auto const& found = find(name, detail::entry_kind::number);
+        if (found.number < least || found.number > most)
+            throw error({path(), found.offset},
+                        "the number " + std::to_string(found.number) + " for " + printable(name),
+                        "one from " + std::to_string(least) + " to " + std::to_string(most));
+        return found.number;
+    }
+
     /// The tensor of that name, whatever its shape. Throws when there is none.
     snapshot_tensor const& tensor(std::string_view name) const {
         return find(name, detail::entry_kind::tensor).tensor;
@@ -343,6 +354,7 @@ class snapshot_reader {
         detail::entry_kind kind = {};
         std::string text = {};
         std::int64_t number = 0;
+        std::int64_t offset = 0;  ///< of the number in the file
         snapshot_tensor tensor = {};
         std::uint64_t sum = 0;
     };
@@ -402,6 +414,7 @@ class snapshot_reader {
             if (read.kind == detail::entry_kind::text) {
                 read.text = from.take_text(from.take<std::uint64_t>());
             } else if (read.kind == detail::entry_kind::number) {
+                read.offset = from.offset();
                 read.number = from.take<std::int64_t>();
             } else if (read.kind == detail::entry_kind::tensor) {
                 end = read_tensor(from, at, printable(name), end, read);
