@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -22,45 +23,53 @@ static_assert(std::endian::native == std::endian::little, "token files are littl
 
 /// How tokens lie in a file.
 enum class format {
-    automatic,  ///< llm.c by its magic, else nanoGPT when the name ends in ".bin", else text
-    llmc,       ///< llm.c `.bin`: 256 int32 of header (magic 20240520, version 1, count), then uint16 tokens
-    raw16,      ///< nanoGPT `.bin`: uint16 tokens, nothing else
-    text        ///< any file, a token per byte
+    automatic,  ///< llm.c by its magic; else, when the name ends in ".bin", raw tokens, of 32 bits for a vocabulary
+                ///< above 65536 and of 16 for others; else text, for a vocabulary of 256
+    llmc,  ///< llm.c `.bin`: 256 int32 of header (magic, version, count), then tokens: uint16 (magic 20240520,
+           ///< version 1) or, as for Llama-3, uint32 (magic 20240801, version 7)
+    raw16,  ///< nanoGPT `.bin`: uint16 tokens, nothing else
+    raw32,  ///< uint32 tokens, nothing else
+    text    ///< any file, a token per byte
 };
 
 /// A memory-mapped sequence of tokens, or a part of one. Copies share the mapping.
 class token_file {
   public:
     /// Maps `path` and checks all of it, every token against `vocabulary` included. Throws when the file is
-    /// missing, empty, damaged, or holds a token that is not in the vocabulary.
+    /// missing, empty, damaged, holds a token that is not in the vocabulary, has tokens too narrow for it, or may
+    /// as well be of another format (then name it).
     static token_file open(std::string path, std::int64_t vocabulary, format as = format::automatic) {
         auto file = std::make_shared<mapping const>(std::move(path));
-        place const start{file->path(), 0};
-        if (vocabulary < 1)
-            throw error({file->path()}, "a vocabulary of " + std::to_string(vocabulary), "at least 1 token");
+        if (vocabulary < 1 || vocabulary > std::int64_t{1} << 31)
+            throw error({file->path()}, "a vocabulary of " + std::to_string(vocabulary), "1 to 2^31 tokens");
         if (file->size() == 0) throw error({file->path()}, "an empty file", "tokens or text");
-        if (as == format::automatic) as = recognise(*file);
+        bool const guessed = as == format::automatic;
+        if (guessed) as = recognise(*file, vocabulary);
 
         token_file tokens;
-        tokens.bytes_per_token_ = as == format::text ? 1 : 2;
+        std::int64_t header = 0;
         if (as == format::llmc) {
-            tokens.count_ = check_llmc(*file);
-            tokens.data_ = file->bytes().data() + llmc_header;
-        } else if (as == format::raw16) {
-            if (file->size() % 2 != 0)
+            tokens.bytes_per_token_ = check_llmc(*file);
+            header = llmc_header;
+        } else if (as == format::raw16 || as == format::raw32) {
+            tokens.bytes_per_token_ = as == format::raw16 ? 2 : 4;
+            if (file->size() % tokens.bytes_per_token_ != 0)
                 throw error({file->path()},
-                            "an odd number of bytes (" + std::to_string(file->size().value()) + ")",
-                            "2 bytes per token");
-            tokens.count_ = (file->size() / 2).index();
-            tokens.data_ = file->bytes().data();
+                            (as == format::raw16 ? "an odd number of bytes (" : "a number of bytes (") +
+                                std::to_string(file->size().value()) + ")",
+                            as == format::raw16 ? "2 bytes per token"
+                                                : "a multiple of 4, the bytes of a token" + of(vocabulary));
         } else {
             if (vocabulary < 256)
                 throw error({file->path()}, "text for a vocabulary of " + std::to_string(vocabulary),
                             "a vocabulary of at least 256, one token per byte");
-            tokens.count_ = file->size().index();
-            tokens.data_ = file->bytes().data();
         }
+        if (tokens.bytes_per_token_ == 2 && vocabulary > widest_in_16_bits)
+            throw error({file->path(), 0}, "tokens of 16 bits", "tokens of 32 bits" + of(vocabulary));
+        tokens.count_ = ((file->size() - header) / tokens.bytes_per_token_).index();
+        tokens.data_ = file->bytes().data() + header;
         tokens.file_ = std::move(file);
+        if (guessed && header == 0) tokens.check_width(vocabulary);
         tokens.check_vocabulary(vocabulary);
         return tokens;
     }
@@ -71,21 +80,20 @@ class token_file {
     /// Token i. Needs 0 <= i < size().
     std::int32_t operator[](std::int64_t i) const noexcept {
         if (bytes_per_token_ == 1) return static_cast<std::int32_t>(data_[i]);
-        std::uint16_t token;
-        std::memcpy(&token, data_ + 2 * i, 2);
-        return token;
+        if (bytes_per_token_ == 2) return as<std::uint16_t>()[i];
+        return static_cast<std::int32_t>(as<std::uint32_t>()[i]);
     }
 
     /// `count` tokens from `first` to `out`. Throws when they are not all there.
     void copy(std::int64_t first, std::int64_t count, std::int32_t* out) const {
         check_range(first, count);
-        if (bytes_per_token_ == 1) {
-            auto const* const from = data_ + first;
-            for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<std::int32_t>(from[i]);
-        } else {
-            auto const* const from = wide() + first;
-            for (std::int64_t i = 0; i < count; ++i) out[i] = from[i];
-        }
+        auto const convert = [&](auto const* from) {
+            std::transform(from + first, from + first + count, out,
+                           [](auto token) { return static_cast<std::int32_t>(token); });
+        };
+        if (bytes_per_token_ == 1) convert(data_);
+        else if (bytes_per_token_ == 2) convert(as<std::uint16_t>());
+        else convert(as<std::uint32_t>());
     }
 
     /// `count` tokens from `first` as a sequence of their own. Throws when they are not all there.
@@ -102,9 +110,21 @@ class token_file {
 
   private:
     static constexpr std::int64_t llmc_header = 1024;
-    static constexpr std::int32_t llmc_magic = 20240520;
+    static constexpr std::int64_t widest_in_16_bits = 1 << 16;
+
+    /// A kind of llm.c's token files.
+    struct llmc_kind {
+        std::int32_t magic;
+        std::int32_t version;
+        std::int64_t bytes_per_token;
+    };
+    static constexpr std::array<llmc_kind, 2> llmc_kinds{{{20240520, 1, 2}, {20240801, 7, 4}}};
 
     token_file() = default;
+
+    static std::string of(std::int64_t vocabulary) {
+        return " of a vocabulary of " + std::to_string(vocabulary);
+    }
 
     static std::int32_t header_word(mapping const& file, std::int64_t index) {
         std::int32_t word;
@@ -112,11 +132,20 @@ class token_file {
         return word;
     }
 
-    /// What another magic of llm.c says the file is; empty for an unknown one.
-    static std::string_view other_llmc_file(std::int32_t magic) noexcept {
-        switch (magic) {
+    static llmc_kind const* find_llmc(mapping const& file) {
+        auto const magic = file.size() >= 4 ? header_word(file, 0) : 0;
+        auto const found = std::ranges::find(llmc_kinds, magic, &llmc_kind::magic);
+        return found != llmc_kinds.end() ? &*found : nullptr;
+    }
+
+    /// What the first bytes say of a file that holds no raw tokens; empty for an unknown one.
+    static std::string_view other_file(mapping const& file) {
+        constexpr std::string_view numpy = "\x93NUMPY";
+        if (file.size() >= numpy.size() && std::memcmp(file.bytes().data(), numpy.data(), numpy.size()) == 0)
+            return "a file of NumPy's (.npy; array.tofile writes raw tokens)";
+        if (file.size() < 4) return {};
+        switch (header_word(file, 0)) {
         case 20240522: return "an llm.c evaluation file (HellaSwag; magic 20240522)";
-        case 20240801: return "an llm.c token file for Llama-3 (32-bit tokens; magic 20240801)";
         case 20240326: return "an llm.c model (magic 20240326)";
         case 20240327: return "an llm.c debug state (magic 20240327)";
         case 20240328: return "an llm.c tokenizer (magic 20240328)";
@@ -125,49 +154,85 @@ class token_file {
         }
     }
 
-    // As two 16-bit tokens, each of these magics begins with one above 55,000: beyond any vocabulary that
-    // such files are written for (GPT-2's has 50,257), so a nanoGPT file is not mistaken for one of them.
-    static format recognise(mapping const& file) {
-        auto const magic = file.size() >= 4 ? header_word(file, 0) : 0;
-        if (magic == llmc_magic) return format::llmc;
-        if (!std::string_view(file.path()).ends_with(".bin")) return format::text;
-        if (auto const known = other_llmc_file(magic); !known.empty())
-            throw error({file.path(), 0}, std::string(known),
-                        "an llm.c token file of 16-bit tokens (magic 20240520)");
-        return format::raw16;
+    [[noreturn]] static void refuse_other(mapping const& file, std::string found) {
+        throw error({file.path(), 0}, std::move(found),
+                    "an llm.c token file (magic 20240520, 16-bit tokens; 20240801, 32-bit tokens)");
     }
 
+    // As two 16-bit tokens, each of these magics begins with one above 55,000: beyond any vocabulary that
+    // such files are written for (GPT-2's has 50,257), so a nanoGPT file is not mistaken for one of them. As one
+    // 32-bit token, it is beyond any vocabulary at all.
+    static format recognise(mapping const& file, std::int64_t vocabulary) {
+        if (find_llmc(file) != nullptr) return format::llmc;
+        if (auto const known = other_file(file);
+            !known.empty() && (file.path().ends_with(".bin") || vocabulary > 256))
+            refuse_other(file, std::string(known));
+        if (file.path().ends_with(".bin"))
+            return vocabulary > widest_in_16_bits ? format::raw32 : format::raw16;
+        // The tokens of a larger vocabulary are no bytes: its model would learn from them without a word.
+        if (vocabulary > 256)
+            throw error({file.path()}, "text, or a file of unknown format",
+                        "tokens" + of(vocabulary) +
+                            " (.bin; or name the format: format::text takes a token per byte)");
+        return format::text;
+    }
+
+    /// Gives the bytes of a token.
     static std::int64_t check_llmc(mapping const& file) {
         auto const size = std::to_string(file.size().value());
         if (file.size() < llmc_header)
             throw error({file.path(), 0}, size + " bytes", "an llm.c header of 1024 bytes");
-        if (auto const magic = header_word(file, 0); magic != llmc_magic) {
-            auto const known = other_llmc_file(magic);
-            throw error({file.path(), 0},
-                        known.empty() ? "magic " + std::to_string(magic) : std::string(known),
-                        "an llm.c token file of 16-bit tokens (magic 20240520)");
+        auto const* const kind = find_llmc(file);
+        if (kind == nullptr) {
+            auto const known = other_file(file);
+            refuse_other(
+                file, known.empty() ? "magic " + std::to_string(header_word(file, 0)) : std::string(known));
         }
-        if (auto const version = header_word(file, 1); version != 1)
-            throw error({file.path(), 4}, "version " + std::to_string(version), "version 1");
+        if (auto const version = header_word(file, 1); version != kind->version)
+            throw error({file.path(), 4}, "version " + std::to_string(version),
+                        "version " + std::to_string(kind->version));
         place const at{file.path(), 8};
         checked const count(header_word(file, 2), at);
         if (count == 0) throw error(at, "0 tokens", "at least one token");
-        if (file.size() != count * 2 + llmc_header)
+        auto const expected = count * kind->bytes_per_token + llmc_header;
+        if (file.size() != expected)
             throw error(at, std::to_string(count.value()) + " tokens in a file of " + size + " bytes",
-                        std::to_string((count * 2 + llmc_header).value()) + " bytes (1024 + 2 per token)");
-        return count.index();
+                        std::to_string(expected.value()) + " bytes (1024 + " +
+                            std::to_string(kind->bytes_per_token) + " per token)");
+        return kind->bytes_per_token;
     }
 
-    /// Two-byte tokens in place: the mapping begins on a page, the header of llm.c has an even size.
-    std::uint16_t const* wide() const noexcept { return reinterpret_cast<std::uint16_t const*>(data_); }
+    /// The tokens in place: the mapping begins on a page, and the header of llm.c is a multiple of 4.
+    template <class Token>
+    Token const* as() const noexcept {
+        return reinterpret_cast<Token const*>(data_);
+    }
+
+    /// Refuses tokens without a header that are as well tokens of twice the width: every second one is 0.
+    void check_width(std::int64_t vocabulary) const {
+        constexpr std::int64_t few = 4;  // of which that may be by chance
+        if (bytes_per_token_ == 1 || count_ < few || count_ % 2 != 0) return;
+        for (std::int64_t i = 1; i < count_; i += 2)
+            if ((*this)[i] != 0) return;
+        auto const bits = 8 * bytes_per_token_;
+        auto const wide = std::to_string(2 * bits);
+        throw error(
+            {path(), 0}, "tokens of " + wide + " bits: every second one of " + std::to_string(bits) + " is 0",
+            "tokens of " + std::to_string(bits) + " bits" + of(vocabulary) +
+                " (or name the format: format::raw" + (bits == 16 ? wide : std::to_string(bits)) + ")");
+    }
 
     void check_vocabulary(std::int64_t vocabulary) const {
-        if (bytes_per_token_ == 1 || vocabulary > 0xffff) return;
+        if (bytes_per_token_ == 2) check_tokens<std::uint16_t>(vocabulary);
+        if (bytes_per_token_ == 4) check_tokens<std::uint32_t>(vocabulary);
+    }
+    template <class Token>
+    void check_tokens(std::int64_t vocabulary) const {
         constexpr std::int64_t chunk = 1 << 20;
         for (std::int64_t first = 0; first < count_; first += chunk) {
-            auto const* const from = wide() + first;
+            auto const* const from = as<Token>() + first;
             auto const count = std::min(chunk, count_ - first);
-            std::uint16_t largest = 0;
+            Token largest = 0;
             for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, from[i]);
             file_->forget();
             if (largest < vocabulary) continue;
@@ -175,7 +240,8 @@ class token_file {
                 std::find_if(from, from + count, [&](auto token) { return token >= vocabulary; });
             throw error({path(), reinterpret_cast<std::byte const*>(bad) - file_->bytes().data()},
                         "token " + std::to_string(*bad),
-                        "a token below the vocabulary of " + std::to_string(vocabulary));
+                        "a token below the vocabulary of " + std::to_string(vocabulary) +
+                            (sizeof(Token) == 4 ? ", in 32 bits" : ""));
         }
     }
 

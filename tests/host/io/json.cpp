@@ -138,9 +138,23 @@ TEST_CASE("depth, number of values and size of JSON are bounded") {
     std::string nested;
     for (int i = 0; i < 1'000'000; ++i) nested += "{\"a\":";
     CHECK_THAT(refused(nested), Contains("values in more than 64"));
-    auto many = std::string("[0");
-    for (int i = 0; i < 1 << 22; ++i) many += ",0";
-    CHECK_THAT(refused(many + ']'), Contains("more than 4194304 values"));
+    // Twice as many values as a text has bytes for would be 24 bytes each.
+    auto const values = [](std::size_t count) {
+        std::string text = "[0";
+        for (std::size_t i = 1; i < count; ++i) text += ",0";
+        return text + ']';
+    };
+    CHECK(json_document(values(1'000'000), "f", 0).root().elements().size() == 1'000'000);
+    CHECK_THAT(refused(values(1'300'000)), Contains("values, expected at most that many"));
+    auto const long_text = '"' + std::string((1 << 23) - 1, 'x') + '"';
+    CHECK(refused(long_text).empty());
+    CHECK_THAT(refused("[0, \"x" + long_text.substr(1) + "]"),
+               Contains("byte 104: found a string of more than 8388608 bytes"));
+    CHECK_THAT(refused("[1." + std::string(1 << 20, '0') + "]"),
+               Contains("byte 101: found a number or blanks"));
+    CHECK_THAT(refused("[" + std::string((1 << 20) + 1, '\t') + "x]"),
+               Contains("byte 101: found a number or blanks"));
+    CHECK(refused("[1]" + std::string(1 << 20, ' ')).empty());
 
     test::scratch folder;
     test::write_file(folder / "j", "[1] ");
@@ -148,6 +162,29 @@ TEST_CASE("depth, number of values and size of JSON are bounded") {
     CHECK_THAT(test::refusal([&] { json_document(folder / "j", 3); }),
                Contains("a file of 4 bytes, expected at most 3"));
     CHECK_THAT(test::refusal([&] { json_document(folder / "none", 3); }), Contains("no such file"));
+}
+
+TEST_CASE("keys that are there twice are kept where they are asked for, and the last is found") {
+    json_document const document(R"({"b":1,"a":2,"b":{"c":3,"c":4},"a":5})", "f", 0, repeated_keys::kept);
+    auto const members = document.root().members();
+    REQUIRE(members.size() == 4);
+    CHECK((members[0].key == "a" && members[0].value.integer() == 2));
+    CHECK((members[1].key == "a" && members[1].value.integer() == 5));
+    CHECK((members[2].key == "b" && members[2].value.integer() == 1));
+    CHECK(document.root().at("b").at("c").integer() == 4);
+    CHECK(document.root().at("a").integer() == 5);
+    CHECK_THAT(test::refusal([&] { (void)members[0].value.text(); }),
+               Contains("f, byte 11: found the number 2 for \"a\""));
+}
+
+TEST_CASE("a text of a document is a string where one is wanted") {
+    json_document const document(R"({"key":"value"})", "f", 0);
+    std::string copied = document.root().at("key").text();
+    copied = document.root().members()[0].key;
+    CHECK(copied == "key");
+    CHECK("a " + document.root().at("key").text() + "!" == "a value!");
+    CHECK(std::string(document.root().at("key").text()) == "value");
+    CHECK(document.root().at("key").text() == std::string("value"));
 }
 
 TEST_CASE("text is quoted as JSON") {

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <string>
@@ -137,6 +138,22 @@ TEST_CASE("a snapshot without content and one with a large tensor hold") {
     test::write_file(directory / "big", content);
     CHECK_THAT(test::refusal([&] { snapshot_reader(directory / "big"); }),
                Contains("tensor \"a\"") && Contains("damaged data"));
+}
+
+TEST_CASE("a number outside of its bounds is refused by name and byte") {
+    test::scratch directory;
+    save(directory / "s", -1);
+    snapshot_reader const in(directory / "s");
+    CHECK(in.number("step", -1, 0) == -1);
+    CHECK(in.number("step", -5, -1) == -1);
+    constexpr auto most = std::numeric_limits<std::int64_t>::max();
+    auto const refused = test::refusal([&] { (void)in.number("step", 0, most); });
+    CHECK_THAT(refused,
+               Contains(directory / "s") && Contains("the number -1 for \"step\", expected one from 0 to"));
+    auto const at = static_cast<std::int64_t>(test::read_file(directory / "s").find(raw(std::int64_t{-1})));
+    CHECK_THAT(refused, Contains("byte " + std::to_string(at) + ":"));
+    CHECK_THAT(test::refusal([&] { (void)in.number("step", most, most); }), Contains("the number -1"));
+    CHECK_THAT(test::refusal([&] { (void)in.number("trainer", 0, 1); }), Contains("the text \"trainer\""));
 }
 
 TEST_CASE("what a snapshot does not hold, or holds otherwise, is refused by name") {

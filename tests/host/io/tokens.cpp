@@ -19,21 +19,27 @@ using namespace snug::io;
 using Catch::Matchers::Contains;
 
 namespace {
-std::string raw(std::vector<std::uint16_t> const& tokens) {
-    std::string bytes(tokens.size() * 2, '\0');
+template <class Token = std::uint16_t>
+std::string raw(std::vector<Token> const& tokens) {
+    std::string bytes(tokens.size() * sizeof(Token), '\0');
     if (!tokens.empty()) std::memcpy(bytes.data(), tokens.data(), bytes.size());
     return bytes;
 }
+std::string raw32(std::vector<std::uint32_t> const& tokens) { return raw(tokens); }
 
-std::string llmc(std::vector<std::uint16_t> const& tokens, std::int32_t magic = 20240520,
-                 std::int32_t version = 1, std::int32_t count = -1) {
+std::string llmc_header(std::int32_t magic, std::int32_t version, std::int32_t count) {
     std::vector<std::int32_t> header(256);
     header[0] = magic;
     header[1] = version;
-    header[2] = count == -1 ? static_cast<std::int32_t>(tokens.size()) : count;
+    header[2] = count;
     std::string bytes(1024, '\0');
     std::memcpy(bytes.data(), header.data(), 1024);
-    return bytes + raw(tokens);
+    return bytes;
+}
+std::string llmc(std::vector<std::uint16_t> const& tokens, std::int32_t magic = 20240520,
+                 std::int32_t version = 1, std::int32_t count = -1) {
+    return llmc_header(magic, version, count == -1 ? static_cast<std::int32_t>(tokens.size()) : count) +
+           raw(tokens);
 }
 
 std::vector<std::uint16_t> counting(std::size_t count) {
@@ -56,7 +62,7 @@ token_file data_of(test::scratch const& directory, std::size_t count) {
 }
 }  // namespace
 
-TEST_CASE("the three formats are told apart and read the same") {
+TEST_CASE("the formats are told apart and read the same") {
     test::scratch directory;
     std::vector<std::uint16_t> const tokens{72, 105, 33, 10, 0, 255};
     test::write_file(directory / "llmc.bin", llmc(tokens));
@@ -64,6 +70,11 @@ TEST_CASE("the three formats are told apart and read the same") {
     test::write_file(directory / "raw.bin", raw(tokens));
     test::write_file(directory / "text.txt", std::string("Hi!\n\0\xff", 6));
     test::write_file(directory / "raw", raw(tokens));
+    auto const wide = raw32({tokens.begin(), tokens.end()});
+    test::write_file(directory / "raw32", wide);
+    test::write_file(directory / "wide.bin", wide);
+    test::write_file(directory / "llama3.bin", llmc_header(20240801, 7, 6) + wide);
+    test::write_file(directory / "llama3", llmc_header(20240801, 7, 6) + wide);
     test::write_file(directory / "text.bin", std::string("Hi!\n\0\xff", 6));
     auto const check = [&](token_file const& file) {
         REQUIRE(file.size() == 6);
@@ -87,6 +98,66 @@ TEST_CASE("the three formats are told apart and read the same") {
     check(token_file::open(directory / "text.txt", 256));
     check(token_file::open(directory / "raw", 256, format::raw16));
     check(token_file::open(directory / "text.bin", 256, format::text));
+    check(token_file::open(directory / "text.txt", 128256, format::text));
+    check(token_file::open(directory / "raw32", 256, format::raw32));
+    check(token_file::open(directory / "raw32", 128256, format::raw32));
+    check(token_file::open(directory / "wide.bin", 65537));
+    check(token_file::open(directory / "llama3.bin", 128256));
+    check(token_file::open(directory / "llama3", 128256));
+    check(token_file::open(directory / "llama3.bin", 256));
+    check(token_file::open(directory / "llama3", 256, format::llmc));
+}
+
+TEST_CASE("tokens above 65535 are read from 32 bits") {
+    test::scratch directory;
+    std::vector<std::uint32_t> const tokens{128000, 9906, 11, 1917, 0, 128009, 91000, 12, 13};
+    test::write_file(directory / "raw.bin", raw(tokens));
+    test::write_file(directory / "llmc.bin", llmc_header(20240801, 7, 9) + raw(tokens));
+    for (auto const* name : {"raw.bin", "llmc.bin"}) {
+        auto const file = token_file::open(directory / name, 128256);
+        REQUIRE(file.size() == 9);
+        CHECK(file[0] == 128000);
+        CHECK(file.part(5, 2)[0] == 128009);
+        std::vector<std::int32_t> inputs(4), targets(4);
+        batch_order::sequential(file, 4).fill(1, 1, inputs.data(), targets.data());
+        CHECK(inputs == std::vector<std::int32_t>{0, 128009, 91000, 12});
+        CHECK(targets == std::vector<std::int32_t>{128009, 91000, 12, 13});
+    }
+}
+
+TEST_CASE("tokens of a width that their vocabulary can't have are refused") {
+    // 16-bit tokens where the vocabulary needs more: by header, by name, and by what the pairs of them would be.
+    CHECK_THAT(refused("a.bin", llmc({1, 2, 3, 4}), 128256),
+               Contains("byte 0: found tokens of 16 bits, expected tokens of 32 bits"));
+    CHECK_THAT(refused("a.bin", raw({1, 2, 3, 4}), 128256, format::raw16), Contains("vocabulary of 128256"));
+    CHECK_THAT(refused("a.bin", raw({1, 2, 3, 4}), 128256),
+               Contains("byte 0: found token 131073") && Contains("32 bits"));
+    CHECK_THAT(refused("a.bin", raw({1, 2, 3}), 128256),
+               Contains("a number of bytes (6), expected a multiple of 4"));
+    CHECK(refused("a.bin", raw({1, 2, 3, 4}), 65536).empty());
+    // Tokens of twice the width, which would be read with a 0 after each.
+    CHECK_THAT(refused("a.bin", raw32({500, 600, 7, 31999}), 32000),
+               Contains("tokens of 32 bits") && Contains("format::raw32"));
+    CHECK_THAT(refused("a.bin", raw<std::uint64_t>({500, 600, 7, 31999}), 32000),
+               Contains("every second one"));
+    CHECK_THAT(refused("a.bin", raw<std::uint64_t>({500, 600, 7, 128000}), 128256),
+               Contains("tokens of 64 bits"));
+    CHECK(refused("a.bin", raw({500, 0, 7, 0}), 32000, format::raw16).empty());
+    CHECK(refused("a.bin", raw({500, 0, 7, 1}), 32000).empty());
+    CHECK(refused("a.bin", raw32({500, 600, 7, 31999}), 32000, format::raw32).empty());
+    // Tokens that are no bytes are not read from a file of any other name.
+    CHECK_THAT(refused("a.txt", "text", 257),
+               Contains("text, or a file of unknown format") && Contains("format::text"));
+    CHECK_THAT(refused("a.npy", "\x93NUMPY\1\0 a header, 1 2 3", 50257),
+               Contains("NumPy") && Contains("tofile"));
+    CHECK_THAT(refused("a.bin", "\x93NUMPY\1\0 a header, 1 2 3", 65536), Contains("NumPy"));
+    // Beyond any vocabulary.
+    CHECK_THAT(refused("a.bin", raw32({1, 0x80000000, 2}), 128256),
+               Contains("byte 4: found token 2147483648"));
+    CHECK_THAT(refused("a.bin", raw32({1, 128256, 2}), 128256), Contains("byte 4: found token 128256"));
+    CHECK_THAT(refused("a.bin", llmc_header(20240801, 7, 2) + raw32({1, 70000}), 65536),
+               Contains("byte 1028: found token 70000"));
+    CHECK_THAT(refused("a.txt", "text", (std::int64_t{1} << 31) + 1), Contains("2^31"));
 }
 
 TEST_CASE("a part outlives the file it was cut from") {
@@ -120,9 +191,11 @@ TEST_CASE("a damaged llm.c file is refused") {
 
 TEST_CASE("other files of llm.c are named, not read as tokens") {
     CHECK_THAT(refused("a.bin", llmc({1}, 20240522), 65536), Contains("HellaSwag"));
-    CHECK_THAT(refused("a.bin", llmc({1}, 20240801, 7), 65536), Contains("Llama-3"));
+    CHECK_THAT(refused("a.bin", llmc({1}, 20240801, 1), 65536),
+               Contains("byte 4: found version 1, expected version 7"));
     CHECK_THAT(refused("a.bin", llmc({1}, 20240326, 3), 65536), Contains("model"));
-    CHECK_THAT(refused("a.bin", llmc({1}, 20240801, 7), 65536, format::llmc), Contains("Llama-3"));
+    CHECK_THAT(refused("a.bin", llmc({1}, 20240801, 7), 65536, format::llmc),
+               Contains("expected 1028 bytes (1024 + 4 per token)"));
     CHECK_THAT(refused("a.bin", llmc({1}, 12345), 65536, format::llmc), Contains("magic 12345"));
     CHECK_THAT(refused("a.bin", "ab", 65536, format::llmc), Contains("2 bytes"));
 }
