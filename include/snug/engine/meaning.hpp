@@ -107,12 +107,17 @@ class meaning {
 
 inline void add_numbers(meaning& to, model_numbers const& numbers) {
     // All of them, the context too where it is a number of positions; a new one has to be named here to compile.
-    auto const& [family, layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, rope_theta,
-                 norm_epsilon, tied_head, qkv_bias] = numbers;
+    // A sliding window is not shorter than the batch's sequences, and the divisors are a file's, not a trainer's.
+    auto const& [family, layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, sliding_window,
+                 rope_theta, norm_epsilon, tied_head, qkv_bias, rope_scaling, rope_divisors] = numbers;
     to.add("family", family).add("layers", layers).add("heads", heads).add("kv_heads", kv_heads);
     to.add("head_width", head_width).add("width", width).add("mlp", mlp).add("vocabulary", vocabulary);
     if (rope_theta == 0) to.add("context", context);
     to.add("rope_theta", rope_theta).add("norm_epsilon", norm_epsilon);
+    auto const& [factor, low_frequency_factor, high_frequency_factor, original_context] = rope_scaling;
+    to.add("rope_scaling.factor", factor).add("rope_scaling.low_frequency_factor", low_frequency_factor);
+    to.add("rope_scaling.high_frequency_factor", high_frequency_factor);
+    to.add("rope_scaling.original_context", original_context);
     to.add("tied_head", tied_head).add("qkv_bias", qkv_bias);
 }
 
