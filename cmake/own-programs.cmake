@@ -11,9 +11,7 @@ endif()
 
 add_library(snug_warnings INTERFACE)
 target_compile_options(
-    snug_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wpedantic>"
-    # GCC 12 sees an overlap in "text" + std::string that is not there (its bug 105651).
-    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>"
+    snug_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wshadow;-Wpedantic>"
     # Pragmas that are GCC's, comparisons that are pointless for some template arguments, conversions that derived classes have,
     # template parameters of lambdas that are given explicitly.
     "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-diag-suppress=1675,186,554,445>")
