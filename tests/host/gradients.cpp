@@ -240,6 +240,9 @@ TEST_CASE("gradients of causal attention") {
     SECTION("grouped queries") { check_layer<causal_attention<6, 2, 3>>(); }
     SECTION("one key for all queries") { check_layer<causal_attention<3, 1, 5>>(); }
     SECTION("rotated") { check_layer<causal_attention<2, 2, 6, rotary<10000>>>(); }
+    SECTION("rotated by scaled frequencies") {
+        check_layer<causal_attention<2, 2, 6, rotary<100, rope::llama3<4, 1, 4, 32>>>>();
+    }
     SECTION("rotated, grouped queries") { check_layer<causal_attention<4, 2, 4, rotary<100>>>(); }
     SECTION("more queries than fit a tile") {
         check_layer<causal_attention<2, 1, 4, rotary<100>>, batch<2, 70>>(5);

@@ -16,6 +16,8 @@ static_assert(parameter_count<m::llama2_7b> == 6'738'415'616);
 static_assert(parameter_count<m::llama2_13b> == 13'015'864'320);
 static_assert(parameter_count<m::llama2_70b> == 68'976'648'192);
 static_assert(parameter_count<m::llama3_8b> == 8'030'261'248);
+static_assert(parameter_count<m::llama3_1_8b> == 8'030'261'248);
+static_assert(parameter_count<m::llama3_1_70b> == 70'553'706'496);
 static_assert(parameter_count<m::llama3_2_1b> == 1'235'814'400);
 static_assert(parameter_count<m::llama3_2_3b> == 3'212'749'824);
 static_assert(parameter_count<m::llama3_70b> == 70'553'706'496);
@@ -46,6 +48,17 @@ static_assert(
 // A head may be wider than its share of the width.
 static_assert(parameter_count<m::llama<layers<1>, heads<3>, head_width<16>, width<32>, mlp<48>,
                                        vocabulary<64>, context<16>>> > 0);
+
+// Scaled rotary frequencies and a window that the sequences do not reach need no memory.
+template <class... Options>
+struct one_block
+    : trainer<m::llama<layers<1>, heads<4>, width<32>, mlp<48>, vocabulary<64>, Options...>, batch<2, 16>> {};
+constexpr auto plainly = footprint<one_block<context<16>>>.total;
+static_assert(footprint<one_block<context<64>, rope_scaling<rope::llama3<32>>>>.total == plainly);
+static_assert(footprint<one_block<context<64>, rope_scaling<rope::linear<4>>, sliding_window<16>>>.total ==
+              plainly);
+static_assert(m::llama<layers<1>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<64>,
+                       sliding_window<16>>::numbers.context == 16);
 
 // What a trainer trains is the whole model, whatever the batch.
 static_assert(trainable_parameter_count<trainer<m::gpt2_124m, batch<1, 8>>> == 124'439'808);

@@ -14,12 +14,12 @@ namespace {
 
 using namespace snug;
 
-// Widths that whole 16-byte accesses fill, and heads for tensor cores; and others.
+// Widths that whole 16-byte accesses fill, and heads for tensor cores; and others, rotated by scaled frequencies.
 using gpt2 = models::gpt2<layers<2>, heads<2>, width<64>, vocabulary<131>, context<32>>;
 using llama =
     models::llama<layers<2>, heads<4>, kv_heads<2>, width<64>, mlp<96>, vocabulary<131>, context<32>>;
 using odd = models::llama<layers<2>, heads<3>, kv_heads<1>, width<42>, mlp<27>, vocabulary<61>, context<32>,
-                          tied_head<1>>;
+                          tied_head<1>, rope_scaling<rope::llama3<8, 1, 4, 16>>>;
 
 template <class... Policies>
 struct both {

@@ -76,6 +76,7 @@ inline constexpr harmless_key harmless_in_config[] = {
     {"is_decoder"},
     {"output_attentions"},
     {"output_hidden_states"},
+    {"output_past"},
     {"return_dict"},
     {"tf_legacy_loss"},
     {"tie_encoder_decoder"},

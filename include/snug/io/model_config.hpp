@@ -435,9 +435,11 @@ class gguf_config_reader {
         auto const used = std::span(divisors).first(static_cast<std::size_t>(pairs));
         decode(tensor, 0, used);
         for (auto& divisor : used) {
-            if (!is_positive(static_cast<double>(divisor)))
-                throw error(tensor.where(), "a factor of " + std::to_string(divisor), "positive numbers");
-            divisor *= static_cast<float>(found.rope_scaling.factor);
+            auto const whole = static_cast<double>(divisor) * found.rope_scaling.factor;
+            constexpr double most = 1e30;
+            if (!is_positive(whole) || whole > most)
+                throw error(tensor.where(), "a factor of " + std::to_string(whole), "positive numbers");
+            divisor = static_cast<float>(whole);
         }
         found.rope_scaling = {};
         if (std::ranges::all_of(used, [](float divisor) { return divisor == 1; })) divisors = {};

@@ -46,14 +46,17 @@ struct tied_head : model_option<tied_head, N> {};
 template <index_t N>
 struct qkv_bias : model_option<qkv_bias, N> {};
 
+/// What scales rotary frequencies: `rope::plain`, `rope::linear<...>`, `rope::llama3<...>`.
+template <class S>
+concept frequency_scaling = requires {
+    { S::numbers() } -> std::same_as<rope::scaling>;
+};
+
 namespace refusal {
 
 template <class Given>
 struct this_is_not_a_scaling_of_rotary_frequencies {
-    static constexpr bool holds = requires {
-        { Given::numbers() } -> std::same_as<rope::scaling>;
-    };
-    static_assert(holds,
+    static_assert(frequency_scaling<Given>,
                   "snug: rotary frequencies are scaled by snug::rope::llama3<factor>, by "
                   "snug::rope::linear<factor>, or not at all (see Given)");
 };
@@ -63,8 +66,8 @@ struct this_is_not_a_scaling_of_rotary_frequencies {
 /// Scaling of the rotary frequencies: `rope_scaling<rope::llama3<32>>`, `rope_scaling<rope::linear<4>>`; default: none.
 template <class Scaling>
 struct rope_scaling {
-    static constexpr bool is_accepted = refusal::this_is_not_a_scaling_of_rotary_frequencies<Scaling>::holds;
-    using type = std::conditional_t<is_accepted, Scaling, rope::plain>;
+    static_assert(sizeof(refusal::this_is_not_a_scaling_of_rotary_frequencies<Scaling>) > 0);
+    using type = std::conditional_t<frequency_scaling<Scaling>, Scaling, rope::plain>;
 };
 
 namespace detail {

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <string>
 
@@ -652,6 +654,51 @@ TEST_CASE("a head that is a copy of the table is no head of its own") {
     CHECK(read({8, 3}, 0));
     CHECK_FALSE(read({8, 3}, 1));
     CHECK_FALSE(read({24, 1}, 0));
+}
+
+namespace {
+
+/// The second cell of the row of docs/weights.md that begins with `first`, as it must be for a list.
+std::string documented(std::string const& first) {
+    static std::string const page = [] {
+        std::ifstream file(SNUG_TEST_DATA "/../../docs/weights.md");
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    }();
+    auto const begin = "\n| " + first + " | ";
+    auto const at = page.find(begin);
+    if (at == page.npos) return "no row";
+    auto const from = at + begin.size();
+    return page.substr(from, page.find(" |\n", from) - from);
+}
+std::string words_of(auto const& names) {
+    std::string text;
+    for (auto const name : names) text += (text.empty() ? "`" : ", `") + std::string(name) + '`';
+    return text;
+}
+std::string words_of(auto const& keys, bool with_values) {
+    std::string text;
+    for (auto const& key : keys)
+        if (key.values.empty() != with_values)
+            text += (text.empty() ? "`" : ", `") + std::string(key.name) + '`' +
+                    (with_values ? " " + std::string(key.values) : "");
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("docs/weights.md lists what is understood of a configuration") {
+    CHECK(documented("read, gpt2") == words_of(understood_of_gpt2));
+    CHECK(documented("read, llama, mistral and qwen2") == words_of(understood_of_llama));
+    CHECK(documented("read, mistral only") == words_of(understood_of_mistral));
+    CHECK(documented("read, qwen2 only") == words_of(understood_of_qwen2));
+    CHECK(documented("without effect") == words_of(harmless_in_config, false));
+    CHECK(documented("without effect, if") == words_of(harmless_in_config, true));
+    CHECK(documented("read, behind the architecture") == words_of(understood_of_gguf));
+    CHECK(documented("read, behind gpt2") == words_of(understood_of_gguf_gpt2));
+    CHECK(documented("read, behind llama and qwen2") == words_of(understood_of_gguf_llama));
+    CHECK(documented("without effect, behind the architecture") == words_of(harmless_in_gguf, false));
+    CHECK(documented("without effect, behind the architecture, if") == words_of(harmless_in_gguf, true));
+    CHECK(documented("without effect, and all that begin so") == words_of(harmless_groups_in_gguf));
 }
 
 TEST_CASE("SmolLM2's GGUF file is of the preset smollm2_135m") {
