@@ -12,6 +12,8 @@
 namespace snug::detail {
 
 inline std::string number_as_text(double value) {
+    if (std::isnan(value)) return "NaN";
+    if (std::isinf(value)) return value > 0 ? "infinity" : "-infinity";
     char characters[32];
     std::snprintf(characters, sizeof characters, "%.7g", value);
     return characters;

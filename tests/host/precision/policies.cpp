@@ -88,13 +88,11 @@ TEST_CASE("the loss scale is part of a snapshot") {
     run_in<precision::mixed<fp16>> run;
     auto const table = run.weights("embedding.table");
     auto const good = table[0];
-    table[0] = fp16(std::numeric_limits<float>::infinity());
-    run.weights_changed();
+    table[0] = fp16(std::numeric_limits<float>::infinity());  // the master copy does not follow
     auto data = tokens(1);
     data.inputs[0] = 0;
     REQUIRE(run.step(data.batch()).skipped);
     table[0] = good;
-    run.weights_changed();
     run.step(tokens(2).batch());
     run.save(path);
     run_in<precision::mixed<fp16>> resumed(9);
@@ -113,7 +111,8 @@ TEST_CASE("a gradient that is not finite is refused and changes nothing") {
     data.inputs[0] = 5;
     auto const other = table[77];
     CHECK_THROWS_WITH(run.step(data.batch()),
-                      Catch::Contains("gradient norm of") && Catch::Contains("weights are unchanged"));
+                      Catch::Contains("tensor embedding.table: found a gradient norm of") &&
+                          Catch::Contains("weights are unchanged"));
     CHECK(table[77] == other);
     CHECK(run.steps() == 0);
     table[5] = good;
