@@ -78,18 +78,11 @@ inline file_calls& calls() noexcept {
 
 /// Text from a file as it may stand in a message: one line, quoted, nothing unprintable, not endless.
 inline std::string printable(std::string_view text) {
-    constexpr std::size_t longest = 120;
-    std::string result = "\"";
-    for (auto const c : text.substr(0, longest)) {
-        auto const byte = static_cast<unsigned char>(c);
-        if (byte >= 0x20 && byte != 0x7f && byte != '"' && byte != '\\') {
-            result += c;
-        } else {
-            constexpr char const* digits = "0123456789abcdef";
-            result += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-        }
-    }
-    return result + (text.size() > longest ? "...\"" : "\"");
+    std::size_t longest = 120;
+    bool const is_whole = text.size() <= longest;
+    if (!is_whole)  // not within a sign of several bytes
+        while (longest > 116 && (static_cast<unsigned char>(text[longest]) & 0xc0) == 0x80) --longest;
+    return '"' + harmless(text.substr(0, longest), "\"\\") + (is_whole ? "\"" : "...\"");
 }
 
 namespace detail {

@@ -255,4 +255,33 @@ TEST_CASE("text of a file can't break a message") {
     CHECK(printable("wte") == "\"wte\"");
     CHECK(printable("a\n\"\x1b[31m\\\x7f") == R"("a\x0a\x22\x1b[31m\x5c\x7f")");
     CHECK(printable(std::string(500, 'a')).size() < 130);
+    CHECK(printable("\u00e9\u4e2d\U0001f600 \xff\xc3") == "\"\u00e9\u4e2d\U0001f600 \\xff\\xc3\"");
+    CHECK(printable("a\u202e\u2028\u0085\u200b\U000e0041z") ==
+          R"("a\xe2\x80\xae\xe2\x80\xa8\xc2\x85\xe2\x80\x8b\xf3\xa0\x81\x81z")");
+    CHECK(printable("\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80") == R"("\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80")");
+    std::string many = "x";
+    for (int i = 0; i < 100; ++i) many += "\u4e2d";
+    CHECK(printable(many).find("\\x") == std::string::npos);
+}
+
+TEST_CASE("the name of a file can't break a message") {
+    test::scratch directory;
+    std::string const name = "a\nb\x1b[31m\u202e\xff";
+    auto const path = directory / name;
+    auto const check = [&](std::string const& refused) {
+        CAPTURE(refused);
+        CHECK_THAT(refused, Contains(R"(a\x0ab\x1b[31m\xe2\x80\xae\xff)"));
+        CHECK(refused.find_first_of("\n\x1b") == std::string::npos);
+    };
+    check(test::refusal([&] { input_file file(path); }));
+    check(test::refusal([&] { make_folder(directory / "none" + "/" + name); }));
+    check(test::refusal([&] { append_file file(path + "/x"); }));
+    std::filesystem::create_directory(path);
+    check(test::refusal([&] { output_file file(path); }));
+    // What is wrong and where stay as they are for programs.
+    snug::error const refused({path, 4, name}, "a\rb", "c\td");
+    CHECK(refused.where().file == path);
+    CHECK(refused.where().tensor == name);
+    CHECK(refused.found() == "a\rb");
+    CHECK_THAT(refused.what(), Contains(R"(found a\x0db, expected c\x09d)"));
 }
