@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/output.hpp"
+
 namespace mine {
 
 // What the operations run. These depend on a width and not on the layer: the layer's type spells the names of its modules,
@@ -141,4 +143,5 @@ int main() {
         auto const result = run.step({inputs, targets});
         if (i % 10 == 0 || i == 29) std::cout << "step " << i + 1 << ": " << result << '\n';
     }
+    return example::finished("custom_adapter");
 }
