@@ -67,10 +67,9 @@ struct base_model {
     }
     /// The files that hold the weights.
     std::vector<std::string> files() const {
-        auto const* const shards = std::get_if<io::safetensors>(&weights);
-        if (shards == nullptr) return {path()};
+        if (auto const* const parts = std::get_if<io::gguf>(&weights)) return parts->paths();
         std::vector<std::string> all;
-        for (auto const& tensor : shards->tensors())
+        for (auto const& tensor : std::get<io::safetensors>(weights).tensors())
             if (all.empty() || all.back() != tensor.file) all.push_back(tensor.file);
         return all;
     }

@@ -168,7 +168,7 @@ TEST_CASE("a target that is a symbolic link is written through, and stays one") 
 TEST_CASE("who may read and write a file is kept when it is replaced") {
     test::scratch directory;
     auto const path = directory / "out";
-    for (mode_t const mode : {0600, 0640, 0644, 0444, 0755}) {
+    for (mode_t const mode : {0600u, 0640u, 0644u, 0444u, 0755u}) {
         CAPTURE(mode);
         std::filesystem::remove(path);
         test::write_file(path, "old");
