@@ -7,6 +7,8 @@
 #include <iostream>
 #include <string>
 
+#include "support/output.hpp"
+
 namespace {
 
 using namespace snug;
@@ -66,4 +68,5 @@ int main() {
     print_model<models::llama2_7b>("llama2_7b");
     print_model<models::llama3_8b>("llama3_8b");
     std::cout << "\nThe last bill, line by line:\n" << report<all_in_bf16<models::llama3_8b>>();
+    return example::finished("budget");
 }

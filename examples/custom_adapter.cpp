@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/output.hpp"
+
 namespace mine {
 
 // What the operations run. These depend on a width and not on the layer: the layer's type spells the names of its modules,
@@ -153,5 +155,6 @@ int main() {
     auto const adapted = run.evaluate({inputs, targets}).loss;
     auto const plain = merged.evaluate({inputs, targets}).loss;
     std::cout << "loss " << adapted << ", merged into a model without adapter " << plain << '\n';
-    return std::abs(adapted - plain) < 1e-3 ? 0 : 1;
+    if (!(std::abs(adapted - plain) < 1e-3)) return 1;
+    return example::finished("custom_adapter");
 }

@@ -7,6 +7,8 @@
 #include <iostream>
 #include <vector>
 
+#include "support/output.hpp"
+
 namespace mine {
 
 using snug::index_t;
@@ -218,7 +220,7 @@ int main() try {
         if (step == 1) first = last;
         if (step == 1 || step % 50 == 0) std::cout << "step " << step << "  loss " << last << '\n';
     }
-    if (last < first / 2) return 0;
+    if (last < first / 2) return example::finished("custom_block");
     std::cerr << "custom_block: the loss did not fall\n";
     return 1;
 } catch (snug::error const& problem) {

@@ -19,6 +19,7 @@
 
 #include "support/dictionary.hpp"
 #include "support/options.hpp"
+#include "support/output.hpp"
 #include "support/pictures.hpp"
 #include "support/text.hpp"
 #include "support/training.hpp"
@@ -66,10 +67,9 @@ struct base_model {
     }
     /// The files that hold the weights.
     std::vector<std::string> files() const {
-        auto const* const shards = std::get_if<io::safetensors>(&weights);
-        if (shards == nullptr) return {path()};
+        if (auto const* const parts = std::get_if<io::gguf>(&weights)) return parts->paths();
         std::vector<std::string> all;
-        for (auto const& tensor : shards->tensors())
+        for (auto const& tensor : std::get<io::safetensors>(weights).tensors())
             if (all.empty() || all.back() != tensor.file) all.push_back(tensor.file);
         return all;
     }
@@ -228,9 +228,9 @@ int fine_tune(example::fine_tune_options const& given, base_model const& base) {
     example::draw_memory<Run>(given.out);
 
     auto const& rows = batches.packing();
-    std::cout << data.training.size() << " examples of " << data_path << " in " << rows.rows() << " rows of "
-              << length << " tokens; a step sees " << rows_per_step << " rows, and " << data.held_out.size()
-              << " more examples are held out.\n";
+    std::cout << data.training.size() << " examples of " << harmless(data_path) << " in " << rows.rows()
+              << " rows of " << length << " tokens; a step sees " << rows_per_step << " rows, and "
+              << data.held_out.size() << " more examples are held out.\n";
     if (rows.cut() > 0) std::cout << rows.cut() << " were longer than a row: their ends are left out.\n";
     say_loss(run.steps(), run.evaluate(validation));
     show_answers(run, base.tokens, prompts);
@@ -241,7 +241,7 @@ int fine_tune(example::fine_tune_options const& given, base_model const& base) {
     run.save(snapshot, set.notes());
     run.save_adapter(given.out + "/adapter");
     if (example::stop_signal != 0) {
-        std::cout << "Stopped after step " << run.steps() << "; " << snapshot
+        std::cout << "Stopped after step " << run.steps() << "; " << harmless(snapshot)
                   << " holds it, and --resume goes on from there.\n";
         return 128 + example::stop_signal;
     }
@@ -250,7 +250,7 @@ int fine_tune(example::fine_tune_options const& given, base_model const& base) {
     validation.resume_at(0);
     say_loss(run.steps(), run.evaluate(validation));
     show_answers(run, base.tokens, prompts);
-    std::cout << given.out << "/adapter holds the adapter, in the format of PEFT.\n";
+    std::cout << harmless(given.out) << "/adapter holds the adapter, in the format of PEFT.\n";
     return 0;
 }
 
@@ -267,9 +267,9 @@ int fine_tune(example::fine_tune_options const& given) {
 int main(int argc, char** argv) {
     auto const given = example::parse_fine_tune_options(argc, argv);
     try {
-        return fine_tune(given);
+        return example::finished("fine_tune", fine_tune(given));
     } catch (std::exception const& problem) {
-        std::cerr << "fine_tune: " << problem.what() << '\n';
+        std::cerr << "fine_tune: " << harmless(problem.what()) << '\n';
         return 1;
     }
 }

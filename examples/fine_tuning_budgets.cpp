@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "support/output.hpp"
+
 namespace {
 
 using namespace snug;
@@ -96,4 +98,5 @@ int main() {
               << report<tuning<models::llama2_7b, lora, qlora_storage>>();
     std::cout << "\nLlama-2 70B, QLoRA, 1 x 512 tokens:\n"
               << report<tuning<models::llama2_70b, lora, qlora_storage>>();
+    return example::finished("fine_tuning_budgets");
 }

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string>
 
+#include "support/output.hpp"
+
 namespace {
 
 using namespace snug;
@@ -58,4 +60,5 @@ int main() {
     print_roundings<fp4_e2m1>();
     print_roundings<int8>();
     print_roundings<int4>();
+    return example::finished("formats");
 }

@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "support/output.hpp"
+
 namespace {
 
 using namespace snug;
@@ -139,9 +141,9 @@ int main(int argc, char** argv) {
         return 2;
     }
     try {
-        return compare(argv[1], steps, argc > 3 ? argv[3] : ".");
+        return example::finished("precisions", compare(argv[1], steps, argc > 3 ? argv[3] : "."));
     } catch (std::exception const& problem) {
-        std::cerr << "precisions: " << problem.what() << '\n';
+        std::cerr << "precisions: " << snug::harmless(problem.what()) << '\n';
         return 1;
     }
 }

@@ -22,6 +22,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/output.hpp"
+
 namespace {
 
 namespace quantization = snug::quantization;
@@ -241,7 +243,8 @@ void draw_pictures(std::string const& folder) {
                                            "absmax in blocks of 64, and the same outlier", outlier);
     draw_histograms<quantile>(folder, "quantile", "quantile: as many numbers for every code", outlier);
     draw_histograms<nf4<64>>(folder, "nf4", "NF4 in blocks of 64: the same idea in 4 bits", outlier);
-    std::printf("wrote 7 scripts to %s: draw them with `gnuplot *.gnuplot` there\n", folder.c_str());
+    std::printf("wrote 7 scripts to %s: draw them with `gnuplot *.gnuplot` there\n",
+                snug::harmless(folder).c_str());
 }
 
 }  // namespace
@@ -265,7 +268,8 @@ int main(int argc, char** argv) try {
     print_table(weights_with_outliers());
     if (!snapshot.empty()) print_table(from_snapshot(snapshot, tensor));
     if (!pictures.empty()) draw_pictures(pictures);
+    return example::finished("quantize");
 } catch (std::exception const& problem) {
-    std::fprintf(stderr, "quantize: %s\n", problem.what());
+    std::fprintf(stderr, "quantize: %s\n", snug::harmless(problem.what()).c_str());
     return 1;
 }

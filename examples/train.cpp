@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/options.hpp"
+#include "support/output.hpp"
 #include "support/pictures.hpp"
 #include "support/text.hpp"
 #include "support/training.hpp"
@@ -60,7 +61,7 @@ std::string write_text(byte_gpt& run, std::string const& prompt, double temperat
         auto const more = run.generate(std::span(sequence).last(known), options);
         sequence.insert(sequence.end(), more.begin(), more.end());
     }
-    return example::for_terminal({sequence.begin(), sequence.end()});
+    return example::for_terminal(std::string(sequence.begin(), sequence.end()));
 }
 
 int train(example::train_options const& given) {
@@ -86,8 +87,8 @@ int train(example::train_options const& given) {
     example::draw_memory<byte_gpt>(given.out);
 
     std::cout << "A GPT of " << trainable_parameter_count<byte_gpt> << " parameters learns from "
-              << all.size() << " tokens of " << given.data << "; a step sees " << byte_gpt::tokens_per_step
-              << " of them. Its memory:\n\n"
+              << all.size() << " tokens of " << harmless(given.data) << "; a step sees "
+              << byte_gpt::tokens_per_step << " of them. Its memory:\n\n"
               << report<byte_gpt>() << std::endl;
     if (run.steps() > 0) std::cout << "Going on after step " << run.steps() << ".\n";
 
@@ -99,13 +100,14 @@ int train(example::train_options const& given) {
                    60 * given.minutes.value_or(example::usual_training.minutes));
     run.save(snapshot, set.notes());
     if (example::stop_signal != 0) {
-        std::cout << "Stopped after step " << run.steps() << "; " << snapshot
+        std::cout << "Stopped after step " << run.steps() << "; " << harmless(snapshot)
                   << " holds it, and --resume goes on from there.\n";
         return 128 + example::stop_signal;
     }
     example::on_stop_signals(SIG_DFL);
 
-    std::cout << run.steps() << " steps are done; " << snapshot << " holds the result. What it writes:\n";
+    std::cout << run.steps() << " steps are done; " << harmless(snapshot)
+              << " holds the result. What it writes:\n";
     for (auto const& prompt : given.prompts)
         std::cout << "----\n" << write_text(run, prompt, given.temperature, set.seed) << '\n';
     std::cout << "----" << std::endl;
@@ -117,9 +119,9 @@ int train(example::train_options const& given) {
 int main(int argc, char** argv) {
     auto const given = example::parse_train_options(argc, argv);
     try {
-        return train(given);
+        return example::finished("train", train(given));
     } catch (std::exception const& problem) {
-        std::cerr << "train: " << problem.what() << '\n';
+        std::cerr << "train: " << harmless(problem.what()) << '\n';
         return 1;
     }
 }

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "support/output.hpp"
+
 using namespace snug::literals;
 
 struct pretraining
@@ -20,7 +22,7 @@ int main(int argc, char** argv) try {
         for (auto const& batch : snug::io::token_batches<pretraining>{argv[1]})
             std::cout << run.step(batch) << '\n';
         run.save("gpt2.snapshot");
-        return 0;
+        return example::finished("train_on_gpu");
     }
     std::vector<std::int32_t> tokens(static_cast<std::size_t>(pretraining::tokens_per_step) + 1);
     for (std::size_t i = 0; i < tokens.size(); ++i)
@@ -28,6 +30,7 @@ int main(int argc, char** argv) try {
     std::span const all(tokens);
     for (int i = 0; i < 10; ++i)
         std::cout << run.step({all.first(all.size() - 1), all.last(all.size() - 1)}) << '\n';
+    return example::finished("train_on_gpu");
 } catch (snug::error const& e) {
     std::cerr << "train_on_gpu: " << e.what() << '\n';
     return 1;

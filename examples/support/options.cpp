@@ -3,9 +3,14 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdlib>
 #include <iostream>
+#include <snug/error.hpp>
 #include <sstream>
+#include <system_error>
+
+#include "output.hpp"
 
 namespace example {
 
@@ -30,11 +35,13 @@ std::string with_default(std::string const& text, double value) {
     return all.str();
 }
 
-/// CLI11 would take -1 for 2^64 - 1.
+/// CLI11 would take -1 and 2^64 for 2^64 - 1.
 CLI::Validator whole_number(std::string const& what) {
     return CLI::Validator(
         [=](std::string& text) {
-            bool const good = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+            std::uint64_t value = 0;
+            auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+            bool const good = failure == std::errc() && end == text.data() + text.size();
             return good ? std::string() : "'" + text + "' is not " + what;
         },
         "");
@@ -73,9 +80,9 @@ void parse(CLI::App& app, int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& help) {
-        std::exit(app.exit(help));
+        std::exit(finished(app.get_name().c_str(), app.exit(help)));
     } catch (CLI::ParseError const& mistake) {
-        std::cerr << app.get_name() << ": " << mistake.what() << " (see --help)\n";
+        std::cerr << app.get_name() << ": " << snug::harmless(mistake.what()) << " (see --help)\n";
         std::exit(2);
     }
 }

@@ -2,15 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <snug/snug.hpp>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -21,17 +22,20 @@
 /// What the training programs share: stopping, snapshots with the settings of a run, the loop.
 namespace example {
 
-/// Ctrl-C (or kill) lets the step that runs come to its end; `learn` then returns.
+/// Ctrl-C (or kill, a terminal that closes, an output that nobody reads any more) lets the step that runs come to its end; `learn` then returns.
 inline std::sig_atomic_t volatile stop_signal = 0;
 
 inline void ask_to_stop(int number) {
     stop_signal = number;
-    std::signal(number, SIG_DFL);  // the second one ends at once
+    // The second one ends at once; but every later line of output would send a SIGPIPE.
+    std::signal(number, number == SIGPIPE ? SIG_IGN : SIG_DFL);
 }
 
 inline void on_stop_signals(void (*action)(int)) {
     std::signal(SIGINT, action);
     std::signal(SIGTERM, action);
+    std::signal(SIGPIPE, action);
+    if (std::signal(SIGHUP, action) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // as nohup wants it
 }
 
 /// Size and checksum of files: the same content under another name is the same.
@@ -86,14 +90,22 @@ void resume(Run& run, std::string const& path, run_options const& given, setting
     for (auto const& [key, description] : set.files) require(key, description);
     if (given.seed) require("seed", std::to_string(*given.seed));
     if (given.learning_rate) require("learning rate", settings::exact(*given.learning_rate));
-    set.seed = std::strtoull(notes["seed"].c_str(), nullptr, 10);
-    set.learning_rate = std::strtod(notes["learning rate"].c_str(), nullptr);
-    set.total_steps = std::strtoll(notes["total steps"].c_str(), nullptr, 10);
+    auto const read = [&](std::string const& key, auto& number, auto least, auto most) {
+        auto const& text = notes[key];
+        auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (failure != std::errc() || end != text.data() + text.size() ||
+            !(number >= least && number <= most))
+            throw snug::error({path}, "the " + key + " " + snug::io::printable(text),
+                              "a number that a run can have");
+    };
+    read("seed", set.seed, std::uint64_t{0}, ~std::uint64_t{0});
+    read("learning rate", set.learning_rate, 0.0, 1.0);
+    read("total steps", set.total_steps, std::int64_t{0}, std::int64_t{1} << 40);
 }
 
 /// Throws when there is a snapshot that the command line does not speak of.
 inline void require_no_snapshot(std::string const& path, run_options const& given) {
-    if (!given.resume && !given.overwrite && std::filesystem::exists(path))
+    if (!given.resume && !given.overwrite && snug::io::is_there(path))
         throw snug::error({path}, "the snapshot of an earlier run", "--resume, --overwrite or another --out");
 }
 

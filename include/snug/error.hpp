@@ -1,12 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace snug {
+
+namespace detail {
+
+/// Bytes of the UTF-8 sequence that `text` begins with, and what it encodes; 0 where it is none.
+struct utf8_sequence {
+    std::size_t size = 0;
+    std::uint32_t code = 0;
+
+    explicit utf8_sequence(std::string_view text) {
+        auto const byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+        auto const lead = byte(0);
+        std::size_t const length = lead < 0x80   ? 1
+                                   : lead < 0xc2 ? 0
+                                   : lead < 0xe0 ? 2
+                                   : lead < 0xf0 ? 3
+                                   : lead < 0xf5 ? 4
+                                                 : 0;
+        if (length == 0 || length > text.size()) return;
+        code = length == 1 ? lead : lead & (0x7fu >> length);
+        for (std::size_t i = 1; i < length; ++i) {
+            if ((byte(i) & 0xc0) != 0x80) return;
+            code = code << 6 | (byte(i) & 0x3f);
+        }
+        bool const is_overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
+        bool const is_none = (code >= 0xd800 && code < 0xe000) || code > 0x10ffff;
+        if (!is_overlong && !is_none) size = length;
+    }
+};
+
+/// A terminal or an editor obeys it, instead of showing it: controls, breaks of lines, marks of direction and
+/// other signs without a shape (Unicode's Cc, Cf, Zl, Zp).
+constexpr bool is_hidden(std::uint32_t code) noexcept {
+    struct range {
+        std::uint32_t first, last;
+    };
+    constexpr range hidden[] = {
+        {0, 0x1f},          {0x7f, 0x9f},       {0xad, 0xad},       {0x600, 0x605},     {0x61c, 0x61c},
+        {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},     {0x8e2, 0x8e2},     {0x180e, 0x180e},
+        {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},   {0xfeff, 0xfeff},   {0xfff9, 0xfffb},
+        {0x110bd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe007f}};
+    for (auto const& [first, last] : hidden)
+        if (code >= first && code <= last) return true;
+    return false;
+}
+
+}  // namespace detail
+
+/// `text` as it may be shown whatever it holds, such as the name of a file: one line; what is no UTF-8, what a terminal
+/// would obey, and the signs of `also`, are written as \xNN.
+inline std::string harmless(std::string_view text, std::string_view also = {}) {
+    constexpr char const* digits = "0123456789abcdef";
+    std::string result;
+    result.reserve(text.size());
+    while (!text.empty()) {
+        detail::utf8_sequence const next(text);
+        auto const taken = text.substr(0, next.size == 0 ? 1 : next.size);
+        text.remove_prefix(taken.size());
+        bool const escaped =
+            next.size == 0 || detail::is_hidden(next.code) || also.find(taken[0]) != also.npos;
+        if (!escaped) result += taken;
+        else
+            for (auto const c : taken) {
+                auto const byte = static_cast<unsigned char>(c);
+                result += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+            }
+    }
+    return result;
+}
 
 /// Where something was wrong. A part that does not apply stays empty (-1 for the numbers).
 struct place {
@@ -17,7 +87,7 @@ struct place {
 };
 
 /// The one exception type of snug: a run-time error that says where, what was found and what was expected.
-/// `what()` is one sentence without a line break.
+/// `what()` is one sentence without a line break, harmless to show whatever the names of files and tensors are.
 class error : public std::runtime_error {
   public:
     error(place where, std::string found, std::string expected)
@@ -41,7 +111,7 @@ class error : public std::runtime_error {
         if (!text.empty()) text += ": ";
         text += "found " + found;
         if (!expected.empty()) text += ", expected " + expected;
-        return text;
+        return harmless(text);
     }
 
     place where_;

@@ -18,15 +18,16 @@ refused() {
     [ -z "${absent-}" ] || [ ! -e "$absent" ] || fail "$absent was made for: $*"
 }
 
-# interrupted LINES: waits until parts/metrics.csv has as many lines, and interrupts the program in $process, which says so.
+# interrupted LINES [NUMBER]: waits until parts/metrics.csv has as many lines, and sends a signal (2, SIGINT) to the program in
+# $process, which says so.
 interrupted() {
     while ! [ -f parts/metrics.csv ] || [ "$(wc -l <parts/metrics.csv)" -lt "$1" ]; do
         kill -0 "$process" 2>/dev/null || fail "it ended before it was interrupted"
         sleep 0.02
     done
-    kill -INT "$process"
+    kill -"${2-2}" "$process"
     status=0
     wait "$process" || status=$?
-    [ $status -eq 130 ] || fail "status $status after an interrupt (too fast for this test, if it is 0)"
+    [ $status -eq $((128 + ${2-2})) ] || fail "status $status after an interrupt (too fast for this test, if it is 0)"
     grep -q "Stopped after step .*--resume" stdout || fail "no word about the interrupt"
 }

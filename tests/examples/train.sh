@@ -70,7 +70,7 @@ for attempt in "missing:no such file" "empty:an empty file" "short:1000 tokens" 
 done
 for options in "--steps 0" "--steps -5" "--steps many" "--steps 1.5" "--steps 99999999999999999999" "--minutes 0" \
     "--minutes nan" "--minutes -1" "--learning-rate 0" "--learning-rate inf" "--learning-rate 2" "--seed -1" \
-    "--seed x" "--temperature 0" "--steps 5 --minutes 5" "--resume" "--nonsense" "words"; do
+    "--seed 18446744073709551616" "--seed 1e3" "--seed x" "--temperature 0" "--steps 5 --minutes 5" "--resume" "--nonsense" "words"; do
     # shellcheck disable=SC2086 # an option and its value are two words
     refused . --data text --out whole --overwrite $options
     unchanged "$options"
@@ -89,6 +89,42 @@ refused "text" --data text --out text --steps 5
 unchanged "refused options"
 refused "damaged" --data text --out damaged --resume
 cmp -s damaged/snapshot damaged.before || fail "a damaged snapshot was touched"
+
+# A pipe where the metrics are is refused, not waited for.
+cp -r whole piped
+rm piped/metrics.csv
+mkfifo piped/metrics.csv
+refused "metrics.csv.*not a regular file" --data text --out piped --resume --steps $((steps + 1))
+
+# Names are shown, not obeyed.
+odd=$(printf 'odd\nname\033[31m')
+refused 'odd.x0aname.x1b.31m' --data "$odd" --out whole --overwrite
+unchanged "an odd name"
+
+# Results that did not arrive are no success; a terminal that closes, and a reader that goes, stop a run as kill does.
+if [ -w /dev/full ]; then
+    if "$train" --data text --out full --steps 3 >/dev/full 2>stderr; then fail "a full disk was a success"; fi
+    grep -q "standard output" stderr || fail "no word about a full disk: $(cat stderr)"
+    if "$train" --help >/dev/full 2>stderr; then fail "help for a full disk was a success"; fi
+fi
+for signal in 1 13; do # SIGHUP, SIGPIPE
+    rm -rf parts
+    "$train" --data text --out parts --steps 100000 >stdout 2>stderr &
+    process=$!
+    interrupted 4 $signal
+done
+rm -rf parts
+mkfifo reader
+"$train" --data text --out parts --steps 100000 >reader 2>stderr &
+process=$!
+head -c 1 reader >first
+status=0
+wait "$process" || status=$?
+[ $status -eq 141 ] || fail "status $status after its reader had gone"
+"$train" --data text --out parts --resume --steps 100000 >stdout &
+process=$!
+interrupted 4
+grep -q "Going on after step" stdout || fail "a run whose reader had gone was not saved"
 
 # Beginning anew is possible when it is asked for.
 "$train" --data text --out damaged --overwrite --steps 3 >stdout

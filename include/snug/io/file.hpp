@@ -10,6 +10,7 @@
 /// so a test can make the n-th call of any kind fail.
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -43,6 +44,8 @@ struct file_calls {
     int (*sync)(int file);
     int (*lock)(int file, int operation);
     int (*stat)(char const* path, struct ::stat* to);
+    ssize_t (*read_link)(char const* path, char* to, std::size_t count);
+    int (*change_mode)(int file, mode_t mode);
     int (*stat_open)(int file, struct ::stat* to);
     int (*rename)(char const* from, char const* to);
     int (*unlink)(char const* path);
@@ -64,6 +67,8 @@ inline file_calls& calls() noexcept {
         .sync = ::fsync,
         .lock = ::flock,
         .stat = [](char const* path, struct ::stat* to) { return ::stat(path, to); },
+        .read_link = ::readlink,
+        .change_mode = ::fchmod,
         .stat_open = [](int file, struct ::stat* to) { return ::fstat(file, to); },
         .rename = [](char const* from, char const* to) { return std::rename(from, to); },
         .unlink = ::unlink,
@@ -78,18 +83,11 @@ inline file_calls& calls() noexcept {
 
 /// Text from a file as it may stand in a message: one line, quoted, nothing unprintable, not endless.
 inline std::string printable(std::string_view text) {
-    constexpr std::size_t longest = 120;
-    std::string result = "\"";
-    for (auto const c : text.substr(0, longest)) {
-        auto const byte = static_cast<unsigned char>(c);
-        if (byte >= 0x20 && byte != 0x7f && byte != '"' && byte != '\\') {
-            result += c;
-        } else {
-            constexpr char const* digits = "0123456789abcdef";
-            result += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-        }
-    }
-    return result + (text.size() > longest ? "...\"" : "\"");
+    std::size_t longest = 120;
+    bool const is_whole = text.size() <= longest;
+    if (!is_whole)  // not within a sign of several bytes
+        while (longest > 116 && (static_cast<unsigned char>(text[longest]) & 0xc0) == 0x80) --longest;
+    return '"' + harmless(text.substr(0, longest), "\"\\") + (is_whole ? "\"" : "...\"");
 }
 
 namespace detail {
@@ -128,6 +126,27 @@ class descriptor {
   private:
     int number_ = -1;
 };
+
+inline struct ::stat status_of(descriptor const& file, std::string const& path) {
+    struct ::stat status {};
+    if (uninterrupted([&] { return calls().stat_open(file.get(), &status); }) < 0)
+        refuse_call({path}, "stat");
+    return status;
+}
+
+inline void require_regular(place where, struct ::stat const& status, std::string expected) {
+    if (S_ISREG(status.st_mode)) return;
+    throw error(std::move(where),
+                S_ISDIR(status.st_mode) ? "a directory" : "something that is not a regular file",
+                std::move(expected));
+}
+
+/// Throws what errno says about an open that must not wait.
+[[noreturn]] inline void refuse_open(place where, std::string expected) {
+    if (errno == ENXIO)  // a pipe that nobody reads, or a socket
+        throw error(std::move(where), "something that is not a regular file", std::move(expected));
+    refuse_call(std::move(where), "open", std::move(expected));
+}
 
 /// Writes all of it, however many calls that takes.
 inline void write_all(int file, std::string const& path, checked offset, std::span<std::byte const> data) {
@@ -178,14 +197,9 @@ class input_file {
         // Not blocking: opening a pipe would otherwise wait for its other end.
         file_ = detail::descriptor(detail::uninterrupted(
             [&] { return calls().open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0); }));
-        if (file_.get() < 0) detail::refuse_call({path_}, "open", "a readable file");
-        struct ::stat status {};
-        if (detail::uninterrupted([&] { return calls().stat_open(file_.get(), &status); }) < 0)
-            detail::refuse_call({path_}, "stat");
-        if (!S_ISREG(status.st_mode))
-            throw error({path_},
-                        S_ISDIR(status.st_mode) ? "a directory" : "something that is not a regular file",
-                        "a file");
+        if (file_.get() < 0) detail::refuse_open({path_}, "a readable file");
+        auto const status = detail::status_of(file_, path_);
+        detail::require_regular({path_}, status, "a file");
         size_ = checked(status.st_size);
     }
 
@@ -268,23 +282,24 @@ class mapping {
 /// it, renames it over the target and syncs the directory. Without `commit()` the target stays as it was and
 /// the partial file is removed. After a kill the target is the old or the new file, and a partial file that
 /// was left behind is taken over by the next writer. Two writers at once of one target: the second is
-/// refused.
+/// refused. Where `PATH` is a symbolic link, the target is the file it leads to. A file that is replaced hands on
+/// who may read and write it (its mode).
 class output_file {
   public:
-    /// Throws when the directory can't be written, when the target exists and is not a regular file, or when
-    /// somebody else is writing it.
-    explicit output_file(std::string path) : path_(std::move(path)), partial_(path_ + ".partial") {
+    /// Throws when the directory can't be written, when the target exists and is not a regular file, when the
+    /// partial file is something that a writer would not have left, or when somebody else is writing it.
+    explicit output_file(std::string path)
+        : path_(std::move(path)), target_(followed(path_)), partial_(target_ + ".partial") {
         struct ::stat target {};
-        if (detail::uninterrupted([&] { return calls().stat(path_.c_str(), &target); }) == 0) {
-            if (!S_ISREG(target.st_mode))
-                throw error({path_},
-                            S_ISDIR(target.st_mode) ? "a directory" : "something that is not a regular file",
-                            "a file, or nothing yet");
+        if (detail::uninterrupted([&] { return calls().stat(target_.c_str(), &target); }) == 0) {
+            detail::require_regular({path_}, target, "a file, or nothing yet");
+            replaces_ = true;
+            mode_ = target.st_mode & permissions;
         } else if (errno != ENOENT) {
             detail::refuse_call({path_}, "stat");
         }
         // Opened now: after the rename there must be as little left to fail as possible.
-        auto const directory = parent(path_);
+        auto const directory = parent(target_);
         directory_ = detail::descriptor(detail::uninterrupted(
             [&] { return calls().open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); }));
         if (directory_.get() < 0) detail::refuse_call({directory}, "open", "a directory to write in");
@@ -294,6 +309,8 @@ class output_file {
                     throw error({partial_}, "a file that changes hands", "one writer at a time");
             if (detail::uninterrupted([&] { return calls().truncate(file_.get(), 0); }) < 0)
                 detail::refuse_call({partial_}, "truncate");
+            // Before the first byte; so that a writer after a kill can open it, with the right to write.
+            if (replaces_) change_mode(mode_ | S_IWUSR);
         } catch (...) {
             discard();
             throw;
@@ -341,9 +358,10 @@ class output_file {
         if (!std::exchange(whole_, false))
             throw error({path_}, "a file that was committed or whose writing failed",
                         "all writes to succeed first");
+        if (replaces_) change_mode(mode_);
         if (detail::uninterrupted([&] { return calls().sync(file_.get()); }) < 0)
             detail::refuse_call({path_}, "sync");
-        if (detail::uninterrupted([&] { return calls().rename(partial_.c_str(), path_.c_str()); }) < 0)
+        if (detail::uninterrupted([&] { return calls().rename(partial_.c_str(), target_.c_str()); }) < 0)
             detail::refuse_call({path_}, "rename from " + partial_);
         claimed_ = false;
         // EINVAL: a file system whose directories can't be synced; there is nothing more to do there.
@@ -358,21 +376,59 @@ class output_file {
         return slash == std::string::npos ? "." : path.substr(0, slash + 1);
     }
 
+    /// The path of the file that a symbolic link leads to, whether it is there or not; any other path as it is.
+    static std::string followed(std::string const& path) {
+        constexpr int most = 40;  // as Linux has it
+        auto result = path;
+        std::array<char, 4096> link;
+        for (int links = 0;; ++links) {
+            auto const length = detail::uninterrupted(
+                [&] { return calls().read_link(result.c_str(), link.data(), link.size()); });
+            if (length < 0) {
+                if (errno == EINVAL || errno == ENOENT || errno == ENOTDIR) return result;
+                detail::refuse_call({path}, "readlink");
+            }
+            if (links == most || static_cast<std::size_t>(length) == link.size())
+                throw error({path}, "a link that leads nowhere", "a file, or nothing yet");
+            std::string_view const to(link.data(), static_cast<std::size_t>(length));
+            auto const slash = to.starts_with('/') ? std::string::npos : result.rfind('/');
+            result = result.substr(0, slash + 1).append(to);  // npos + 1 is 0
+        }
+    }
+
+    void change_mode(mode_t mode) {
+        if (mode == current_mode_) return;
+        if (detail::uninterrupted([&] { return calls().change_mode(file_.get(), mode); }) < 0)
+            detail::refuse_call({path_}, "chmod");
+        current_mode_ = mode;
+    }
+
     /// Opens and locks the partial file. False when another writer renamed it before the lock was ours: try
     /// again.
     bool claim() {
+        constexpr auto* expected = "nothing, or a file that a writer left when it was killed";
         file_ = detail::descriptor(detail::uninterrupted([&] {
-            return calls().open(partial_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+            return calls().open(partial_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                                0666);
         }));
-        if (file_.get() < 0) detail::refuse_call({partial_}, "open", "a place to write to");
+        if (file_.get() < 0) detail::refuse_open({partial_}, "a place to write to");
+        struct ::stat ours {};
+        bool const is_known =
+            detail::uninterrupted([&] { return calls().stat_open(file_.get(), &ours); }) == 0;
+        if (is_known) {
+            detail::require_regular({partial_}, ours, expected);
+            // What is written here would be in another file as well.
+            if (ours.st_nlink > 1)
+                throw error({partial_}, "a file with another name (a hard link)", expected);
+            current_mode_ = ours.st_mode & permissions;
+        }
         // The lock goes with the process, so one that was killed is in nobody's way. A file system that knows
         // no locks still gives everything but the refusal of a second writer.
         if (detail::uninterrupted([&] { return calls().lock(file_.get(), LOCK_EX | LOCK_NB); }) < 0 &&
             errno == EWOULDBLOCK)
             throw error({path_}, "another process that is writing this file", "one writer at a time");
-        struct ::stat ours {};
         struct ::stat named {};
-        claimed_ = detail::uninterrupted([&] { return calls().stat_open(file_.get(), &ours); }) == 0 &&
+        claimed_ = is_known &&
                    detail::uninterrupted([&] { return calls().stat(partial_.c_str(), &named); }) == 0 &&
                    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
         return claimed_;
@@ -382,8 +438,14 @@ class output_file {
         if (std::exchange(claimed_, false)) calls().unlink(partial_.c_str());
     }
 
+    static constexpr mode_t permissions = 0777;
+
     std::string path_;
+    std::string target_;  ///< where the path leads to
     std::string partial_;
+    bool replaces_ = false;
+    mode_t mode_ = 0;          ///< of the file that is replaced
+    mode_t current_mode_ = 0;  ///< of the partial file
     detail::descriptor directory_;
     detail::descriptor file_;
     bool claimed_ = false;
@@ -396,9 +458,12 @@ class append_file {
   public:
     /// Goes on behind what the file holds, or begins it.
     explicit append_file(std::string path) : path_(std::move(path)) {
-        file_ = detail::descriptor(detail::uninterrupted(
-            [&] { return calls().open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); }));
-        if (file_.get() < 0) detail::refuse_call({path_}, "open", "a file to append to");
+        constexpr auto* expected = "a file to append to";
+        file_ = detail::descriptor(detail::uninterrupted([&] {
+            return calls().open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+        }));
+        if (file_.get() < 0) detail::refuse_open({path_}, expected);
+        detail::require_regular({path_}, detail::status_of(file_, path_), expected);
     }
     void write(std::string_view text) {
         detail::write_all(file_.get(), path_, size_, std::as_bytes(std::span(text)));

@@ -130,13 +130,14 @@ struct file_tensor {
     place where() const { return {file, offset, printable(name)}; }
 };
 
-/// "F32 [49152, 576]"
+/// "F32 [49152, 576]"; of many dimensions, the first.
 inline std::string shape_text(tensor_type type, std::span<index_t const> dimensions) {
+    constexpr std::size_t most = 8;
     std::string text(name_of(type));
     text += " [";
-    for (std::size_t i = 0; i < dimensions.size(); ++i)
+    for (std::size_t i = 0; i < std::min(most, dimensions.size()); ++i)
         text += (i ? ", " : "") + std::to_string(dimensions[i]);
-    return text + "]";
+    return text + (dimensions.size() > most ? ", ...]" : "]");
 }
 inline std::string shape_text(file_tensor const& tensor) {
     return shape_text(tensor.type, tensor.dimensions);
@@ -146,6 +147,20 @@ namespace detail {
 
 /// The type is one that safetensors has.
 constexpr bool is_safetensors(tensor_type type) noexcept { return type <= tensor_type::u64; }
+
+/// More tensors than a model has that fits one machine, so that a hostile file costs no more to open.
+inline constexpr std::size_t most_tensors = std::size_t{1} << 17;
+/// As PyTorch has it.
+inline constexpr std::size_t most_dimensions = 64;
+
+inline void check_tensor_count(place const& at, std::size_t count) {
+    if (count > most_tensors)
+        throw error(at, std::to_string(count) + " tensors", "at most " + std::to_string(most_tensors));
+}
+inline void check_rank(place const& at, std::size_t rank) {
+    if (rank > most_dimensions)
+        throw error(at, std::to_string(rank) + " dimensions", "at most " + std::to_string(most_dimensions));
+}
 
 /// Bytes of `dimensions` elements of `type`. Throws when the product leaves 63 bits or does not fill blocks.
 inline checked tensor_bytes(place const& at, tensor_type type, std::span<index_t const> dimensions) {
@@ -175,7 +190,7 @@ class tensor_list {
         order_.resize(tensors_.size());
         std::iota(order_.begin(), order_.end(), std::size_t{0});
         auto const name = [this](std::size_t i) -> std::string_view { return tensors_[i].name; };
-        std::ranges::stable_sort(order_, {}, name);
+        std::ranges::sort(order_, {}, [&](std::size_t i) { return std::pair(name(i), i); });
         auto const again = std::ranges::adjacent_find(order_, {}, name);
         if (again != order_.end())
             throw error(tensors_[again[1]].where(), "a tensor of that name for the second time",

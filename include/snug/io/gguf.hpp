@@ -8,6 +8,9 @@
 /// type, value); per tensor its name, u32 number of dimensions, u64 per dimension (fastest first), u32 type,
 /// u64 offset; then, from the next multiple of `general.alignment` on, the data that these offsets count in.
 /// A text is a u64 length and its bytes; an array is a u32 type, a u64 length and the values.
+///
+/// A model in parts (llama.cpp's `gguf-split`) is files of names `NAME-00001-of-00003.gguf` with the metadata
+/// `split.no` (from 0), `split.count` and `split.tensors.count`; all other metadata is in the first.
 
 #include <algorithm>
 #include <array>
@@ -101,55 +104,62 @@ constexpr std::optional<tensor_type> gguf_tensor_type(std::uint32_t number) noex
 
 }  // namespace detail
 
-/// A GGUF file, mapped. The constructor checks its whole structure; what is handed out later are views into the
-/// mapping, valid as long as the reader. Moving the reader keeps them valid.
+/// A GGUF file or a model in parts, mapped. The constructor checks the whole structure; what is handed out later are views
+/// into the mappings, valid as long as the reader. Moving the reader keeps them valid.
 class gguf {
   public:
-    /// Throws when the file is missing, not GGUF of version 2 or 3, cut short, or contradicts itself.
-    explicit gguf(std::string path) : file_(std::move(path)) {
-        reader from{file_};
-        auto const [tensors, entries] = read_header(from);
-        read_entries(from, entries);
-        read_tensors(from, tensors);
+    /// `path` is a file, or the first part of several, which are then all read. Throws when one is missing, not GGUF of
+    /// version 2 or 3, cut short, or contradicts itself or the others; and for a part that is not the first.
+    explicit gguf(std::string path) {
+        std::vector<file_tensor> tensors;
+        metadata_ = read_file(std::move(path), tensors);
+        read_parts(tensors);
+        tensors_ = detail::tensor_list(std::move(tensors));
     }
 
-    std::string const& path() const noexcept { return file_.path(); }
+    std::string const& path() const noexcept { return metadata_.path; }
+    /// Of all parts.
+    std::vector<std::string> paths() const {
+        std::vector<std::string> result;
+        for (auto const& file : files_) result.push_back(file.path());
+        return result;
+    }
 
     /// The metadata has that key.
-    bool has(std::string_view key) const noexcept { return find(key) != nullptr; }
+    bool has(std::string_view key) const noexcept { return metadata_.find(key) != nullptr; }
 
     /// The keys of the metadata, sorted.
     std::vector<std::string_view> keys() const {
         std::vector<std::string_view> result;
-        result.reserve(entries_.size());
-        for (auto const& held : entries_) result.push_back(held.key);
+        result.reserve(metadata_.entries.size());
+        for (auto const& held : metadata_.entries) result.push_back(held.key);
         return result;
     }
 
-    // The values of the metadata. Each throws when the key is missing or its value of another kind.
+    // The values of the metadata. Each throws when the key is missing or its value of another kind. Where one number or
+    // flag is asked for, an array of as many equal ones is one, too: what could differ from layer to layer and does not.
 
     std::string_view text(std::string_view key) const {
-        auto const& entry = at(key, detail::gguf_type::text);
+        auto const& entry = metadata_.at(key);
+        if (entry.type != detail::gguf_type::text) metadata_.refuse(entry, "a text");
         return text_of(entry.bytes);
     }
     /// An integer of any width.
-    index_t number(std::string_view key) const {
-        auto const& entry = at(key);
-        if (!is_integer(entry.type)) refuse(entry, "an integer");
-        return integer_of(entry, entry.type, entry.bytes.data());
-    }
+    index_t number(std::string_view key) const { return metadata_.number(metadata_.at(key)); }
     double real(std::string_view key) const {
-        auto const& entry = at(key);
-        if (!is_real(entry.type)) refuse(entry, "a number f32 or f64");
-        return real_of(entry.type, entry.bytes.data());
+        auto const& entry = metadata_.at(key);
+        if (!is_real(entry.value_type())) metadata_.refuse(entry, "a number f32 or f64");
+        return real_of(entry.value_type(), metadata_.one_of(entry, "number"));
     }
     bool flag(std::string_view key) const {
-        return at(key, detail::gguf_type::flag).bytes.front() != std::byte{0};
+        auto const& entry = metadata_.at(key);
+        if (entry.value_type() != detail::gguf_type::flag) metadata_.refuse(entry, "a flag");
+        return *metadata_.one_of(entry, "flag") != std::byte{0};
     }
     /// An array of texts. They are not checked to be UTF-8.
     std::vector<std::string_view> texts(std::string_view key) const {
-        auto const& entry = array_at(key);
-        if (entry.element != detail::gguf_type::text) refuse(entry, "an array of texts");
+        auto const& entry = metadata_.array_at(key);
+        if (entry.element != detail::gguf_type::text) metadata_.refuse(entry, "an array of texts");
         std::vector<std::string_view> result;
         result.reserve(entry.count);
         for (auto rest = entry.bytes; !rest.empty();) {
@@ -160,26 +170,29 @@ class gguf {
     }
     /// An array of integers of any width.
     std::vector<index_t> numbers(std::string_view key) const {
-        auto const& entry = array_at(key);
-        if (!is_integer(entry.element)) refuse(entry, "an array of integers");
-        return elements<index_t>(
-            entry, [&](std::byte const* from) { return integer_of(entry, entry.element, from); });
+        auto const& entry = metadata_.array_at(key);
+        if (!is_integer(entry.element)) metadata_.refuse(entry, "an array of integers");
+        return metadata_.elements<index_t>(
+            entry, [&](std::byte const* from) { return metadata_.integer_of(entry, entry.element, from); });
     }
     std::vector<double> reals(std::string_view key) const {
-        auto const& entry = array_at(key);
-        if (!is_real(entry.element)) refuse(entry, "an array of numbers f32 or f64");
-        return elements<double>(entry, [&](std::byte const* from) { return real_of(entry.element, from); });
+        auto const& entry = metadata_.array_at(key);
+        if (!is_real(entry.element)) metadata_.refuse(entry, "an array of numbers f32 or f64");
+        return metadata_.elements<double>(
+            entry, [&](std::byte const* from) { return real_of(entry.element, from); });
     }
 
-    /// In the order of the file.
+    /// In the order of the file, part by part.
     std::vector<file_tensor> const& tensors() const& noexcept { return tensors_.all(); }
     std::vector<file_tensor> const& tensors() const&& = delete;  // they would end with the file
     bool has_tensor(std::string_view name) const noexcept { return tensors_.find(name) != nullptr; }
     /// Throws when there is no tensor of that name.
     file_tensor const& tensor(std::string_view name) const { return tensors_.at(path(), name); }
 
-    /// Takes the file's pages out of this process's resident memory, after copying.
-    void forget() const noexcept { file_.forget(); }
+    /// Takes the files' pages out of this process's resident memory, after copying.
+    void forget() const noexcept {
+        for (auto const& file : files_) file.forget();
+    }
 
   private:
     struct entry {
@@ -189,6 +202,86 @@ class gguf {
         std::uint64_t count = 0;           ///< of an array
         std::span<std::byte const> bytes;  ///< the value; of an array, its elements
         index_t offset = 0;                ///< of the value
+
+        bool is_array() const noexcept { return type == detail::gguf_type::array; }
+        /// Of the value, or of each in an array.
+        detail::gguf_type value_type() const noexcept { return is_array() ? element : type; }
+    };
+
+    /// The metadata of one file.
+    struct metadata {
+        std::string path{};
+        std::vector<entry> entries{};  ///< by key
+
+        entry const* find(std::string_view key) const noexcept {
+            auto const found = std::ranges::lower_bound(entries, key, {}, &entry::key);
+            return found != entries.end() && found->key == key ? &*found : nullptr;
+        }
+        entry const& at(std::string_view key) const {
+            if (auto const* const found = find(key)) return *found;
+            throw error({path}, "no metadata of the key " + printable(key), "such an entry");
+        }
+        /// An array that may be taken into memory.
+        entry const& array_at(std::string_view key) const {
+            auto const& found = at(key);
+            if (!found.is_array()) refuse(found, "an array");
+            if (found.count > most_elements)
+                throw error({path, found.offset},
+                            printable(key) + ", an array of " + std::to_string(found.count),
+                            "at most " + std::to_string(most_elements));
+            return found;
+        }
+
+        [[noreturn]] void refuse(entry const& held, std::string const& expected) const {
+            throw error({path, held.offset},
+                        printable(held.key) + " of type " + (held.is_array() ? "array of " : "") +
+                            std::string(detail::name_of(held.value_type())),
+                        expected);
+        }
+
+        /// The one value, or the first of an array whose values are all the same.
+        std::byte const* one_of(entry const& held, std::string const& what) const {
+            auto const size = detail::size_of(held.value_type());
+            auto const words = [&](std::string const& found) {
+                throw error({path, held.offset}, printable(held.key) + ", an array of " + found,
+                            "one " + what + ", or the same one for all layers");
+            };
+            if (held.bytes.empty()) words("0");
+            for (std::size_t at = size; at < held.bytes.size(); at += size)
+                if (std::memcmp(held.bytes.data(), held.bytes.data() + at, size) != 0)
+                    words("different " + what + "s");
+            return held.bytes.data();
+        }
+
+        index_t number(entry const& held) const {
+            if (!is_integer(held.value_type())) refuse(held, "an integer");
+            return integer_of(held, held.value_type(), one_of(held, "number"));
+        }
+
+        index_t integer_of(entry const& held, detail::gguf_type type, std::byte const* from) const {
+            switch (type) {
+            case detail::gguf_type::u8: return value_at<std::uint8_t>(from);
+            case detail::gguf_type::i8: return value_at<std::int8_t>(from);
+            case detail::gguf_type::u16: return value_at<std::uint16_t>(from);
+            case detail::gguf_type::i16: return value_at<std::int16_t>(from);
+            case detail::gguf_type::u32: return value_at<std::uint32_t>(from);
+            case detail::gguf_type::i32: return value_at<std::int32_t>(from);
+            case detail::gguf_type::u64: {
+                place const at{path, held.offset};
+                return checked(value_at<std::uint64_t>(from), at).index();
+            }
+            default: return value_at<std::int64_t>(from);
+            }
+        }
+        template <class T, class Convert>
+        std::vector<T> elements(entry const& held, Convert convert) const {
+            std::vector<T> result;
+            result.reserve(held.count);
+            auto const size = detail::size_of(held.element);
+            for (std::size_t i = 0; i < held.count; ++i)
+                result.push_back(convert(held.bytes.data() + i * size));
+            return result;
+        }
     };
 
     /// Takes the file apart from front to back.
@@ -233,23 +326,108 @@ class gguf {
             return static_cast<detail::gguf_type>(number);
         }
         /// A number of things that take at least `least` bytes each.
-        std::uint64_t count(std::string_view what, std::size_t least) {
+        std::uint64_t count(std::string_view what, std::size_t least,
+                            std::uint64_t allowed = ~std::uint64_t{0}) {
             auto const from = here();
             auto const number = take<std::uint64_t>();
+            auto const refuse = [&](std::string const& expected) {
+                throw error(from, std::to_string(number) + " " + std::string(what), expected);
+            };
             auto const most = (file.size() - at) / least;
             if (number > most)
-                throw error(from, std::to_string(number) + " " + std::string(what),
-                            "at most the " + std::to_string(most.value()) + " that the file has room for");
+                refuse("at most the " + std::to_string(most.value()) + " that the file has room for");
+            if (number > allowed) refuse("at most " + std::to_string(allowed));
             return number;
         }
     };
 
     static constexpr std::size_t least_entry = 8 + 1 + 4 + 1;
     static constexpr std::size_t least_tensor = 8 + 1 + 4 + 4 + 8;
+    static constexpr std::uint64_t most_entries = std::uint64_t{1} << 16;
+    static constexpr std::uint64_t most_elements = std::uint64_t{1} << 22;  ///< texts, or numbers asked for
     static constexpr std::size_t longest_key = 65535;
     static constexpr std::size_t longest_name = 64;
     static constexpr std::uint32_t most_dimensions = 4;
     static constexpr std::string_view alignment_key = "general.alignment";
+    static constexpr std::string_view split_count = "split.count";
+    static constexpr std::string_view split_number = "split.no";
+    static constexpr std::string_view split_tensors = "split.tensors.count";
+
+    /// Maps a file, appends its tensors, and gives its metadata.
+    metadata read_file(std::string path, std::vector<file_tensor>& tensors) {
+        files_.emplace_back(std::move(path));
+        reader from{files_.back()};
+        auto const [tensor_count, entry_count] = read_header(from);
+        auto result = read_entries(from, entry_count);
+        read_tensors(from, tensor_count, read_alignment(result), tensors);
+        return result;
+    }
+
+    void read_parts(std::vector<file_tensor>& tensors) {
+        auto const* const split = metadata_.find(split_count);
+        if (split == nullptr) return;
+        constexpr index_t most = 99999;  // five digits
+        auto const count = bounded(metadata_, split_count, 0, most);
+        if (count <= 1) return;  // merged again, or never more
+        auto const number = bounded(metadata_, split_number, 0, count - 1);
+        auto const part = [&](index_t i) {
+            return "part " + std::to_string(i + 1) + " of " + std::to_string(count);
+        };
+        auto const tail = [&](index_t i) {
+            auto const digits = [](index_t n) {
+                auto const plain = std::to_string(n);
+                return std::string(5 - plain.size(), '0') + plain;
+            };
+            return "-" + digits(i + 1) + "-of-" + digits(count) + ".gguf";
+        };
+        if (number != 0)
+            throw error({path(), metadata_.at(split_number).offset}, part(number) + " of a model",
+                        part(0) + ", with the others beside it (its name ends in " + tail(0) + ")");
+        if (!path().ends_with(tail(0)))
+            throw error({path(), split->offset},
+                        part(0) + " under a name that does not tell those of the others",
+                        "a name that ends in " + tail(0));
+        auto const common = path().substr(0, path().size() - tail(0).size());
+        for (index_t i = 1; i < count; ++i) {
+            auto const other = read_file(common + tail(i), tensors);
+            if (auto const found = bounded(other, split_count, 0, most); found != count)
+                throw error({other.path, other.at(split_count).offset}, "a part of " + std::to_string(found),
+                            part(i));
+            if (auto const found = bounded(other, split_number, 0, count - 1); found != i)
+                throw error({other.path, other.at(split_number).offset}, part(found), part(i));
+            check_metadata(other);
+            detail::check_tensor_count({other.path, 8}, tensors.size());
+        }
+        if (metadata_.find(split_tensors) == nullptr) return;
+        if (auto const stated = metadata_.number(metadata_.at(split_tensors));
+            checked(tensors.size()) != std::max<index_t>(stated, 0))
+            throw error({path(), metadata_.at(split_tensors).offset},
+                        std::to_string(stated) + " tensors in all parts",
+                        "the " + std::to_string(tensors.size()) + " that are there");
+    }
+
+    /// What another part says must be what the first says, but for its own place.
+    void check_metadata(metadata const& other) const {
+        for (auto const& held : other.entries) {
+            if (held.key == split_count || held.key == split_number || held.key == split_tensors ||
+                held.key == alignment_key)
+                continue;
+            auto const* const same = metadata_.find(held.key);
+            if (same == nullptr || same->type != held.type || same->element != held.element ||
+                !std::ranges::equal(same->bytes, held.bytes))
+                throw error({other.path, held.offset}, "metadata " + printable(held.key) + " of its own",
+                            "all metadata in the first part");
+        }
+    }
+
+    static index_t bounded(metadata const& from, std::string_view key, index_t least, index_t most) {
+        auto const& held = from.at(key);
+        auto const number = from.number(held);
+        if (number < least || number > most)
+            throw error({from.path, held.offset}, printable(key) + " = " + std::to_string(number),
+                        std::to_string(least) + " to " + std::to_string(most));
+        return number;
+    }
 
     static std::pair<std::uint64_t, std::uint64_t> read_header(reader& from) {
         constexpr std::string_view magic = "GGUF";
@@ -264,13 +442,15 @@ class gguf {
                         version != 0 && (version & 0xffff) == 0 ? "a big-endian file"
                                                                 : "version " + std::to_string(version),
                         "version 2 or 3, little-endian");
-        auto const tensors = from.count("tensors", least_tensor);
-        auto const entries = from.count("metadata entries", least_entry);
+        auto const tensors = from.count("tensors", least_tensor, detail::most_tensors);
+        auto const entries = from.count("metadata entries", least_entry, most_entries);
         return {tensors, entries};
     }
 
-    void read_entries(reader& from, std::uint64_t count) {
-        entries_.reserve(count);
+    static metadata read_entries(reader& from, std::uint64_t count) {
+        metadata result{from.file.path()};
+        auto& entries = result.entries;
+        entries.reserve(count);
         for (std::uint64_t i = 0; i < count; ++i) {
             entry next;
             next.key = from.name("a key", longest_key);
@@ -279,63 +459,65 @@ class gguf {
             if (next.type == detail::gguf_type::array) {
                 next.element = from.type();
                 if (next.element == detail::gguf_type::array)
-                    throw error({path(), next.offset}, printable(next.key) + ", an array of arrays",
+                    throw error({result.path, next.offset}, printable(next.key) + ", an array of arrays",
                                 "an array of plain values");
                 auto const size = detail::size_of(next.element);
-                next.count = from.count("array elements", size != 0 ? size : sizeof(std::uint64_t));
+                next.count = size != 0 ? from.count("array elements", size)
+                                       : from.count("array elements", sizeof(std::uint64_t), most_elements);
                 next.bytes = size != 0 ? from.take(checked(next.count) * size) : take_texts(from, next.count);
             } else if (next.type == detail::gguf_type::text) {
                 next.bytes = take_texts(from, 1);
             } else {
                 next.bytes = from.take(detail::size_of(next.type));
             }
-            if (next.type == detail::gguf_type::flag || next.element == detail::gguf_type::flag)
-                check_flags(next);
-            entries_.push_back(next);
+            if (next.value_type() == detail::gguf_type::flag) check_flags(from.file, next);
+            entries.push_back(next);
         }
-        std::ranges::stable_sort(entries_, {}, &entry::key);
-        auto const again = std::ranges::adjacent_find(entries_, {}, &entry::key);
-        if (again != entries_.end())
-            throw error({path(), again[1].offset},
+        std::ranges::sort(entries, {}, [](entry const& one) { return std::pair(one.key, one.offset); });
+        auto const again = std::ranges::adjacent_find(entries, {}, &entry::key);
+        if (again != entries.end())
+            throw error({result.path, again[1].offset},
                         "the key " + printable(again->key) + " for the second time", "every key once");
+        return result;
     }
 
-    std::span<std::byte const> take_texts(reader& from, std::uint64_t count) const {
+    static std::span<std::byte const> take_texts(reader& from, std::uint64_t count) {
         auto const first = from.at;
         for (std::uint64_t i = 0; i < count; ++i) (void)from.text();
-        return file_.bytes(first, from.at - first);
+        return from.file.bytes(first, from.at - first);
     }
 
-    void check_flags(entry const& held) const {
+    static void check_flags(mapping const& file, entry const& held) {
         auto const bad = std::ranges::find_if(held.bytes, [](std::byte b) { return b > std::byte{1}; });
         if (bad != held.bytes.end())
-            throw error({path(), &*bad - file_.bytes().data()},
+            throw error({file.path(), &*bad - file.bytes().data()},
                         "a flag of " + std::to_string(std::to_integer<int>(*bad)), "0 or 1");
     }
 
-    checked read_alignment() const {
-        auto const* const held = find(alignment_key);
+    static checked read_alignment(metadata const& from) {
+        auto const* const held = from.find(alignment_key);
         if (held == nullptr) return 32;
-        if (held->type != detail::gguf_type::u32) refuse(*held, "a u32");
-        auto const alignment = integer_of(*held, held->type, held->bytes.data());
+        if (held->type != detail::gguf_type::u32) from.refuse(*held, "a u32");
+        auto const alignment = from.number(*held);
         if (alignment < 8 || !std::has_single_bit(static_cast<std::uint64_t>(alignment)))
-            throw error({path(), held->offset}, "an alignment of " + std::to_string(alignment),
+            throw error({from.path, held->offset}, "an alignment of " + std::to_string(alignment),
                         "a power of two from 8 on");
         return alignment;
     }
 
-    void read_tensors(reader& from, std::uint64_t count) {
-        auto const alignment = read_alignment();
-        std::vector<file_tensor> tensors;
+    static void read_tensors(reader& from, std::uint64_t count, checked alignment,
+                             std::vector<file_tensor>& tensors) {
+        auto const& file = from.file;
+        auto const first = tensors.size();
         std::vector<std::pair<checked, checked>> ranges;  // offset in the data, bytes
-        tensors.reserve(count);
+        tensors.reserve(first + count);
         ranges.reserve(count);
         for (std::uint64_t i = 0; i < count; ++i) {
             auto const start = from.here();
             file_tensor next;
             next.name = from.name("a tensor name", longest_name);
-            next.file = path();
-            place const at{path(), start.offset, printable(next.name)};
+            next.file = file.path();
+            place const at{file.path(), start.offset, printable(next.name)};
             auto const rank = from.take<std::uint32_t>();
             if (rank > most_dimensions) throw error(at, std::to_string(rank) + " dimensions", "at most 4");
             next.dimensions.resize(rank);
@@ -361,22 +543,21 @@ class gguf {
         if (count == 0) return;
 
         auto const data = from.at.rounded_up(alignment);
-        for (std::size_t i = 0; i < tensors.size(); ++i) {
-            auto& tensor = tensors[i];
-            place const at{path(), -1, printable(tensor.name)};
+        for (std::size_t i = 0; i < ranges.size(); ++i) {
+            auto& tensor = tensors[first + i];
+            place const at{file.path(), -1, printable(tensor.name)};
             auto const [offset, size] = ranges[i];
             checked const end = checked(data.value(), at) + offset + size;
-            if (end > file_.size())
+            if (end > file.size())
                 throw error(at, "data up to byte " + std::to_string(end.value()),
-                            "a file of more than its " + std::to_string(file_.size().value()) + " bytes");
+                            "a file of more than its " + std::to_string(file.size().value()) + " bytes");
             tensor.offset = (data + offset).index();
-            tensor.bytes = file_.bytes(tensor.offset, size);
+            tensor.bytes = file.bytes(tensor.offset, size);
         }
-        check_overlap(tensors);
-        tensors_ = detail::tensor_list(std::move(tensors));
+        check_overlap(std::span(tensors).subspan(first));
     }
 
-    static void check_overlap(std::vector<file_tensor> const& tensors) {
+    static void check_overlap(std::span<file_tensor const> tensors) {
         std::vector<file_tensor const*> order;
         order.reserve(tensors.size());
         for (auto const& tensor : tensors) order.push_back(&tensor);
@@ -389,31 +570,6 @@ class gguf {
                             "data that begins before that of " + printable(order[i - 1]->name) + " ends",
                             "data from byte " + std::to_string(before.value()) + " on");
         }
-    }
-
-    entry const* find(std::string_view key) const noexcept {
-        auto const found = std::ranges::lower_bound(entries_, key, {}, &entry::key);
-        return found != entries_.end() && found->key == key ? &*found : nullptr;
-    }
-    entry const& at(std::string_view key) const {
-        if (auto const* const found = find(key)) return *found;
-        throw error({path()}, "no metadata of the key " + printable(key), "such an entry");
-    }
-    entry const& at(std::string_view key, detail::gguf_type type) const {
-        auto const& found = at(key);
-        if (found.type != type)
-            refuse(found,
-                   (type == detail::gguf_type::array ? "an " : "a ") + std::string(detail::name_of(type)));
-        return found;
-    }
-    entry const& array_at(std::string_view key) const { return at(key, detail::gguf_type::array); }
-
-    [[noreturn]] void refuse(entry const& held, std::string const& expected) const {
-        auto const is_array = held.type == detail::gguf_type::array;
-        throw error({path(), held.offset},
-                    printable(held.key) + " of type " + std::string(is_array ? "array of " : "") +
-                        std::string(detail::name_of(is_array ? held.element : held.type)),
-                    expected);
     }
 
     static constexpr bool is_real(detail::gguf_type type) noexcept {
@@ -438,32 +594,8 @@ class gguf {
         return type == detail::gguf_type::f32 ? static_cast<double>(value_at<float>(from))
                                               : value_at<double>(from);
     }
-    index_t integer_of(entry const& held, detail::gguf_type type, std::byte const* from) const {
-        switch (type) {
-        case detail::gguf_type::u8: return value_at<std::uint8_t>(from);
-        case detail::gguf_type::i8: return value_at<std::int8_t>(from);
-        case detail::gguf_type::u16: return value_at<std::uint16_t>(from);
-        case detail::gguf_type::i16: return value_at<std::int16_t>(from);
-        case detail::gguf_type::u32: return value_at<std::uint32_t>(from);
-        case detail::gguf_type::i32: return value_at<std::int32_t>(from);
-        case detail::gguf_type::u64: {
-            place const at{path(), held.offset};
-            return checked(value_at<std::uint64_t>(from), at).index();
-        }
-        default: return value_at<std::int64_t>(from);
-        }
-    }
-    template <class T, class Convert>
-    static std::vector<T> elements(entry const& held, Convert convert) {
-        std::vector<T> result;
-        result.reserve(held.count);
-        auto const size = detail::size_of(held.element);
-        for (std::size_t i = 0; i < held.count; ++i) result.push_back(convert(held.bytes.data() + i * size));
-        return result;
-    }
-
-    mapping file_;
-    std::vector<entry> entries_;  ///< by key
+    std::vector<mapping> files_;  ///< the parts
+    metadata metadata_;           ///< of the first
     detail::tensor_list tensors_;
 };
 

@@ -4,10 +4,13 @@
 /// \file
 /// Reader and writer of safetensors, the weight files of Hugging Face (the format's README).
 ///
-/// Layout: u64 size of the header; the header, a JSON object that may end in spaces:
+/// Layout: u64 size of the header; the header, a JSON object that may have blanks around it:
 /// `{"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}`, with texts by name under
-/// `__metadata__`; then the data, which the offsets count in, without holes or overlaps. A model in several
+/// `__metadata__` (or null); then the data, which the offsets count in, without holes or overlaps. A model in several
 /// files (shards) has an index beside them, `{"weight_map": {"name": "file", ...}}`.
+///
+/// Keys that are there twice are what they are to the library `safetensors` (0.8): of tensors of one name, and of
+/// texts of one key, all must be well formed and the last one counts; any other key twice is refused.
 
 #include <algorithm>
 #include <array>
@@ -19,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -33,7 +37,9 @@ namespace snug::io {
 
 namespace detail {
 
-inline constexpr std::int64_t longest_safetensors_header = 100'000'000;
+/// The format allows 10^8 bytes; a million bytes of header describe some 8000 tensors.
+inline constexpr std::int64_t longest_safetensors_header = std::int64_t{1} << 25;
+inline constexpr std::size_t most_texts_beside_tensors = std::size_t{1} << 16;
 inline constexpr std::string_view safetensors_metadata = "__metadata__";
 
 /// The safetensors type of that name, if there is one.
@@ -94,6 +100,7 @@ class safetensors {
     void read_shards(std::vector<file_tensor>& tensors) {
         json_document const index(path_, detail::longest_safetensors_header);
         auto const& weight_map = index.root().at("weight_map");
+        detail::check_tensor_count(weight_map.where(), weight_map.members().size());
         auto const folder = path_.substr(0, path_.rfind('/') + 1);               // npos + 1 is 0
         std::map<std::string_view, std::pair<std::size_t, std::size_t>> shards;  // first and last tensor
         for (auto const& [name, file] : weight_map.members()) {
@@ -146,21 +153,37 @@ class safetensors {
         place const start{path, 0};
         if (stated > detail::longest_safetensors_header)
             throw error(start, "a header of " + std::to_string(stated) + " bytes",
-                        "a safetensors file, whose header has at most 100000000");
+                        "a safetensors file, whose header has at most " +
+                            std::to_string(detail::longest_safetensors_header));
         if (prefix + stated > file.size())
             throw error(start, "a header of " + std::to_string(stated) + " bytes",
                         "one that fits the file of " + std::to_string(file.bytes().size()) + " bytes");
-        auto const text = file.bytes(prefix, stated);
-        if (text.empty() || text.front() != std::byte{'{'})
+        auto const bytes = file.bytes(prefix, stated);
+        std::string_view const text(reinterpret_cast<char const*>(bytes.data()), bytes.size());
+        auto const first_sign = text.find_first_not_of(" \t\n\r");
+        if (first_sign == text.npos || text[first_sign] != '{')
             throw error({path, static_cast<index_t>(prefix)}, "a header that does not begin with {",
                         "a safetensors file");
-        json_document const header({reinterpret_cast<char const*>(text.data()), text.size()}, path, prefix);
+        json_document const header(text, path, prefix, repeated_keys::kept);
 
         auto const data = file.bytes().subspan(prefix + text.size());
         auto const first = tensors.size();
-        for (auto const& [name, description] : header.root().members()) {
-            if (name == detail::safetensors_metadata) read_metadata(description);
-            else tensors.push_back(read_tensor(name, description, data));
+        auto const described = header.root().members();
+        detail::check_tensor_count(start, first + described.size());
+        tensors.reserve(first + described.size());
+        for (std::size_t i = 0; i < described.size(); ++i) {
+            auto const& [name, description] = described[i];
+            bool const is_last = i + 1 == described.size() || described[i + 1].key != name;
+            if (name == detail::safetensors_metadata) {
+                if (!is_last) refuse_again(described[i + 1]);
+                if (!description.is_null()) read_metadata(description);
+                continue;
+            }
+            auto tensor = read_tensor(name, description);
+            if (is_last) {
+                find_bytes(tensor, description, data);
+                tensors.push_back(std::move(tensor));
+            }
         }
         auto const offset_of_data = static_cast<index_t>(prefix + text.size());
         auto const own = std::span(tensors).subspan(first);
@@ -168,30 +191,55 @@ class safetensors {
         check_ranges(path, own, offset_of_data, file.size());
     }
 
-    void read_metadata(json const& description) {
-        for (auto const& [key, value] : description.members()) metadata_.emplace(key, value.text());
+    [[noreturn]] static void refuse_again(json_member const& member) {
+        throw error(member.value.where(), "the key " + printable(member.key) + " for the second time",
+                    "that key once");
     }
 
-    static file_tensor read_tensor(std::string const& name, json const& description,
-                                   std::span<std::byte const> data) {
-        file_tensor tensor;
-        tensor.name = name;
-        auto at = description.where();
-        tensor.file = at.file;
-        at.tensor = printable(name);
+    void read_metadata(json const& description) {
+        auto const texts = description.members();
+        if (texts.size() > detail::most_texts_beside_tensors)
+            description.refuse(std::to_string(texts.size()) + " texts",
+                               "at most " + std::to_string(detail::most_texts_beside_tensors));
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            auto const text = texts[i].value.text();
+            if (i + 1 == texts.size() || texts[i + 1].key != texts[i].key)
+                metadata_.emplace(texts[i].key, text);
+        }
+    }
 
+    /// What the header says of a tensor, but for its bytes.
+    static file_tensor read_tensor(std::string name, json const& description) {
+        auto const keys = description.members();
+        for (std::size_t i = 1; i < keys.size(); ++i)
+            for (auto const* once : {"dtype", "shape", "data_offsets"})
+                if (keys[i].key == once && keys[i - 1].key == once) refuse_again(keys[i]);
         auto const& dtype = description.at("dtype");
         auto const type = detail::safetensors_type(dtype.text());
         if (!type) dtype.refuse(dtype.what(), "a type of safetensors");
-        tensor.type = *type;
-        auto const& shape = description.at("shape").elements();
-        tensor.dimensions.reserve(shape.size());
-        for (auto const& dimension : shape) tensor.dimensions.push_back(dimension.size().index());
-        auto const expected = detail::tensor_bytes(at, tensor.type, tensor.dimensions);
-
         auto const& offsets = description.at("data_offsets");
         if (offsets.elements().size() != 2)
             offsets.refuse("an array of " + std::to_string(offsets.elements().size()), "[begin, end]");
+        (void)offsets.elements()[0].size();
+        (void)offsets.elements()[1].size();
+
+        file_tensor tensor;
+        tensor.name = std::move(name);
+        tensor.type = *type;
+        auto const& shape = description.at("shape");
+        detail::check_rank({shape.where().file, shape.offset(), printable(tensor.name)},
+                           shape.elements().size());
+        tensor.dimensions.reserve(shape.elements().size());
+        for (auto const& dimension : shape.elements()) tensor.dimensions.push_back(dimension.size().index());
+        return tensor;
+    }
+
+    static void find_bytes(file_tensor& tensor, json const& description, std::span<std::byte const> data) {
+        auto at = description.where();
+        tensor.file = at.file;
+        at.tensor = printable(tensor.name);
+        auto const expected = detail::tensor_bytes(at, tensor.type, tensor.dimensions);
+        auto const& offsets = description.at("data_offsets");
         auto const begin = offsets.elements()[0].size();
         auto const end = offsets.elements()[1].size();
         auto const range = "bytes " + std::to_string(begin.value()) + " to " + std::to_string(end.value());
@@ -201,14 +249,13 @@ class safetensors {
             throw error({at.file, offsets.offset(), at.tensor}, range,
                         std::to_string(expected.value()) + " bytes for " + shape_text(tensor));
         tensor.bytes = data.subspan(begin.narrow<std::size_t>(), expected.narrow<std::size_t>());
-        return tensor;
     }
 
     /// Puts the tensors of a file in the order of their data, which must be all of it.
     static void check_ranges(std::string const& path, std::span<file_tensor> tensors, index_t begin,
                              checked file_size) {
-        std::ranges::stable_sort(tensors, {}, [](file_tensor const& tensor) {
-            return std::pair(tensor.offset, tensor.bytes.size());
+        std::ranges::sort(tensors, {}, [](file_tensor const& tensor) {
+            return std::tuple(tensor.offset, tensor.bytes.size(), std::string_view(tensor.name));
         });
         auto end = begin;
         for (auto const& tensor : tensors) {
@@ -334,7 +381,7 @@ class safetensors_writer {
         header.resize(checked(header.size()).rounded_up(8).narrow<std::size_t>(), ' ');
         if (checked(header.size()) > detail::longest_safetensors_header)
             throw error({file_.path()}, "a header of " + std::to_string(header.size()) + " bytes",
-                        "at most 100000000");
+                        "at most " + std::to_string(detail::longest_safetensors_header));
         std::uint64_t const length = header.size();
         file_.write(std::as_bytes(std::span(&length, 1)));
         file_.write(header);

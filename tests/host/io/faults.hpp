@@ -74,6 +74,8 @@ enum class call {
     sync,
     lock,
     stat,
+    read_link,
+    change_mode,
     stat_open,
     rename,
     unlink,
@@ -82,7 +84,7 @@ enum class call {
     unmap,
     advise
 };
-inline constexpr int kinds_of_call = 16;
+inline constexpr int kinds_of_call = 18;
 
 struct fault_state {
     std::array<int, kinds_of_call> made{};
@@ -115,6 +117,12 @@ class faults {
             .lock = [](int f, int o) { return hit(call::lock) ? -1 : original_.lock(f, o); },
             .stat = [](char const* p,
                        struct ::stat* to) { return hit(call::stat) ? -1 : original_.stat(p, to); },
+            .read_link =
+                [](char const* p, char* to, std::size_t n) {
+                    return hit(call::read_link) ? -1 : original_.read_link(p, to, n);
+                },
+            .change_mode = [](int f,
+                              mode_t m) { return hit(call::change_mode) ? -1 : original_.change_mode(f, m); },
             .stat_open =
                 [](int f, struct ::stat* to) {
                     return hit(call::stat_open) ? -1 : original_.stat_open(f, to);

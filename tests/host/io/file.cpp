@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <snug/io/file.hpp>
 
@@ -100,6 +101,94 @@ TEST_CASE("a partial name that is a link is not followed") {
     CHECK(test::read_file(directory / "precious") == "precious");
 }
 
+TEST_CASE("a partial name that is a pipe or another file's name is refused, at once and untouched") {
+    test::scratch directory;
+    test::write_file(directory / "precious", "precious");
+    std::filesystem::create_hard_link(directory / "precious", directory / "out.partial");
+    CHECK_THAT(test::refusal([&] { output_file(directory / "out"); }),
+               Contains("out.partial: found a file with another name (a hard link)"));
+    CHECK(test::read_file(directory / "precious") == "precious");
+    CHECK(directory.files() == 2);
+
+    std::filesystem::remove(directory / "out.partial");
+    REQUIRE(::mkfifo((directory / "out.partial").c_str(), 0600) == 0);
+    CHECK_THAT(test::refusal([&] { output_file(directory / "out"); }),
+               Contains("out.partial: found something that is not a regular file"));
+    auto const reader = ::open((directory / "out.partial").c_str(), O_RDONLY | O_NONBLOCK);
+    CHECK_THAT(test::refusal([&] { output_file(directory / "out"); }), Contains("not a regular file"));
+    ::close(reader);
+    std::filesystem::remove(directory / "out.partial");
+    std::filesystem::create_directory(directory / "out.partial");
+    CHECK_FALSE(test::refusal([&] { output_file(directory / "out"); }).empty());
+    CHECK(directory.files() == 2);
+}
+
+TEST_CASE("a target that is a symbolic link is written through, and stays one") {
+    test::scratch directory;
+    namespace fs = std::filesystem;
+    auto const save = [&](std::string const& path) {
+        output_file file(path);
+        file.write("new");
+        file.commit();
+    };
+    fs::create_directory(directory / "far");
+    test::write_file(directory / "far/real", "old");
+    fs::create_symlink("real", directory / "far/second");
+    fs::create_symlink("far/second", directory / "first");
+    save(directory / "first");
+    CHECK(fs::is_symlink(directory / "first"));
+    CHECK(fs::is_symlink(directory / "far/second"));
+    CHECK(test::read_file(directory / "far/real") == "new");
+    {
+        output_file first(directory / "far/real");
+        CHECK_THAT(test::refusal([&] { output_file second(directory / "first"); }),
+                   Contains("another process"));
+        CHECK(fs::exists(directory / "far/real.partial"));
+    }
+    // To a file that is not there yet, by the whole path, and through a folder that is a link.
+    fs::create_symlink(directory / "far/later", directory / "dangling");
+    save(directory / "dangling");
+    CHECK(test::read_file(directory / "far/later") == "new");
+    fs::create_directory_symlink("far", directory / "folder");
+    fs::create_symlink("../up", directory / "far/to_up");
+    save(directory / "folder/to_up");
+    CHECK(test::read_file(directory / "up") == "new");
+    // Nowhere.
+    fs::create_symlink("round", directory / "round");
+    CHECK_THAT(test::refusal([&] { save(directory / "round"); }), Contains("a link that leads nowhere"));
+    fs::create_symlink("none/none", directory / "broken");
+    CHECK_THAT(test::refusal([&] { save(directory / "broken"); }), Contains("no such file"));
+    fs::create_symlink("far", directory / "to_folder");
+    CHECK_THAT(test::refusal([&] { save(directory / "to_folder"); }), Contains("a directory"));
+    test::faults faults;
+    faults.fail(test::call::read_link, 1, EACCES);
+    CHECK_THAT(test::refusal([&] { save(directory / "first"); }), Contains("readlink"));
+}
+
+TEST_CASE("who may read and write a file is kept when it is replaced") {
+    test::scratch directory;
+    auto const path = directory / "out";
+    for (mode_t const mode : {0600u, 0640u, 0644u, 0444u, 0755u}) {
+        CAPTURE(mode);
+        std::filesystem::remove(path);
+        test::write_file(path, "old");
+        REQUIRE(::chmod(path.c_str(), mode) == 0);
+        test::write_file(directory / "out.partial", "of a writer that was killed");
+        output_file file(path);
+        struct ::stat status {};
+        REQUIRE(::stat((path + ".partial").c_str(), &status) == 0);
+        CHECK((status.st_mode & 0777) == (mode | 0200));  // from before the first byte on
+        file.write("new");
+        file.commit();
+        REQUIRE(::stat(path.c_str(), &status) == 0);
+        CHECK((status.st_mode & 0777) == mode);
+        CHECK(test::read_file(path) == "new");
+    }
+    test::faults faults;
+    faults.fail(test::call::change_mode, 1, EPERM);
+    CHECK_THAT(test::refusal([&] { output_file file(path); }), Contains("chmod"));
+}
+
 TEST_CASE("after a failed write nothing can be committed") {
     test::scratch directory;
     test::write_file(directory / "out", "old");
@@ -135,14 +224,17 @@ TEST_CASE("whichever call fails, the target is the old or the new file and no pa
         file.commit();
     };
     std::array<int, test::kinds_of_call> made{};
+    test::write_file(path, "old");
+    REQUIRE(::chmod(path.c_str(), 0600) == 0);
     {
         test::faults faults;
         save();
         for (int kind = 0; kind < test::kinds_of_call; ++kind)
             made[static_cast<std::size_t>(kind)] = faults.made(static_cast<test::call>(kind));
     }
-    for (auto const needed : {test::call::open, test::call::write, test::call::pwrite, test::call::truncate,
-                              test::call::sync, test::call::rename})
+    for (auto const needed :
+         {test::call::open, test::call::write, test::call::pwrite, test::call::truncate, test::call::sync,
+          test::call::rename, test::call::read_link, test::call::change_mode})
         REQUIRE(made[static_cast<std::size_t>(needed)] > 0);
     REQUIRE(made[static_cast<std::size_t>(test::call::sync)] == 2);  // the file, then the directory
 
@@ -150,6 +242,7 @@ TEST_CASE("whichever call fails, the target is the old or the new file and no pa
         for (int nth = 1; nth <= made[static_cast<std::size_t>(kind)]; ++nth) {
             INFO("call " << kind << ", number " << nth);
             test::write_file(path, "old");
+            REQUIRE(::chmod(path.c_str(), 0600) == 0);
             std::string words;
             {
                 test::faults faults;
@@ -249,10 +342,45 @@ TEST_CASE("an append file goes on behind what is there") {
     append_file(directory / "log").write("two\n");
     CHECK(test::read_file(directory / "log") == "one\ntwo\n");
     CHECK_FALSE(test::refusal([&] { append_file(directory / "no/log"); }).empty());
+    REQUIRE(::mkfifo((directory / "pipe").c_str(), 0600) == 0);
+    CHECK_THAT(test::refusal([&] { append_file(directory / "pipe"); }), Contains("not a regular file"));
+    auto const reader = ::open((directory / "pipe").c_str(), O_RDONLY | O_NONBLOCK);
+    CHECK_THAT(test::refusal([&] { append_file(directory / "pipe"); }), Contains("not a regular file"));
+    ::close(reader);
+    CHECK_THAT(test::refusal([&] { append_file(directory / ""); }), Contains("directory"));
 }
 
 TEST_CASE("text of a file can't break a message") {
     CHECK(printable("wte") == "\"wte\"");
     CHECK(printable("a\n\"\x1b[31m\\\x7f") == R"("a\x0a\x22\x1b[31m\x5c\x7f")");
     CHECK(printable(std::string(500, 'a')).size() < 130);
+    CHECK(printable("\u00e9\u4e2d\U0001f600 \xff\xc3") == "\"\u00e9\u4e2d\U0001f600 \\xff\\xc3\"");
+    CHECK(printable("a\u202e\u2028\u0085\u200b\U000e0041z") ==
+          R"("a\xe2\x80\xae\xe2\x80\xa8\xc2\x85\xe2\x80\x8b\xf3\xa0\x81\x81z")");
+    CHECK(printable("\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80") == R"("\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80")");
+    std::string many = "x";
+    for (int i = 0; i < 100; ++i) many += "\u4e2d";
+    CHECK(printable(many).find("\\x") == std::string::npos);
+}
+
+TEST_CASE("the name of a file can't break a message") {
+    test::scratch directory;
+    std::string const name = "a\nb\x1b[31m\u202e\xff";
+    auto const path = directory / name;
+    auto const check = [&](std::string const& refused) {
+        CAPTURE(refused);
+        CHECK_THAT(refused, Contains(R"(a\x0ab\x1b[31m\xe2\x80\xae\xff)"));
+        CHECK(refused.find_first_of("\n\x1b") == std::string::npos);
+    };
+    check(test::refusal([&] { input_file file(path); }));
+    check(test::refusal([&] { make_folder(directory / "none" + "/" + name); }));
+    check(test::refusal([&] { append_file file(path + "/x"); }));
+    std::filesystem::create_directory(path);
+    check(test::refusal([&] { output_file file(path); }));
+    // What is wrong and where stay as they are for programs.
+    snug::error const refused({path, 4, name}, "a\rb", "c\td");
+    CHECK(refused.where().file == path);
+    CHECK(refused.where().tensor == name);
+    CHECK(refused.found() == "a\rb");
+    CHECK_THAT(refused.what(), Contains(R"(found a\x0db, expected c\x09d)"));
 }

@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -50,7 +52,8 @@ void check_refused(std::string const& content, std::string const& words) {
     test::check_refused(content, words, use);
 }
 
-constexpr std::uint32_t type_u8 = 0, type_u32 = 4, type_i32 = 5, type_flag = 7, type_text = 8, type_array = 9;
+constexpr std::uint32_t type_u8 = 0, type_u16 = 2, type_u32 = 4, type_i32 = 5, type_f32 = 6, type_flag = 7,
+                        type_text = 8, type_array = 9;
 constexpr std::uint32_t type_u64 = 10;
 constexpr std::uint32_t ggml_f32 = 0, ggml_q4_1 = 3;
 
@@ -167,7 +170,7 @@ TEST_CASE("hostile GGUF files are refused with file and place") {
     check_refused(header(0, 1) + u64(1000) + test::zeros(20), "expected 1000 bytes");
     check_refused(file({entry("", type_u8, "x") + four}, {}), "a key of 0 bytes");
     check_refused(file({entry(std::string(65536, 'k'), type_u8, "x")}, {}), "a key of 65536 bytes");
-    check_refused(file({entry("\xff", type_u8, "x")}, {}), "a key \"\xff\", expected UTF-8");
+    check_refused(file({entry("\xff", type_u8, "x")}, {}), "a key \"\\xff\", expected UTF-8");
     check_refused(file({entry("k\xc3", type_u8, "x")}, {}), "expected UTF-8");
     check_refused(file({entry("k", 13, u64(0))}, {}), "a value of type 13");
     check_refused(file({entry("k", ~0u, u64(0))}, {}), "a value of type 4294967295");
@@ -236,11 +239,113 @@ TEST_CASE("hostile GGUF files are refused with file and place") {
                   "a tensor of that name for the second time");
 }
 
+TEST_CASE("an array of equal values is one value, an array of others is refused by name") {
+    test::scratch folder;
+    test::write_file(
+        folder / "g",
+        file({array("same", type_i32, 3, u32(9) + u32(9) + u32(9)), array("one", type_u8, 1, "\7"),
+              array("other", type_i32, 3, u32(9) + u32(9) + u32(3)), array("none", type_i32, 0, ""),
+              array("reals", type_f32, 2, test::raw(0.5f) + test::raw(0.5f)),
+              array("flags", type_flag, 2, "\1\1"), array("mixed", type_flag, 2, std::string("\1\0", 2)),
+              array("texts", type_text, 2, text("a") + text("a"))},
+             {}));
+    gguf const read(folder / "g");
+    CHECK(read.number("same") == 9);
+    CHECK(read.number("one") == 7);
+    CHECK(read.real("reals") == 0.5);
+    CHECK(read.flag("flags"));
+    CHECK(read.numbers("same") == std::vector<snug::index_t>{9, 9, 9});
+    CHECK_THAT(test::refusal([&] { (void)read.number("other"); }),
+               Contains("\"other\", an array of different numbers, expected one number"));
+    CHECK_THAT(test::refusal([&] { (void)read.number("none"); }), Contains("an array of 0"));
+    CHECK_THAT(test::refusal([&] { (void)read.flag("mixed"); }), Contains("an array of different flags"));
+    CHECK_THAT(test::refusal([&] { (void)read.number("reals"); }),
+               Contains("type array of f32, expected an integer"));
+    CHECK_THAT(test::refusal([&] { (void)read.text("texts"); }),
+               Contains("type array of text, expected a text"));
+}
+
+TEST_CASE("a model in parts is read through its first, and a part that is not the first says so") {
+    auto const split = [](std::uint16_t number, std::uint16_t count, std::vector<std::string> entries,
+                          std::vector<std::string> const& tensors, std::string const& data,
+                          std::uint32_t in_all = 3) {
+        entries.push_back(entry("split.no", type_u16, test::raw(number)));
+        entries.push_back(entry("split.count", type_u16, test::raw(count)));
+        entries.push_back(entry("split.tensors.count", type_i32, u32(in_all)));
+        return file(entries, tensors, data);
+    };
+    test::scratch folder;
+    auto const path = [&](int i) { return folder / ("m-0000" + std::to_string(i) + "-of-00003.gguf"); };
+    auto const a = split(0, 3, {entry("n", type_u8, "x")}, {}, "");
+    auto const c = split(2, 3, {}, {tensor("c", {1}, ggml_f32, 0)}, test::raw(3.f));
+    // The data of the second begins at a multiple of its own alignment.
+    auto b64 = split(1, 3, {entry("general.alignment", type_u32, u32(64))},
+                     {tensor("b", {1}, ggml_f32, 0), tensor("a", {1}, ggml_f32, 64)}, "");
+    b64.resize((b64.size() + 63) / 64 * 64, '\0');
+    b64 += test::raw(2.f) + test::zeros(60) + test::raw(1.f);
+    auto const write = [&](std::string const& first, std::string const& second, std::string const& third) {
+        test::write_file(path(1), first);
+        test::write_file(path(2), second);
+        test::write_file(path(3), third);
+    };
+    write(a, b64, c);
+    gguf moved(path(1));
+    gguf const read = std::move(moved);
+    CHECK(read.path() == path(1));
+    CHECK(read.paths() == std::vector<std::string>{path(1), path(2), path(3)});
+    CHECK(read.number("n") == 'x');
+    REQUIRE(read.tensors().size() == 3);
+    for (auto const& [name, value, part] : {std::tuple{"a", 1.f, 2}, {"b", 2.f, 2}, {"c", 3.f, 3}}) {
+        std::vector<float> to(1);
+        decode(read.tensor(name), 0, to);
+        CHECK(to[0] == value);
+        CHECK(read.tensor(name).file == path(part));
+    }
+    read.forget();
+
+    auto const refused = [&](int part = 1) { return test::refusal([&] { gguf(path(part)); }); };
+    CHECK_THAT(refused(2),
+               Contains("found part 2 of 3 of a model, expected part 1 of 3, with the others beside it "
+                        "(its name ends in -00001-of-00003.gguf)"));
+    CHECK_THAT(refused(3), Contains("found part 3 of 3"));
+    test::write_file(folder / "renamed.gguf", a);
+    CHECK_THAT(test::refusal([&] { gguf(folder / "renamed.gguf"); }),
+               Contains("part 1 of 3 under a name") && Contains("-00001-of-00003.gguf"));
+    std::filesystem::remove(path(3));
+    CHECK_THAT(refused(), Contains("m-00003-of-00003.gguf: found no such file"));
+    write(a, c, b64);
+    CHECK_THAT(refused(), Contains("m-00002-of-00003.gguf, byte ") &&
+                              Contains("found part 3 of 3, expected part 2 of 3"));
+    write(a, split(1, 4, {}, {}, ""), c);
+    CHECK_THAT(refused(), Contains("a part of 4, expected part 2 of 3"));
+    write(a, file({}, {}), c);
+    CHECK_THAT(refused(), Contains("m-00002-of-00003.gguf: found no metadata of the key \"split.count\""));
+    write(a, b64, split(2, 3, {}, {tensor("a", {1}, ggml_f32, 0)}, test::raw(3.f)));
+    CHECK_THAT(refused(), Contains("m-00003-of-00003.gguf") && Contains("second time"));
+    write(a, b64, split(2, 3, {}, {}, ""));
+    CHECK_THAT(refused(), Contains("3 tensors in all parts, expected the 2 that are there"));
+    write(a, b64, split(2, 3, {entry("n", type_u8, "y")}, {tensor("c", {1}, ggml_f32, 0)}, test::raw(3.f)));
+    CHECK_THAT(refused(), Contains("m-00003-of-00003.gguf, byte ") && Contains("metadata \"n\" of its own"));
+    write(a, b64, split(2, 3, {entry("n", type_u8, "x")}, {tensor("c", {1}, ggml_f32, 0)}, test::raw(3.f)));
+    CHECK(refused().empty());
+    write(split(3, 3, {}, {}, ""), b64, c);
+    CHECK_THAT(refused(), Contains("\"split.no\" = 3, expected 0 to 2"));
+    // As gguf-split leaves it in a model that it has merged again.
+    test::write_file(folder / "merged", split(0, 0, {}, {tensor("c", {1}, ggml_f32, 0)}, test::raw(3.f)));
+    CHECK(gguf(folder / "merged").has_tensor("c"));
+}
+
 TEST_CASE("many entries and tensors of a hostile GGUF file are refused in time") {
-    std::vector<std::string> entries(300'000, entry("k", type_u8, "x"));
+    std::vector<std::string> entries(65'536, entry("k", type_u8, "x"));
     check_refused(file(entries, {}), "for the second time");
-    std::vector<std::string> tensors(300'000, tensor("a", {0}, ggml_f32, 0));
+    entries.push_back(entry("k", type_u8, "x"));
+    check_refused(file(entries, {}), "byte 16: found 65537 metadata entries, expected at most 65536");
+    std::vector<std::string> tensors(131'072, tensor("a", {0}, ggml_f32, 0));
     check_refused(file({}, tensors, test::zeros(4)), "for the second time");
+    tensors.push_back(tensor("a", {0}, ggml_f32, 0));
+    check_refused(file({}, tensors), "byte 8: found 131073 tensors, expected at most 131072");
+    check_refused(file({array("k", type_text, (1 << 22) + 1, test::zeros(8 * ((1 << 22) + 1)))}, {}),
+                  "4194305 array elements, expected at most 4194304");
     check_refused(
         file({array("k", type_text, 1'000'000, test::zeros(8'000'000)), entry("k", type_u8, "x")}, {}),
         "for the second time");
