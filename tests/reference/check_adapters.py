@@ -46,6 +46,8 @@ CASES = {
         "target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}),
     "lora_tied_gpt2": (runs.GPT2(), {
         "target_modules": ["c_attn"], "modules_to_save": ["wte", "wpe", "lm_head"], "ensure_weight_tying": True}),
+    # A Conv1D, stored [in, out], and square.
+    "lora_gpt2_projection": (runs.GPT2(), {"target_modules": ["c_attn"], "modules_to_save": ["attn.c_proj"]}),
 }
 
 

@@ -269,6 +269,44 @@ static_assert(squared_relu<8>::output_width == 8 && snug::layer::elementwise<squ
 
 }  // namespace documented_layers
 
+template <class... Layers>
+struct chain : snug::sequence<Layers...> {};
+
+template <class Rule, class... Layers, auto Path>
+struct snug::rewrite<Rule, chain<Layers...>, Path> {
+    using type = chain<typename snug::rewrite<Rule, Layers, Path>::type...>;
+};
+
+// docs/adapters.md -------------------------------------------------------------------------------------------------
+
+namespace documented_adapters {
+
+struct only_some : snug::adapters::lora<snug::rank<4>> {
+    using paths = snug::layer_paths<"blocks.down", "norm">;
+    template <snug::text Path, class Layer>
+    static constexpr bool trains = paths::contain(Path.view());
+};
+
+using small = snug::models::gpt2<snug::layers<1>, snug::heads<1>, snug::width<8>, snug::vocabulary<9>,
+                                 snug::context<4>>;
+struct some : snug::trainer<small, snug::batch<1, 4>, only_some> {};
+// "blocks.down" is linear, and lora adapts it.
+static_assert([] {
+    for (auto const& entry : some::composition::parameter_table.entries)
+        if (entry.is_trained() != (entry.of_adapter || entry.name.view().starts_with("norm."))) return false;
+    return true;
+}());
+
+struct chained : snug::stack<snug::named<"embedding", snug::embedding<9, 8>>,
+                             snug::named<"low", chain<snug::named<"up", snug::linear<8, 8>>>>,
+                             snug::named<"head", snug::head_with_loss<8, 9, true>>> {};
+struct of_chain : snug::trainer<chained, snug::batch<1, 4>,
+                                snug::adapters::lora<snug::rank<2>, snug::targets<"low.up">>> {};
+static_assert(of_chain::composition::parameter_table.entries[1].name.view() == "low.up.weight");
+static_assert(!of_chain::composition::parameter_table.entries[1].is_trained());
+
+}  // namespace documented_adapters
+
 // docs/host.md -----------------------------------------------------------------------------------------------------
 
 namespace documented_host {

@@ -34,7 +34,7 @@ template <class Policy>
 struct this_is_not_an_adapter {
     static constexpr bool holds = adapter_policy<Policy>;
     static_assert(holds,
-                  "snug: a policy of the axis adapters needs 'adapts<Name, Linear>', 'trains<Name, Layer>' "
+                  "snug: a policy of the axis adapters needs 'adapts<Path, Linear>', 'trains<Path, Layer>' "
                   "and 'layer<Linear, Scheme>' (see Policy, and snug/adapters/adapter.hpp)");
 };
 
@@ -63,6 +63,15 @@ struct an_adapter_trains_nothing {
         holds,
         "snug: under this adapter no parameter of the model trains (see Adapter and Model): it adapts no "
         "linear layer and keeps none training");
+};
+
+template <class Adapter, class Model, bool IsTogether>
+struct a_tied_head_trains_when_its_embedding_does {
+    static constexpr bool holds = IsTogether;
+    static_assert(holds,
+                  "snug: an adapter's 'trains' says yes to the embedding and no to the head, or the other "
+                  "way, and this "
+                  "model's head is its embedding: one parameter (see Adapter and Model)");
 };
 
 template <class Adapter, class Model, class Target, int Matches>
@@ -221,13 +230,29 @@ struct adapted_model<Model, Scheme, adapters::none> : quantized_model<Model, Sch
 
 namespace detail {
 
-/// An adapter leaves something to train.
+template <class Model>
+inline constexpr bool head_and_embedding_train_together =
+    layer::frozen_layer<typename Model::head> == layer::frozen_layer<typename Model::embedding_layer>;
+template <class Model>
+    requires(!Model::head::tied)
+inline constexpr bool head_and_embedding_train_together<Model> = true;
+
+/// An adapter leaves something to train, and of a tied head not half.
 template <class Model, class Scheme, class Policy>
-struct something_trains : accepted<refusal::an_adapter_trains_nothing<Policy, Model, [] {
-    for (auto const& entry : adapted_model<Model, Scheme, Policy>::type::declare_parameters().entries)
-        if (entry.is_trained()) return true;
-    return false;
-}()>> {};
+struct something_trains
+    : accepted<refusal::an_adapter_trains_nothing<Policy, Model,
+                                                  [] {
+                                                      using adapted =
+                                                          typename adapted_model<Model, Scheme, Policy>::type;
+                                                      for (auto const& entry :
+                                                           adapted::declare_parameters().entries)
+                                                          if (entry.is_trained()) return true;
+                                                      return false;
+                                                  }()>,
+               refusal::a_tied_head_trains_when_its_embedding_does<
+                   Policy, Model,
+                   head_and_embedding_train_together<typename adapted_model<Model, Scheme, Policy>::type>>> {
+};
 template <class Model, class Scheme>
 struct something_trains<Model, Scheme, adapters::none> : std::true_type {};
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <snug/engine/host_view.hpp>
 #include <snug/io/file_tensor.hpp>
@@ -10,7 +11,9 @@
 #include <snug/io/model_config.hpp>
 #include <snug/io/safetensors.hpp>
 #include <snug/io/weight_names.hpp>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 /// Weights from files of others: every tensor is found and checked first, then decoded into its place in the plan.
@@ -177,29 +180,36 @@ bool is_finite_in(float value) {
                     (may_be_allowed ? "; load_options{.allow_not_finite = true} takes it as it is" : ""));
 }
 
+/// The first of `count` numbers that is not finite in all these types, and which it is; `count` when there is none.
+/// decode(first, values) fills a span with the numbers from the first on.
+template <class Backend, class... Stored, class Decode>
+std::pair<index_t, float> first_not_finite(index_t count, Decode const& decode) {
+    constexpr index_t length = 4096;
+    std::atomic<index_t> first = count;
+    ops::for_each_row<Backend>((count + length - 1) / length, [&](auto, index_t which) {
+        float values[length];
+        auto const begin = which * length;
+        auto const end = std::min(begin + length, count);
+        decode(begin, std::span(values, static_cast<std::size_t>(end - begin)));
+        index_t i = begin;
+        while (i < end && is_finite_in<Stored...>(values[i - begin])) ++i;
+        if (i == end) return;
+        auto seen = first.load(std::memory_order_relaxed);
+        while (i < seen && !first.compare_exchange_weak(seen, i, std::memory_order_relaxed)) {
+        }
+    });
+    float value[1] = {};
+    auto const found = first.load(std::memory_order_relaxed);
+    if (found < count) decode(found, std::span(value));
+    return {found, value[0]};
+}
+
 /// Throws for the first number of a tensor that is not finite, in the file or in one of the types that are to store it.
 template <class Backend, class... Stored>
 void require_finite(io::file_tensor const& tensor, bool may_be_allowed = true) {
-    constexpr index_t length = 4096;
-    auto const size = tensor.size();
-    std::atomic<index_t> first = size;
-    ops::for_each_row<Backend>((size + length - 1) / length, [&](auto, index_t which) {
-        float values[length];
-        auto const begin = which * length;
-        auto const count = std::min(length, size - begin);
-        io::decode(tensor, begin, {values, static_cast<std::size_t>(count)});
-        index_t i = 0;
-        while (i < count && is_finite_in<Stored...>(values[i])) ++i;
-        if (i == count) return;
-        auto seen = first.load(std::memory_order_relaxed);
-        while (begin + i < seen && !first.compare_exchange_weak(seen, begin + i, std::memory_order_relaxed)) {
-        }
-    });
-    auto const found = first.load(std::memory_order_relaxed);
-    if (found == size) return;
-    float value = 0;
-    io::decode(tensor, found, {&value, 1});
-    refuse_number(tensor.where(), value, found, may_be_allowed);
+    auto const [i, value] = first_not_finite<Backend, Stored...>(
+        tensor.size(), [&](index_t first, std::span<float> to) { io::decode(tensor, first, to); });
+    if (i < tensor.size()) refuse_number(tensor.where(), value, i, may_be_allowed);
 }
 
 /// Throws unless two tensors of one shape have the same values.
@@ -283,18 +293,15 @@ void run<C>::load(File const& file, load_options const& allowed) {
             }
             using scheme = typename Parameter::scheme;
             auto const stored = scheme::view_of(beside.data(), Parameter::extent);
-            constexpr index_t length = 4096;
-            for (index_t i = 0; i < Parameter::shape::count; i += length) {
-                float values[length];
-                auto const count = std::min(length, Parameter::shape::count - i);
-                scheme::decode(stored, i, count, values);
-                for (index_t k = 0; k < count; ++k)
-                    if (!std::isfinite(values[k]))
-                        throw error(where(),
-                                    "a number that the quantization scheme stores as " +
-                                        detail::number_text(values[k]) + ", element " + std::to_string(i + k),
-                                    "numbers of a size that the scheme can store");
-            }
+            auto const [i, value] = detail::first_not_finite<backend>(
+                Parameter::shape::count, [&](index_t first, std::span<float> to) {
+                    scheme::decode(stored, first, static_cast<index_t>(to.size()), to.data());
+                });
+            if (i < Parameter::shape::count)
+                throw error(where(),
+                            "a number that the quantization scheme stores as " + detail::number_text(value) +
+                                ", element " + std::to_string(i),
+                            "numbers of a size that the scheme can store");
         });
         // From here on nothing can fail.
         for_each_quantized([&]<class Parameter>(detail::planned_piece const& piece, Parameter) {

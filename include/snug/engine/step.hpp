@@ -102,14 +102,8 @@ template <class C>
 void run<C>::refresh() {
     kept_ = 0;
     if constexpr (C::has_derived)
-        for_each_leaf<C>(memory_.data(), []<class Node, class Call>(Call const& call, index_t) {
-            using L = typename Node::type;
-            if constexpr (layer::has_derived<L>) {
-                constexpr bool can = layer::can_refresh<L, Call>;
-                static_assert(
-                    sizeof(refusal::refresh_of_a_layer_with_derived_parameters_cannot_be_called<L, can>) > 0);
-                if constexpr (can) L::refresh(call);
-            }
+        for_each_leaf<C>(memory_.data(), []<class Node>(auto const& call, index_t) {
+            layer::refresh<typename Node::type>(call);
         });
 }
 
@@ -123,7 +117,7 @@ void run<C>::start_adapters() {
     });
     if (is_needed) {
         host_view here(*this);
-        for_each_leaf<C>(base_of_memory(), [this]<class Node, class Call>(Call const& call, index_t block) {
+        for_each_leaf<C>(base_of_memory(), [this]<class Node>(auto const& call, index_t block) {
             using L = typename Node::type;
             auto const put = [&]<class Parameter>(Parameter, index_t i, auto value) {
                 using parameters = layer::parameters<L>;
@@ -136,11 +130,7 @@ void run<C>::start_adapters() {
                 if constexpr (C::has_master && layer::trains<L, Parameter>)
                     at<typename C::updated>(C::master(p))[at_i] = static_cast<typename C::updated>(value);
             };
-            if constexpr (layer::says_start<L>) {
-                constexpr bool can = layer::can_start<L, Call, decltype(put)>;
-                static_assert(sizeof(refusal::start_of_a_layer_cannot_be_called<L, can>) > 0);
-                if constexpr (can) L::start(call, put);
-            }
+            layer::start<L>(call, put);
         });
         here.write_back();
     }

@@ -101,4 +101,29 @@ struct a_parameter_of_the_model_is_missing_under_its_adapter {
 };
 
 }  // namespace refusal
+
+namespace layer {
+
+/// The layer's `start`, if it has one.
+template <class L, class Call, class Put>
+void start(Call const& call, Put const& put) {
+    if constexpr (says_start<L>) {
+        constexpr bool can = can_start<L, Call, Put>;
+        static_assert(sizeof(refusal::start_of_a_layer_cannot_be_called<L, can>) > 0);
+        if constexpr (can) L::start(call, put);
+    }
+}
+
+/// The layer's `refresh`, if it has derived parameters.
+template <class L, class Call>
+void refresh(Call const& call) {
+    if constexpr (has_derived<L>) {
+        constexpr bool can = can_refresh<L, Call>;
+        static_assert(sizeof(refusal::refresh_of_a_layer_with_derived_parameters_cannot_be_called<L, can>) >
+                      0);
+        if constexpr (can) L::refresh(call);
+    }
+}
+
+}  // namespace layer
 }  // namespace snug

@@ -169,6 +169,20 @@ std::string said_of_changed(Run& run, std::string const& name, std::string const
 
 }  // namespace
 
+namespace {
+
+struct projection_too : lora<rank<4>, alpha<8>, targets<"c_attn">> {
+    using paths = layer_paths<"blocks.projection">;
+    template <text Path, class Layer>
+    static constexpr bool trains = paths::contain(Path.view());
+};
+
+}  // namespace
+
+TEST_CASE("a linear layer that trains besides goes to and from PEFT's files as they store it") {
+    exchange_both<gpt2, projection_too>("gpt2_tiny", "lora_gpt2_projection");
+}
+
 TEST_CASE("a tied head that trains is one table here and two equal ones in PEFT's files") {
     using one_target = lora<rank<4>, alpha<8>, targets<"q_proj">, also_train<embeddings>>;
     exchange_both<llama_tied, one_target>("llama_tiny_tied", "lora_tied");

@@ -18,7 +18,7 @@ using model =
 template <class... Policies>
 using on_model = trainer<model, batch<1, 8>, Policies...>;
 using plain = on_model<>;
-using half = on_model<precision::mixed<fp16>>;
+using in_fp16 = on_model<precision::mixed<fp16>>;
 using tuned = on_model<adapters::lora<rank<2>, targets<"down_proj">>>;
 using quantized = on_model<precision::mixed<bf16>, quantization::nf4<64>, adapters::lora<rank<2>>>;
 using split = on_model<quantization::outlier_split<quantization::threshold<6>, quantization::nf4<64>,
@@ -95,7 +95,7 @@ TEST_CASE("a number that is not finite is refused by tensor and index, and nothi
     for (auto const& [value, what] : {std::pair{not_a_number, "NaN"}, std::pair{infinite, "infinity"},
                                       std::pair{-infinite, "-infinity"}}) {
         check_names(refusal_of_load<plain>(at, value), what);
-        check_names(refusal_of_load<half>(at, value), what);
+        check_names(refusal_of_load<in_fp16>(at, value), what);
         check_names(refusal_of_load<quantized>(at, value), what);
     }
     CHECK(refusal_of_load<quantized>(at, 0.5f) == "taken");
@@ -104,9 +104,9 @@ TEST_CASE("a number that is not finite is refused by tensor and index, and nothi
 TEST_CASE("a number that is infinite in the type that stores it counts as infinite") {
     folder const at;
     CHECK(refusal_of_load<plain>(at, 1e38f) == "taken");
-    CHECK(refusal_of_load<half>(at, 65504.0f) == "taken");
-    check_names(refusal_of_load<half>(at, 65520.0f), "65520.000000");
-    CHECK_THAT(refusal_of_load<half>(at, 1e38f), Catch::Contains(tensor));
+    CHECK(refusal_of_load<in_fp16>(at, 65504.0f) == "taken");
+    check_names(refusal_of_load<in_fp16>(at, 65520.0f), "65520.000000");
+    CHECK_THAT(refusal_of_load<in_fp16>(at, 1e38f), Catch::Contains(tensor));
 }
 
 TEST_CASE("numbers that are not finite are taken when they are wanted, but by no scheme") {
@@ -133,7 +133,7 @@ TEST_CASE("what a scheme has no room for is refused by file and tensor, and noth
 
 TEST_CASE("merging into a type that cannot hold the sum is refused, and nothing has changed") {
     tuned run(7);
-    half into(1);
+    in_fp16 into(1);
     auto b = run.copy_of_weights("blocks.down.lora_B");
     b[4 * 2] = 1e9f;  // of row 4 of the first block
     run.set_weights("blocks.down.lora_B", b);
@@ -154,8 +154,8 @@ TEST_CASE("merging into a type that cannot hold the sum is refused, and nothing 
 }
 
 TEST_CASE("a merged model that its own type cannot hold is not written") {
-    using tuned_half = on_model<precision::mixed<fp16>, adapters::lora<rank<2>, targets<"down_proj">>>;
-    tuned_half run(7);
+    using tuned_in_fp16 = on_model<precision::mixed<fp16>, adapters::lora<rank<2>, targets<"down_proj">>>;
+    tuned_in_fp16 run(7);
     auto const fill = [&](std::string_view name, float value) {
         auto values = run.copy_of_weights(name);
         for (auto& x : values) x = fp16(value);
