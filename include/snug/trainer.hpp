@@ -57,13 +57,24 @@ struct accepted_together
                    typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>,
                snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>> {};
 
+/// The model as it will run, adapted and quantized: every layer's functions are there and can be called.
+template <class Chosen>
+struct accepted_to_run {
+    using model = typename adapted_model<typename Chosen::model, typename Chosen::quantization,
+                                         typename Chosen::adapters>::type;
+    using setting = snug::setting<Chosen::batch::sequences, Chosen::batch::tokens, typename Chosen::precision,
+                                  typename Chosen::where::backend>;
+    static constexpr bool value = layers_run<typename model::body, setting>::value;
+};
+
 /// Everything is refused here that can be refused before anything is built. Stops at the first cause.
 template <class... Policies>
 using accepted_policies = std::conjunction<
     accepted<refusal::this_template_argument_is_not_a_policy<Policies>...>,
     accepted_by_axis<refusal::two_policies_for_one_axis, axis::all, Policies...>,
     accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
-    accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>>;
+    accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>,
+    accepted_to_run<chosen<Policies...>>>;
 
 /// What a refused trainer is built from instead, so that its refusal is the only error.
 using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;
