@@ -55,6 +55,7 @@ template <class Chosen>
 struct accepted_together
     : accepted<refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
                    typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>,
+               refusal::the_states_of_an_optimizer_are_a_list<typename Chosen::optimizer>,
                snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>> {};
 
 /// The model as it will run, adapted and quantized: every layer's functions are there and can be called.
@@ -64,7 +65,10 @@ struct accepted_to_run {
                                          typename Chosen::adapters>::type;
     using setting = snug::setting<Chosen::batch::sequences, Chosen::batch::tokens, typename Chosen::precision,
                                   typename Chosen::where::backend>;
-    static constexpr bool value = layers_run<typename model::body, setting>::value;
+    static constexpr bool value =
+        layers_run<typename model::body, setting>::value &&
+        accepted<refusal::the_update_of_an_optimizer_takes_a_weight_a_gradient_and_its_states<
+            typename Chosen::optimizer, typename setting::statistic>>::value;
 };
 
 /// Everything is refused here that can be refused before anything is built. Stops at the first cause.
