@@ -3,6 +3,9 @@
 
 /// The light umbrella: models, axes, memory. Enough for a file that only asserts budgets: no backend's bodies, no Thrust.
 
+// First, so that a refusal is not preceded by a long list of includes that lead to it.
+#include <snug/layers/refusals.hpp>
+
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/memory/budget.hpp>
 #include <snug/memory/devices.hpp>

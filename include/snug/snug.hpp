@@ -3,6 +3,9 @@
 
 /// Everything a user needs: plan.hpp and what runs it.
 
+// First, so that a refusal is not preceded by a long list of includes that lead to it.
+#include <snug/layers/refusals.hpp>
+
 #include <snug/backend/host.hpp>
 #include <snug/engine/generate.hpp>
 #include <snug/engine/load.hpp>

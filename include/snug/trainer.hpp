@@ -58,6 +58,7 @@ struct accepted_together
                refusal::the_sequences_of_the_batch_are_longer_than_the_window_of_attention<
                    typename Chosen::model, snug::detail::sliding_window_of<typename Chosen::model>(),
                    Chosen::batch::tokens>,
+               refusal::the_states_of_an_optimizer_are_a_list<typename Chosen::optimizer>,
                snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>,
                snug::detail::trained_kinds_exist<typename Chosen::adapters, typename Chosen::model>,
                snug::detail::paths_exist<typename Chosen::adapters, typename Chosen::model>> {};
@@ -66,6 +67,19 @@ template <class Chosen>
 struct accepted_adapter
     : something_trains<typename Chosen::model, typename Chosen::quantization, typename Chosen::adapters> {};
 
+/// The model as it will run, adapted and quantized: every layer's functions are there and can be called.
+template <class Chosen>
+struct accepted_to_run {
+    using model = typename adapted_model<typename Chosen::model, typename Chosen::quantization,
+                                         typename Chosen::adapters>::type;
+    using setting = snug::setting<Chosen::batch::sequences, Chosen::batch::tokens, typename Chosen::precision,
+                                  typename Chosen::where::backend>;
+    static constexpr bool value =
+        layers_run<typename model::body, setting>::value &&
+        accepted<refusal::the_update_of_an_optimizer_takes_a_weight_a_gradient_and_its_states<
+            typename Chosen::optimizer, typename setting::statistic>>::value;
+};
+
 /// Everything is refused here that can be refused before anything is built. Stops at the first cause.
 template <class... Policies>
 using accepted_policies = std::conjunction<
@@ -73,7 +87,7 @@ using accepted_policies = std::conjunction<
     accepted_by_axis<refusal::two_policies_for_one_axis, axis::all, Policies...>,
     accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
     accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>,
-    accepted_adapter<chosen<Policies...>>>;
+    accepted_adapter<chosen<Policies...>>, accepted_to_run<chosen<Policies...>>>;
 
 /// What a refused trainer is built from instead, so that its refusal is the only error.
 using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;

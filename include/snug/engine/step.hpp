@@ -74,7 +74,7 @@ run<C>::run(std::uint64_t seed)
 /// Before the allocation: the place where it runs is ready for a trainer of this size, which is returned.
 template <class C>
 bytes run<C>::prepare() {
-    prepare_on(typename C::backend{}, C::bill);
+    ops::prepare<typename C::backend>(C::bill);
     return C::plan.total;
 }
 

@@ -140,29 +140,29 @@ class gguf {
     // flag is asked for, an array of as many equal ones is one, too: what could differ from layer to layer and does not.
 
     std::string_view text(std::string_view key) const {
-        auto const& entry = metadata_.at(key);
-        if (entry.type != detail::gguf_type::text) metadata_.refuse(entry, "a text");
-        return text_of(entry.bytes);
+        auto const& found = metadata_.at(key);
+        if (found.type != detail::gguf_type::text) metadata_.refuse(found, "a text");
+        return text_of(found.bytes);
     }
     /// An integer of any width.
     index_t number(std::string_view key) const { return metadata_.number(metadata_.at(key)); }
     double real(std::string_view key) const {
-        auto const& entry = metadata_.at(key);
-        if (!is_real(entry.value_type())) metadata_.refuse(entry, "a number f32 or f64");
-        return real_of(entry.value_type(), metadata_.one_of(entry, "number"));
+        auto const& found = metadata_.at(key);
+        if (!is_real(found.value_type())) metadata_.refuse(found, "a number f32 or f64");
+        return real_of(found.value_type(), metadata_.one_of(found, "number"));
     }
     bool flag(std::string_view key) const {
-        auto const& entry = metadata_.at(key);
-        if (entry.value_type() != detail::gguf_type::flag) metadata_.refuse(entry, "a flag");
-        return *metadata_.one_of(entry, "flag") != std::byte{0};
+        auto const& found = metadata_.at(key);
+        if (found.value_type() != detail::gguf_type::flag) metadata_.refuse(found, "a flag");
+        return *metadata_.one_of(found, "flag") != std::byte{0};
     }
     /// An array of texts. They are not checked to be UTF-8.
     std::vector<std::string_view> texts(std::string_view key) const {
-        auto const& entry = metadata_.array_at(key);
-        if (entry.element != detail::gguf_type::text) metadata_.refuse(entry, "an array of texts");
+        auto const& found = metadata_.array_at(key);
+        if (found.element != detail::gguf_type::text) metadata_.refuse(found, "an array of texts");
         std::vector<std::string_view> result;
-        result.reserve(entry.count);
-        for (auto rest = entry.bytes; !rest.empty();) {
+        result.reserve(found.count);
+        for (auto rest = found.bytes; !rest.empty();) {
             result.push_back(text_of(rest));
             rest = rest.subspan(sizeof(std::uint64_t) + result.back().size());
         }
@@ -170,16 +170,16 @@ class gguf {
     }
     /// An array of integers of any width.
     std::vector<index_t> numbers(std::string_view key) const {
-        auto const& entry = metadata_.array_at(key);
-        if (!is_integer(entry.element)) metadata_.refuse(entry, "an array of integers");
+        auto const& found = metadata_.array_at(key);
+        if (!is_integer(found.element)) metadata_.refuse(found, "an array of integers");
         return metadata_.elements<index_t>(
-            entry, [&](std::byte const* from) { return metadata_.integer_of(entry, entry.element, from); });
+            found, [&](std::byte const* from) { return metadata_.integer_of(found, found.element, from); });
     }
     std::vector<double> reals(std::string_view key) const {
-        auto const& entry = metadata_.array_at(key);
-        if (!is_real(entry.element)) metadata_.refuse(entry, "an array of numbers f32 or f64");
+        auto const& found = metadata_.array_at(key);
+        if (!is_real(found.element)) metadata_.refuse(found, "an array of numbers f32 or f64");
         return metadata_.elements<double>(
-            entry, [&](std::byte const* from) { return real_of(entry.element, from); });
+            found, [&](std::byte const* from) { return real_of(found.element, from); });
     }
 
     /// In the order of the file, part by part.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/layers/layer.hpp>
+#include <snug/layers/refusals.hpp>
 #include <tuple>
 
 namespace snug {
@@ -57,6 +58,7 @@ struct sequence {
 
     using children = meta::list<Layers...>;
     static_assert((sizeof(refusal::this_is_not_a_layer<Layers>) * ... * 1) > 0);
+    static_assert((sizeof(detail::declared_well<Layers>) * ... * 1) > 0);
     static_assert(
         sizeof(detail::fit_together<meta::mp::mp_pop_back<children>, meta::mp::mp_pop_front<children>>) > 0);
 

@@ -5,6 +5,7 @@
 #include <snug/layers/embedding.hpp>
 #include <snug/layers/head_with_loss.hpp>
 #include <snug/layers/recording.hpp>
+#include <snug/layers/refusals.hpp>
 #include <snug/layers/repeat.hpp>
 #include <snug/layers/residual.hpp>
 #include <snug/layers/sequence.hpp>
@@ -13,6 +14,31 @@
 namespace snug {
 
 namespace refusal {
+
+template <class Given>
+struct this_is_not_the_embedding_of_a_model {
+    static constexpr bool holds = requires {
+        Given::vocabulary;
+        Given::longest_sequence;
+        typename Given::input_element;
+    };
+    static_assert(holds,
+                  "snug: a model begins with an embedding, a layer that also has 'vocabulary', "
+                  "'longest_sequence' (0: no limit) and 'using input_element = std::int32_t' (see Given)");
+};
+
+template <class Given>
+struct this_is_not_the_head_of_a_model {
+    static constexpr bool holds = requires {
+        Given::input_width;
+        Given::vocabulary;
+        Given::tied;
+        requires layer::names_loss<Given>;
+    };
+    static_assert(holds,
+                  "snug: a model ends with a head and its loss, such as snug::head_with_loss<width, "
+                  "vocabulary, tied>, which has 'input_width', 'vocabulary', 'tied' and 'loss' (see Given)");
+};
 
 template <class Head, index_t OutputWidth, index_t InputWidth>
 struct the_head_does_not_fit_the_layer_before_it {
@@ -95,6 +121,9 @@ struct stack {
         meta::mp::mp_rename<meta::mp::mp_push_front<meta::mp::mp_pop_back<meta::list<Rest...>>, First>,
                             sequence>;
 
+    static_assert(sizeof(refusal::this_is_not_the_embedding_of_a_model<First>) > 0);
+    static_assert(sizeof(refusal::this_is_not_the_head_of_a_model<head>) > 0);
+    static_assert(sizeof(detail::declared_well<head>) > 0);
     static_assert(sizeof(refusal::the_head_does_not_fit_the_layer_before_it<head, body::output_width,
                                                                             head::input_width>) > 0);
     static_assert(sizeof(refusal::embedding_and_head_have_different_vocabularies<head, First::vocabulary,

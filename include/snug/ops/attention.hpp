@@ -45,10 +45,7 @@ inline void attention_forward(index_t sequences, index_t tokens, index_t past, T
                   })
         attention_forward_on(Backend{}, Shape{}, sequences, tokens, past, qkv, starts, out, logsumexp,
                              workspace);
-    else
-        (void)sizeof(
-            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::attention_forward, Shape,
-                                                                 T>);
+    else (void)sizeof(missing_body<Backend, operation::attention_forward, Shape, T>);
 }
 
 /// d_qkv from the gradient of the output; `d_qkv` may be the same memory as `qkv`.
@@ -62,10 +59,7 @@ inline void attention_backward(index_t sequences, index_t tokens, T const* qkv, 
                   })
         attention_backward_on(Backend{}, Shape{}, sequences, tokens, qkv, starts, out, d_out, logsumexp,
                               d_qkv, workspace);
-    else
-        (void)sizeof(
-            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::attention_backward,
-                                                                 Shape, T>);
+    else (void)sizeof(missing_body<Backend, operation::attention_backward, Shape, T>);
 }
 
 }  // namespace ops

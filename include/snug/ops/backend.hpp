@@ -51,6 +51,9 @@ struct for_each_row_with_column_sums;
 struct add_rows;
 struct add_sum;
 struct copy;
+struct prepare;
+struct memory;
+struct run_recorded;
 struct attention_forward;
 struct attention_backward;
 }  // namespace operation
@@ -63,6 +66,17 @@ struct this_backend_has_no_body_for_this_operation {
         sizeof(Backend) == 0,
         "snug: this backend has no body for an operation that a layer calls (see Backend, Operation and "
         "Operands). Include snug/snug.hpp for the host's, or write the function that snug/ops names");
+};
+
+/// One for all operations, so that it is the only error.
+template <class Backend>
+struct the_bodies_of_this_backend_are_not_in_this_file {
+    static_assert(
+        sizeof(Backend) == 0,
+        "snug: a trainer runs here on snug::on<snug::cuda>, whose bodies are not in this file: compile it "
+        "with "
+        "nvcc, as a .cu, and include snug/snug.cuh. Budgets (snug::fits, snug::footprint) need neither, and "
+        "snug::on<snug::host> runs with snug/snug.hpp");
 };
 
 template <class A, class B, index_t WidthOfA, index_t WidthOfB>
@@ -111,6 +125,15 @@ struct checked_result<matrix<T, WidthOfB, StrideOfB>, Store>
 
 namespace ops {
 
+/// The refusal of an operation whose body is not here.
+template <class Backend, class... Operation>
+using missing_body = std::conditional_t < requires {
+    requires Backend::bodies_need_nvcc;
+}
+, refusal::the_bodies_of_this_backend_are_not_in_this_file<Backend>,
+    refusal::this_backend_has_no_body_for_this_operation < Backend, Operation... >>
+    ;
+
 /// Bytes of workspace that a product needs whose right operand has `columns` columns, summed over at most `depth`
 /// terms, with operands of type T. A constant of the program: it depends on no machine.
 template <class Backend, class T>
@@ -146,9 +169,7 @@ inline void matmul(std::byte* workspace, Store const& store, product<A, B>... pr
     if constexpr (takes_bodies_for_granted ||
                   requires { matmul_on(Backend{}, workspace, store, products...); })
         matmul_on(Backend{}, workspace, store, products...);
-    else
-        (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::matmul, A...,
-                                                                          B..., Store>);
+    else (void)sizeof(missing_body<Backend, operation::matmul, A..., B..., Store>);
 }
 
 /// The same for one product.
@@ -165,9 +186,7 @@ inline void for_each_row(index_t rows, Body const& body) {
                       for_each_row_on(Backend{}, std::integral_constant<index_t, Width>{}, rows, body);
                   })
         for_each_row_on(Backend{}, std::integral_constant<index_t, Width>{}, rows, body);
-    else
-        (void)sizeof(
-            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::for_each_row, Body>);
+    else (void)sizeof(missing_body<Backend, operation::for_each_row, Body>);
 }
 template <class Backend, class Body>
 inline void for_each_row(index_t rows, Body const& body) {
@@ -179,9 +198,7 @@ template <class Backend, class Body>
 inline void for_each_element(index_t count, Body const& body) {
     if constexpr (takes_bodies_for_granted || requires { for_each_element_on(Backend{}, count, body); })
         for_each_element_on(Backend{}, count, body);
-    else
-        (void)sizeof(
-            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::for_each_element, Body>);
+    else (void)sizeof(missing_body<Backend, operation::for_each_element, Body>);
 }
 
 /// Bytes of workspace that `add_column_sums` needs to add numbers of type T, for so many rows or fewer. A constant of the
@@ -199,9 +216,7 @@ inline void add_column_sums(index_t rows, index_t columns, std::byte* workspace,
     if constexpr (takes_bodies_for_granted ||
                   requires { add_column_sums_on(Backend{}, rows, columns, workspace, sums, value); })
         add_column_sums_on(Backend{}, rows, columns, workspace, sums, value);
-    else
-        (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::add_column_sums,
-                                                                          T, Value>);
+    else (void)sizeof(missing_body<Backend, operation::add_column_sums, T, Value>);
 }
 
 /// What `for_each_row_with_column_sums` adds where.
@@ -231,9 +246,7 @@ inline void for_each_row_with_column_sums(index_t rows, std::byte* workspace, Bo
                       for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
                   })
         for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
-    else
-        (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<
-                     Backend, operation::for_each_row_with_column_sums, Body, Sums...>);
+    else (void)sizeof(missing_body<Backend, operation::for_each_row_with_column_sums, Body, Sums...>);
 }
 
 /// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one after the other.
@@ -242,9 +255,7 @@ template <class Backend, class Sum, class T, class From, class Key>
 inline void add_rows(From from, T* to, Key const& key) {
     if constexpr (takes_bodies_for_granted || requires { add_rows_on(Backend{}, Sum{}, from, to, key); })
         add_rows_on(Backend{}, Sum{}, from, to, key);
-    else
-        (void)sizeof(
-            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::add_rows, From, T, Key>);
+    else (void)sizeof(missing_body<Backend, operation::add_rows, From, T, Key>);
 }
 
 /// Partial sums that `add_sum` needs room for.
@@ -257,9 +268,7 @@ inline void add_sum(index_t count, double* partials, double* total, Value const&
     if constexpr (takes_bodies_for_granted ||
                   requires { add_sum_on(Backend{}, count, partials, total, value); })
         add_sum_on(Backend{}, count, partials, total, value);
-    else
-        (void)sizeof(
-            refusal::this_backend_has_no_body_for_this_operation<Backend, operation::add_sum, Value>);
+    else (void)sizeof(missing_body<Backend, operation::add_sum, Value>);
 }
 
 /// Copies `size` bytes from the program's memory into the backend's, in the order of the operations; `from` may be changed
@@ -268,14 +277,14 @@ template <class Backend>
 inline void copy_in(void* to, void const* from, std::size_t size) {
     if constexpr (takes_bodies_for_granted || requires { copy_in_on(Backend{}, to, from, size); })
         copy_in_on(Backend{}, to, from, size);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+    else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// The same from the backend's memory into the program's; waits until it is there.
 template <class Backend>
 inline void copy_out(void* to, void const* from, std::size_t size) {
     if constexpr (takes_bodies_for_granted || requires { copy_out_on(Backend{}, to, from, size); })
         copy_out_on(Backend{}, to, from, size);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+    else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 
 /// Pages travel between paged memory and two slots of the backend's, where a backend can beside the other operations:
@@ -284,35 +293,56 @@ template <class Backend>
 inline void page_in(int slot, void* to, void const* from, std::size_t size) {
     if constexpr (takes_bodies_for_granted || requires { page_in_on(Backend{}, slot, to, from, size); })
         page_in_on(Backend{}, slot, to, from, size);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+    else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// ... before the operations that come after this, ...
 template <class Backend>
 inline void page_is_here(int slot) {
-    page_is_here_on(Backend{}, slot);
+    if constexpr (takes_bodies_for_granted || requires { page_is_here_on(Backend{}, slot); })
+        page_is_here_on(Backend{}, slot);
+    else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// ... out of it after the operations that came before, ...
 template <class Backend>
 inline void page_out(int slot, void* to, void const* from, std::size_t size) {
     if constexpr (takes_bodies_for_granted || requires { page_out_on(Backend{}, slot, to, from, size); })
         page_out_on(Backend{}, slot, to, from, size);
-    else (void)sizeof(refusal::this_backend_has_no_body_for_this_operation<Backend, operation::copy>);
+    else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// ... and all of them away before the operations that come after this.
 template <class Backend>
 inline void pages_are_away() {
-    pages_are_away_on(Backend{});
+    if constexpr (takes_bodies_for_granted || requires { pages_are_away_on(Backend{}); })
+        pages_are_away_on(Backend{});
+    else (void)sizeof(missing_body<Backend, operation::copy>);
+}
+
+/// Before a trainer gets its memory, which `bill` is about: the place where it runs is ready for it.
+template <class Backend, class Bill>
+inline void prepare(Bill const& bill) {
+    if constexpr (takes_bodies_for_granted || requires { prepare_on(Backend{}, bill); })
+        prepare_on(Backend{}, bill);
+    else (void)sizeof(missing_body<Backend, operation::prepare>);
 }
 
 /// The calls that give a trainer its memory, ready for use: a backend's own, or the program's.
 template <class Backend>
 memory_calls const& memory() {
-    return memory_on(Backend{});
+    if constexpr (takes_bodies_for_granted || requires { memory_on(Backend{}); }) return memory_on(Backend{});
+    else {
+        (void)sizeof(missing_body<Backend, operation::memory>);
+        return memory_seam();
+    }
 }
 /// The same for paged memory, which is the program's but may have to be pinned.
 template <class Backend>
 memory_calls const& paged_memory() {
-    return paged_memory_on(Backend{});
+    if constexpr (takes_bodies_for_granted || requires { paged_memory_on(Backend{}); })
+        return paged_memory_on(Backend{});
+    else {
+        (void)sizeof(missing_body<Backend, operation::memory>);
+        return memory_seam();
+    }
 }
 
 /// What a backend keeps of a sequence of operations to run it again at once; nothing where it has no use for it.
@@ -333,7 +363,9 @@ using recording = typename recording_of<Backend>::type;
 /// Runs `operations`, which must always be the same ones with the same arguments; what differs from run to run lies in memory.
 template <class Backend, class Operations>
 inline void run_recorded(recording<Backend>& recorded, Operations const& operations) {
-    run_recorded_on(Backend{}, recorded, operations);
+    if constexpr (takes_bodies_for_granted || requires { run_recorded_on(Backend{}, recorded, operations); })
+        run_recorded_on(Backend{}, recorded, operations);
+    else (void)sizeof(missing_body<Backend, operation::run_recorded>);
 }
 
 }  // namespace ops

@@ -103,7 +103,50 @@ concept optimizer_policy = policy<P> && std::same_as<typename P::axis, axis::opt
     P::rule(typename P::options{}, update_numbers{});
 };
 
+namespace detail {
+
+/// The update can be called as update(weight, gradient, states...), every state being an element that it may change, ...
+template <class Update, class S, class States>
+inline constexpr bool updates_elements = false;
+template <class Update, class S, class... State>
+inline constexpr bool updates_elements<Update, S, meta::list<State...>> =
+    requires(Update const& update, S number, typename State::element&... states) {
+    { update(number, number, states...) } -> std::convertible_to<S>;
+};
+
+/// ... and its states are a list of states.
+template <class States>
+inline constexpr bool lists_states = false;
+template <class... State>
+inline constexpr bool lists_states<meta::list<State...>> = requires {
+    (State::name.view(), ...);
+    requires(element_type<typename State::element> && ... && true);
+};
+
+}  // namespace detail
+
 namespace refusal {
+
+/// For the type of arithmetic S.
+template <class Policy, class S>
+struct the_update_of_an_optimizer_takes_a_weight_a_gradient_and_its_states {
+    using update = decltype(Policy::rule(typename Policy::options{}, update_numbers{}));
+    static constexpr bool holds = detail::updates_elements<update, S, typename Policy::states>;
+    static_assert(
+        holds,
+        "snug: what the 'rule' of an optimizer gives is called as update(weight, gradient, states&...) "
+        "const, with one number for each of 'states' in their order, and returns the new weight; this "
+        "one cannot be called so (see Policy)");
+};
+
+template <class Policy>
+struct the_states_of_an_optimizer_are_a_list {
+    static constexpr bool holds = detail::lists_states<typename Policy::states>;
+    static_assert(
+        holds,
+        "snug: the 'states' of an optimizer are snug::meta::list of snug::optimizer_state<\"name\", "
+        "type>, and of nothing else (see Policy)");
+};
 
 template <class Policy>
 struct this_is_not_an_optimizer {

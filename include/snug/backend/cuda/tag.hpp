@@ -45,6 +45,8 @@ class recording {
 struct tag {
     /// The program goes on while the device works; results are copied out when they are asked for.
     static constexpr bool runs_ahead = true;
+    /// What a trainer is told that runs where the operations' bodies are not.
+    static constexpr bool bodies_need_nvcc = true;
     using recording = cuda::recording;
     /// A chunk of logits. Each costs one pass over the gradient of the head's weight: GPT-2's is 308 MB of traffic in fp32,
     /// a tenth of a millisecond, and 32 x 1024 tokens are 16 chunks.
