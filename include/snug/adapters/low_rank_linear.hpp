@@ -98,7 +98,6 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     }();
     static constexpr double scale = Adapter::scale;
     static constexpr bool has_magnitude = Adapter::has_magnitude;
-    static constexpr bool starts = has_magnitude;
     static constexpr double dropout = Adapter::dropout;
     static constexpr bool drops = dropout > 0;
 
