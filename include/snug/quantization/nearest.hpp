@@ -144,10 +144,10 @@ struct few_intervals {
             typedef std::uint8_t byte_lanes __attribute__((vector_size(16)));
             float_lanes numbers;
             std::memcpy(&numbers, y, sizeof numbers);
-            int_lanes code = int_lanes{} + of_.code[0];
+            int_lanes wide = int_lanes{} + of_.code[0];
             for (std::size_t b = 0; b < N; ++b)
-                code += (numbers > of_.bounds[b]) & (of_.code[b + 1] - of_.code[b]);
-            auto const narrow = __builtin_convertvector(code, byte_lanes);
+                wide += (numbers > of_.bounds[b]) & (of_.code[b + 1] - of_.code[b]);
+            auto const narrow = __builtin_convertvector(wide, byte_lanes);
             std::memcpy(codes, &narrow, sizeof narrow);
         }
 
