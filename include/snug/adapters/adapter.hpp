@@ -97,24 +97,24 @@ concept linear_layer = requires(L const& given) {
 
 template <class Policy, class Scheme>
 struct adapt {
-    template <class L, text Name>
+    template <class L, text Path>
     static constexpr auto rewritten() {
         if constexpr (linear_layer<L>) {
-            if constexpr (Policy::template adapts<Name, L>)
+            if constexpr (Policy::template adapts<Path, L>)
                 return std::type_identity<typename Policy::template layer<L, Scheme>>{};
-            else if constexpr (Policy::template trains<Name, L>) return std::type_identity<L>{};
+            else if constexpr (Policy::template trains<Path, L>) return std::type_identity<L>{};
             else return std::type_identity<frozen<frozen_linear<L, Scheme>>>{};
-        } else if constexpr (Policy::template trains<Name, L> || meta::size<layer::parameters<L>> == 0) {
+        } else if constexpr (Policy::template trains<Path, L> || meta::size<layer::parameters<L>> == 0) {
             // A tied head has no parameter of its own: it trains when the embedding does.
-            if constexpr (requires { requires L::tied; } && !Policy::template trains<Name, L>)
+            if constexpr (requires { requires L::tied; } && !Policy::template trains<Path, L>)
                 return std::type_identity<frozen<L>>{};
             else return std::type_identity<L>{};
         } else {
             return std::type_identity<frozen<L>>{};
         }
     }
-    template <class L, text Name>
-    using of = typename decltype(rewritten<L, Name>())::type;
+    template <class L, text Path>
+    using of = typename decltype(rewritten<L, Path>())::type;
 };
 
 /// The sum of Count::of<Leaf, Path>() over the leaves of L, which is inside a layer of path `Whole`. A class: in a function nvcc
@@ -136,16 +136,17 @@ struct leaf_count<Count, L, Whole> : leaf_count<Count, typename L::unnamed, path
 /// Linear layers, or named parts of them, that a target names.
 template <class Target>
 struct matches_of_target {
+    template <index_t In, index_t Out, bool Bias, class Initial, class... Parts>
+    static constexpr int in_linear(linear<In, Out, Bias, Initial, parts<Parts...>> const*,
+                                   std::string_view path) {
+        return sizeof...(Parts) == 0 ? int{Target::matches(path)}
+                                     : (Target::matches(Parts::name.view()) + ... + 0);
+    }
     template <class L, auto Path>
     static constexpr int of() {
-        if constexpr (linear_layer<L>)
-            return []<index_t In, index_t Out, bool Bias, class Initial, class... Parts>(
-                linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
-                return sizeof...(Parts) == 0 ? int{Target::matches(Path.view())}
-                                             : (Target::matches(Parts::name.view()) + ... + 0);
-            }
-        (static_cast<L const*>(nullptr));
-        else return 0; }
+        if constexpr (linear_layer<L>) return in_linear(static_cast<L const*>(nullptr), Path.view());
+        else return 0;
+    }
 };
 
 /// Leaves of a kind, as `also_train` has them.

@@ -66,6 +66,18 @@ auto ranges_of(std::index_sequence<I...>)
 
 }  // namespace detail
 
+namespace refusal {
+
+template <class Linear, class Adapter, index_t SelectedParts>
+struct an_adapter_selects_no_part_of_a_layer_that_it_adapts {
+    static_assert(
+        SelectedParts > 0,
+        "snug: an adapter's 'adapts' says yes to a layer of which its targets<...> select no part (see "
+        "Linear and Adapter). Name the parts in targets<...>, or let 'adapts' say no");
+};
+
+}  // namespace refusal
+
 /// A frozen linear layer with a low-rank update that is trained (Hu et al., "LoRA", arXiv 2106.09685):
 /// y = x Wᵀ + s · drop(x) Aᵀ Bᵀ + b, with A of shape (blocks · rank, In) and B of shape (adapted columns, rank), where every
 /// block of columns (the queries, the keys, ...) has its own A. With a magnitude (Liu et al., "DoRA", arXiv 2402.09353)
@@ -87,6 +99,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     static constexpr bool saves_without_output = true;
 
     using columns = detail::adapted_columns<Adapter, Out, Parts>;
+    static_assert(sizeof(refusal::an_adapter_selects_no_part_of_a_layer_that_it_adapts<
+                         linear<In, Out, Bias, Initial, Parts>, Adapter, columns::blocks>) > 0);
     using ranges = decltype(detail::ranges_of<columns>(
         std::make_index_sequence<static_cast<std::size_t>(columns::blocks)>{}));
     static constexpr index_t rank = Adapter::rank;

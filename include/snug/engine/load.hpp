@@ -283,8 +283,9 @@ void run<C>::load(File const& file, load_options const& allowed) {
         arena const beside({largest});
         for_each_quantized([&]<class Parameter>(detail::planned_piece const& piece, Parameter) {
             auto const where = [&] {
-                return place{piece.tensor->file, piece.tensor->offset,
-                             piece.tensor->name + " in " + detail::full_name(entry_of(piece), piece.block)};
+                auto at = piece.tensor->where();
+                at.tensor += " in " + detail::full_name(entry_of(piece), piece.block);
+                return at;
             };
             try {
                 quantize<Parameter>(at<float>(C::quantization_source), beside.data());
