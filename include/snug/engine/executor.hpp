@@ -150,8 +150,8 @@ class executor {
         std::size_t s = 0;
         meta::for_each<layer::saved<L>>([&]<class B>(B) {
             using element = resolved<typename B::element, setting>;
-            result.saved_buffers[s] = reinterpret_cast<std::byte*>(
-                rows<element>({Node::saved(static_cast<int>(s))}, B::per_token));
+            result.saved_buffers[s] =
+                reinterpret_cast<std::byte*>(rows<element>({Node::saved(static_cast<int>(s))}, B::per_token));
             ++s;
         });
         result.scratch = declared(Composition::first_buffer + Node::workspace(Pass), 0);

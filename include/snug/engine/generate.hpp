@@ -104,8 +104,7 @@ std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt,
     std::vector<std::pair<float, std::int32_t>> room;
     room.reserve(static_cast<std::size_t>(model::vocabulary));
     index_t known = 0;
-    for (index_t i = 0; i < how.tokens && static_cast<index_t>(sequence.size()) <= C::batch::tokens;
-         ++i) {
+    for (index_t i = 0; i < how.tokens && static_cast<index_t>(sequence.size()) <= C::batch::tokens; ++i) {
         auto const logits = next_token_logits(sequence, known);
         known = static_cast<index_t>(sequence.size());
         auto const token = detail::sample(logits, how, static_cast<std::uint64_t>(i), room);
