@@ -118,6 +118,14 @@ class gguf {
     /// The metadata has that key.
     bool has(std::string_view key) const noexcept { return find(key) != nullptr; }
 
+    /// The keys of the metadata, sorted.
+    std::vector<std::string_view> keys() const {
+        std::vector<std::string_view> result;
+        result.reserve(entries_.size());
+        for (auto const& held : entries_) result.push_back(held.key);
+        return result;
+    }
+
     // The values of the metadata. Each throws when the key is missing or its value of another kind.
 
     std::string_view text(std::string_view key) const {
