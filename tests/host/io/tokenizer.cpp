@@ -335,8 +335,8 @@ TEST_CASE("a tokenizer.json that is not byte-level BPE is refused in words") {
     auto const normalizer = [](std::string const& rule) {
         return test::refusal([&] { (void)of(replaced(tiny{}.json(), "null", rule)); });
     };
-    CHECK_THAT(normalizer(R"({"type": "Lowercase"})"),
-               Contains("a normalizer of the type \"Lowercase\", expected Sequence, NFC, NFD, NFKC or NFKD"));
+    CHECK_THAT(normalizer(R"({"type": "Lowercase"})"), Contains("a normalizer of the type \"Lowercase\"") &&
+                                                           Contains("Sequence, NFC, NFD, NFKC or NFKD"));
     CHECK_THAT(normalizer(R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip"}]})"),
                Contains("\"Strip\""));
     CHECK_THAT(model(R"("dropout": "0")"), Contains("a number"));
@@ -481,7 +481,7 @@ TEST_CASE("an expression that would take for ever is refused with its place") {
 
 TEST_CASE("the work of a text is limited, not that of a search") {
     // Each search is cheap enough alone; there are as many as characters, or as many steps as the file likes.
-    auto const text = std::string(200'000, 'a');
+    auto const text = std::string(100'000, 'a');
     for (std::string const costly : {"(?:(?:a|aa){20}b)|a", "(?:.*.*b)|a", "(?:.*b)|a", "(?:(?:a+){6}b)|a",
                                      "(?:a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?a?b)|a", "(?=.*)a",
                                      "(?:(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)b)|a"}) {
@@ -493,10 +493,12 @@ TEST_CASE("the work of a text is limited, not that of a search") {
         CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
     }
     // What is there to be cut is no such text.
-    std::string spaces(200'000, ' '), lines(200'000, '\n'), capitals(200'000, 'A');
-    for (auto const name : {"gpt2", "smollm", "llama3"})
-        for (auto const& one : {text, spaces, lines, spaces + "a", capitals + "1" + lines + spaces + "!"})
-            CHECK(load(name).decode(load(name).encode(one)) == one);
+    std::string const spaces(30'000, ' '), lines(30'000, '\n'), capitals(30'000, 'A');
+    for (auto const name : {"gpt2", "smollm", "llama3"}) {
+        auto const harmless = load(name);
+        for (auto const& one : {spaces + "a", capitals + "1" + lines + spaces + "!"})
+            CHECK(harmless.decode(harmless.encode(one)) == one);
+    }
 }
 
 TEST_CASE("added tokens take no time that grows with their length times the text's") {
@@ -514,12 +516,15 @@ TEST_CASE("added tokens take no time that grows with their length times the text
 }
 
 TEST_CASE("of added tokens the first is found, of those the longest, also where blocks of the text meet") {
-    tiny const many{.added = "[" + added(5, "ab") + ", " + added(6, "abab") + ", " + added(7, "b") + ", " +
-                             added(8, "bac") + "]"};
+    tiny const many{.vocabulary = R"("a": 0, "b": 1, "\u0120": 2)",
+                    .merges = "[]",
+                    .added = "[" + added(5, "ab") + ", " + added(6, "abab") + ", " + added(7, "bb") + ", " +
+                             added(8, "bab") + "]"};
     auto const all = of(many.json());
-    CHECK(all.encode("abababb") == std::vector{6, 5, 7});
-    CHECK(all.encode("aabac") == std::vector{0, 5, 0});
-    CHECK(all.encode("bacab") == std::vector{8, 5});
+    CHECK(all.encode("abababb") == std::vector{6, 5, 1});
+    CHECK(all.encode("aabbaab") == std::vector{0, 5, 1, 0, 5});
+    CHECK(all.encode("babab") == std::vector{8, 5});
+    CHECK(all.encode("bbbab") == std::vector{7, 8});
     for (std::size_t before = (1 << 16) - 5; before <= (1 << 16) + 1; ++before) {
         auto const tokens = all.encode(std::string(before, ' ') + "ababaab");
         REQUIRE(tokens.size() == before + 3);

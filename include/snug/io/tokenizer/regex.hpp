@@ -83,7 +83,7 @@ class regex {
             context_ = owned(pcre2_match_context_create_8(nullptr), pcre2_match_context_free_8);
             pcre2_set_match_limit_8(context_.get(), 100'000'000);
             pcre2_set_depth_limit_8(context_.get(), 100'000);
-            pcre2_set_heap_limit_8(context_.get(), 16 * 1024);  // KiB
+            pcre2_set_heap_limit_8(context_.get(), 48 * 1024);  // KiB
         }
 
         /// The first match at or after byte `from`, which begins a character of `text`, all valid UTF-8. Throws when the
