@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Needs PCRE2 (link snug::tokenizer); snug.hpp leaves it out.
+/// Needs PCRE2 and utf8proc (link snug::tokenizer); snug.hpp leaves it out.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +20,7 @@
 #include <snug/io/gguf.hpp>
 #include <snug/io/tokenizer/added_tokens.hpp>
 #include <snug/io/tokenizer/byte_pairs.hpp>
+#include <snug/io/tokenizer/normalizer.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 #include <snug/io/tokenizer/read_gguf.hpp>
 #include <snug/io/tokenizer/read_json.hpp>
@@ -39,7 +40,8 @@ enum class special_tokens {
 ///
 /// A text need not be valid UTF-8. Bytes that are not are words of their own: they part the words around them, and become
 /// tokens of bytes. Bytes that the vocabulary has no token for (SmolLM2's has none for some control characters) become its
-/// unknown token or, as in `tokenizers`, nothing; any other text comes back from `decode` byte for byte.
+/// unknown token or, as in `tokenizers`, nothing; any other text comes back from
+/// `decode` byte for byte, in the normal form that the file asks for.
 ///
 /// Immutable, cheap to copy; threads may share one.
 class tokenizer {
@@ -61,6 +63,7 @@ class tokenizer {
             throw error({}, "a text of " + std::to_string(text.size()) + " bytes",
                         "at most " + std::to_string(longest) + " at a time");
         auto cutter = pre_tokenizer::cutter(all_->rules);
+        search_work work(text.size());
         byte_pairs::workspace space;
         auto const word = [&](std::string_view bytes) {
             if (auto const whole = all_->whole_words.find(bytes); whole != all_->whole_words.end())
@@ -70,7 +73,7 @@ class tokenizer {
         auto const plain = [&](std::string_view part) {
             while (!part.empty()) {
                 auto const valid = utf8::valid_prefix(part);
-                cutter.words(part.substr(0, valid), word);
+                cutter.words(part.substr(0, valid), work, word);
                 part.remove_prefix(valid);
                 std::size_t invalid = 0;
                 while (invalid < part.size() && utf8::character(part.substr(invalid)) == 0) ++invalid;
@@ -84,7 +87,17 @@ class tokenizer {
         auto const as_text = special == special_tokens::plain_text;
         all_->added_first.split(
             text, as_text,
-            [&](std::string_view part) { all_->added_then.split(part, as_text, plain, token); }, token);
+            [&](std::string_view part) {
+                std::string normal, next;
+                for (auto const form : all_->forms) {
+                    next.clear();
+                    normalize(part, form, next);
+                    normal.swap(next);
+                    part = normal;
+                }
+                all_->added_then.split(part, as_text, plain, token);
+            },
+            token);
         return tokens;
     }
 
@@ -96,11 +109,13 @@ class tokenizer {
         return text;
     }
 
-    /// Number of tokens; ids are 0 to vocabulary() - 1.
+    /// One more than the largest id. Not every id below it need have a token.
     std::int64_t vocabulary() const noexcept { return static_cast<std::int64_t>(all_->texts.size()); }
 
     /// The bytes of a token. Throws when it is not in the vocabulary.
     std::string_view token(std::int32_t id) const {
+        if (id >= 0 && id < vocabulary() && !all_->there[static_cast<std::size_t>(id)])
+            throw error({all_->file}, "token " + std::to_string(id), "one that the vocabulary has");
         if (id < 0 || id >= vocabulary())
             throw error({all_->file}, "token " + std::to_string(id),
                         "one below the vocabulary of " + std::to_string(vocabulary()));

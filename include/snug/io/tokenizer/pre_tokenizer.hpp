@@ -34,16 +34,16 @@ class pre_tokenizer {
             for (auto const& step : rules.steps_) searchers_.emplace_back(step.expression);
         }
 
-        /// Calls `use(word)` for each word of `text` (valid UTF-8), in order. Throws when an expression takes more work than is
-        /// allowed.
+        /// Calls `use(word)` for each word of `text` (valid UTF-8), in order. Throws when the expressions take more work
+        /// than is left.
         template <class Use>
-        void words(std::string_view text, Use&& use) {
-            cut(0, text, use);
+        void words(std::string_view text, search_work& work, Use&& use) {
+            cut(0, text, work, use);
         }
 
       private:
         template <class Use>
-        void cut(std::size_t number, std::string_view text, Use& use) {
+        void cut(std::size_t number, std::string_view text, search_work& work, Use& use) {
             if (text.empty()) return;
             if (number == searchers_.size()) return use(text);
             auto const& step = rules_->steps_[number];
@@ -51,17 +51,17 @@ class pre_tokenizer {
             if (step.add_prefix_space && text.front() != ' ') text = spaced = ' ' + std::string(text);
             std::size_t done = 0;  // everything before it is in a piece
             for (std::size_t from = 0; from <= text.size();) {
-                auto const found = searchers_[number].find(text, from);
+                auto const found = searchers_[number].find(text, from, work);
                 if (!found) break;
-                if (step.keep_gaps) cut(number + 1, text.substr(done, found->begin - done), use);
+                if (step.keep_gaps) cut(number + 1, text.substr(done, found->begin - done), work, use);
                 if (step.keep_matches)
-                    cut(number + 1, text.substr(found->begin, found->end - found->begin), use);
+                    cut(number + 1, text.substr(found->begin, found->end - found->begin), work, use);
                 done = from = found->end;
                 // An empty match only parts what is on either side of it.
                 if (found->begin == found->end)
                     from += std::max<std::size_t>(1, utf8::character(text.substr(from)));
             }
-            if (step.keep_gaps) cut(number + 1, text.substr(done), use);
+            if (step.keep_gaps) cut(number + 1, text.substr(done), work, use);
         }
 
         pre_tokenizer const* rules_;

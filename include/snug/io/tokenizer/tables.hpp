@@ -18,6 +18,7 @@
 #include <snug/io/tokenizer/added_tokens.hpp>
 #include <snug/io/tokenizer/byte_letters.hpp>
 #include <snug/io/tokenizer/byte_pairs.hpp>
+#include <snug/io/tokenizer/normalizer.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 
 namespace snug::io {
@@ -30,9 +31,11 @@ struct tokenizer_tables {
 
     std::string file;
     std::vector<std::string> texts;                                  ///< bytes, by id
+    std::vector<bool> there;                                         ///< of each id, whether it has a token
     std::unordered_map<std::string_view, std::int32_t> ids;          ///< by bytes
     std::unordered_map<std::string_view, std::int32_t> whole_words;  ///< words that end as one token
     byte_pairs pairs;
+    std::vector<unicode_form> forms;  ///< that a text is put into
     pre_tokenizer rules;
     added_tokens added_first, added_then;  ///< the second are looked for in what the first left
     std::optional<std::int32_t> begin, end;
@@ -52,6 +55,7 @@ struct tokenizer_parts {
     std::vector<token> vocabulary;
     std::vector<added_token> added_first, added_then;
     std::vector<merge> merges;
+    std::vector<unicode_form> forms;
     std::vector<pre_tokenizer::step> steps;
     std::string_view unknown;  ///< letters; empty for none
     bool one_unknown_for_a_run = false;
@@ -83,11 +87,11 @@ class tokenizer_builder {
         place_vocabulary();
         place_added(parts_.added_first);
         place_added(parts_.added_then);
-        for (std::size_t id = 0; id < texts().size(); ++id)
-            if (!there_[id]) refuse("no token " + std::to_string(id), "ids without a hole");
         name_tokens();
         build_pairs();
         all_->rules = pre_tokenizer(std::move(parts_.steps));
+        all_->forms = parts_.forms;
+        normalize_added();
         all_->added_first = added_tokens(std::move(parts_.added_first));
         all_->added_then = added_tokens(std::move(parts_.added_then));
         all_->begin = in_vocabulary("the token that begins a text", parts_.begin);
@@ -103,33 +107,44 @@ class tokenizer_builder {
         throw error({parts_.file}, std::move(found), std::move(expected));
     }
 
-    /// Ids are 0, 1, 2, ...: there are as many as distinct tokens.
+    /// Ids need not be 0, 1, 2, ... without a hole, but a few tokens with a large id must not take much memory.
     void count_tokens() {
-        constexpr std::size_t most = 1 << 24;
+        constexpr std::size_t most = 1 << 24, most_bytes = added_tokens::most_bytes;
+        constexpr std::int64_t most_holes = 1 << 18;
         std::unordered_map<std::string_view, std::int64_t> seen;
+        std::int64_t largest = -1;
         auto const see = [&](std::string_view text, std::int64_t id) {
             auto const [other, added] = seen.emplace(text, id);
             if (!added && other->second != id)
                 refuse("token " + printable(text) + " as " + std::to_string(other->second) + " and as " +
                            std::to_string(id),
                        "one id");
+            largest = std::max(largest, id);
         };
         for (auto const& token : parts_.vocabulary) see(token.letters, token.id);
         if (seen.size() != parts_.vocabulary.size())
             refuse("a token that is in the vocabulary twice", "each once");
-        for (auto const& token : parts_.added_first) see(token.text, token.id);
-        for (auto const& token : parts_.added_then) see(token.text, token.id);
+        std::size_t bytes = 0;
+        for (auto const* const list : {&parts_.added_first, &parts_.added_then})
+            for (auto const& token : *list) {
+                see(token.text, token.id);
+                bytes += token.text.size();
+            }
+        if (bytes > most_bytes)
+            refuse("added tokens of " + std::to_string(bytes) + " bytes",
+                   "at most " + std::to_string(most_bytes));
         if (seen.size() > most)
             refuse(std::to_string(seen.size()) + " tokens", "at most " + std::to_string(most));
-        texts().resize(seen.size());
-        there_.resize(seen.size());
+        slots_ = std::min(largest, static_cast<std::int64_t>(seen.size()) + most_holes - 1) + 1;
+        texts().resize(static_cast<std::size_t>(slots_));
+        all_->there.resize(texts().size());
+        letters_of_.resize(texts().size());
     }
 
     std::size_t place(std::string_view text, std::int64_t id) {
-        if (id < 0 || id >= static_cast<std::int64_t>(texts().size()))
-            refuse(
-                "id " + std::to_string(id) + " for token " + printable(text),
-                "ids without a hole, so below " + std::to_string(texts().size()) + ", the number of tokens");
+        if (id < 0 || id >= slots_)
+            refuse("id " + std::to_string(id) + " for token " + printable(text),
+                   "one below " + std::to_string(slots_) + ", as so few tokens are there");
         return static_cast<std::size_t>(id);
     }
 
@@ -137,10 +152,11 @@ class tokenizer_builder {
         of_byte_.fill(byte_pairs::none);
         for (auto const& [letters, id] : parts_.vocabulary) {
             auto const at = place(letters, id);
-            if (there_[at])
+            if (all_->there[at])
                 refuse("id " + std::to_string(id) + " for token " + printable(letters) + " and for another",
                        "one token for an id");
-            there_[at] = true;
+            all_->there[at] = true;
+            letters_of_[at] = letters;
             if (auto const bytes = letters_.bytes(letters)) {
                 texts()[at] = *bytes;
                 spelled_.emplace(letters, static_cast<std::int32_t>(id));
@@ -161,11 +177,12 @@ class tokenizer_builder {
             if (!seen.emplace(token.text, true).second)
                 refuse("added token " + printable(token.text) + " twice", "once");
             // count_tokens() has seen one id for one text, so what is there must be this very text.
-            if (there_[at] && texts()[at] != token.text && letters_.bytes(token.text) != texts()[at])
+            if (all_->there[at] && letters_of_[at] != token.text)
                 refuse("id " + std::to_string(token.id) + " for token " + printable(token.text) +
                            " and for another",
                        "one token for an id");
-            there_[at] = true;
+            all_->there[at] = true;
+            letters_of_[at] = token.text;
             texts()[at] = token.text;
         }
     }
@@ -178,6 +195,22 @@ class tokenizer_builder {
         // Last, so that of two tokens with the same bytes the name is the added one's.
         for (auto const& token : parts_.added_first) name(token.id);
         for (auto const& token : parts_.added_then) name(token.id);
+    }
+
+    /// What is looked for in a normalized text is normalized itself.
+    void normalize_added() {
+        if (parts_.forms.empty()) return;
+        std::unordered_map<std::string, bool> seen;
+        for (auto& token : parts_.added_then) {
+            for (auto const form : parts_.forms) {
+                std::string normal;
+                normalize(token.text, form, normal);
+                token.text = std::move(normal);
+            }
+            if (!seen.emplace(token.text, true).second)
+                refuse("two added tokens that are " + printable(token.text) + " when they are normalized",
+                       "one");
+        }
     }
 
     std::int32_t spelled(std::string_view letters, std::size_t rank) const {
@@ -221,15 +254,16 @@ class tokenizer_builder {
 
     std::optional<std::int32_t> in_vocabulary(std::string const& what, std::optional<std::int64_t> id) const {
         if (!id) return std::nullopt;
-        if (*id < 0 || *id >= static_cast<std::int64_t>(all_->texts.size()))
+        if (*id < 0 || *id >= slots_ || !all_->there[static_cast<std::size_t>(*id)])
             refuse(std::to_string(*id) + " as " + what,
-                   "one below the vocabulary of " + std::to_string(all_->texts.size()));
+                   "a token below the vocabulary of " + std::to_string(all_->texts.size()));
         return static_cast<std::int32_t>(*id);
     }
 
     tokenizer_parts parts_;
     std::shared_ptr<tokenizer_tables> all_ = std::make_shared<tokenizer_tables>();
-    std::vector<bool> there_;
+    std::int64_t slots_ = 0;
+    std::vector<std::string_view> letters_of_;  ///< by id, as the vocabulary writes them
     byte_letters letters_;
     std::unordered_map<std::string_view, std::int32_t> spelled_;  // by letters; the views are of the file
     std::array<std::int32_t, 256> of_byte_{};
