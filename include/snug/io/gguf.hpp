@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -561,8 +562,9 @@ class gguf {
         std::vector<file_tensor const*> order;
         order.reserve(tensors.size());
         for (auto const& tensor : tensors) order.push_back(&tensor);
-        std::ranges::stable_sort(
-            order, {}, [](auto const* tensor) { return std::pair(tensor->offset, tensor->bytes.size()); });
+        std::ranges::sort(order, {}, [](auto const* tensor) {
+            return std::tuple(tensor->offset, tensor->bytes.size(), tensor);
+        });
         for (std::size_t i = 1; i < order.size(); ++i) {
             auto const before = checked(order[i - 1]->offset) + order[i - 1]->bytes.size();
             if (before > order[i]->offset)

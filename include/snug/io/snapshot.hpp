@@ -31,7 +31,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <map>
+#include <deque>
 #include <set>
 #include <span>
 #include <string>
@@ -101,6 +101,10 @@ inline constexpr std::size_t snapshot_alignment = 64;
 /// Payloads are checked and written in pieces that stay in the cache between the two.
 inline constexpr std::size_t snapshot_piece = std::size_t{1} << 18;
 
+/// Far more than a trainer has; they are read, sorted and checked in a second.
+inline constexpr std::uint64_t most_snapshot_entries = std::uint64_t{1} << 20;
+inline constexpr std::uint32_t most_snapshot_dimensions = 64;
+
 enum class entry_kind : std::uint32_t { text, number, tensor };
 
 /// Bytes of one element; 0 for a type of the user's, whose size in memory only he knows.
@@ -113,9 +117,11 @@ constexpr std::int64_t element_bytes(std::string_view dtype) noexcept {
 }
 
 inline std::string shape_text(std::string_view dtype, std::span<std::int64_t const> dims) {
+    constexpr std::size_t most = 8;
     std::string text = printable(dtype) + " [";
-    for (std::size_t i = 0; i < dims.size(); ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
-    return text + "]";
+    for (std::size_t i = 0; i < std::min(most, dims.size()); ++i)
+        text += (i ? ", " : "") + std::to_string(dims[i]);
+    return text + (dims.size() > most ? ", ...]" : "]");
 }
 
 /// Refuses a payload whose size does not follow from type and dimensions.
@@ -159,7 +165,7 @@ class cursor {
         std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
         return value;
     }
-    std::string take_text(checked count) {
+    std::string_view take_text(checked count) {
         auto const raw = take(count);
         return {reinterpret_cast<char const*>(raw.data()), raw.size()};
     }
@@ -198,7 +204,11 @@ class snapshot_writer {
     /// ("fp32", "bf16", ...); for those known here `bytes` must follow from `dims`.
     void tensor(std::string_view name, std::string_view dtype, std::vector<std::int64_t> const& dims,
                 void const* data, std::int64_t bytes) {
-        detail::check_tensor_size({file_.path(), -1, std::string(name)}, dtype, dims, bytes);
+        place const at{file_.path(), -1, std::string(name)};
+        if (dims.size() > detail::most_snapshot_dimensions)
+            throw error(at, std::to_string(dims.size()) + " dimensions",
+                        "at most " + std::to_string(detail::most_snapshot_dimensions));
+        detail::check_tensor_size(at, dtype, dims, bytes);
         auto entry = begin(detail::entry_kind::tensor, name);
         pad();
         auto const offset = file_.size();
@@ -241,6 +251,9 @@ class snapshot_writer {
 
   private:
     std::string begin(detail::entry_kind kind, std::string_view name) {
+        if (entries_ == detail::most_snapshot_entries)
+            throw error({file_.path()}, "more than " + std::to_string(entries_) + " entries",
+                        "at most that many");
         if (name.empty() || !names_.emplace(name).second)
             throw error({file_.path()}, "the name " + printable(name),
                         "a name that is not empty and was not used yet");
@@ -296,28 +309,36 @@ class snapshot_reader {
 
     std::string const& path() const noexcept { return file_.path(); }
 
-    bool has(std::string_view name) const { return entries_.find(name) != entries_.end(); }
+    bool has(std::string_view name) const { return find(name) != nullptr; }
 
-    /// The text of that key. Throws when there is none.
-    std::string const& text(std::string_view key) const { return find(key, detail::entry_kind::text).text; }
+    /// The text of that key, in the mapped file. Throws when there is none.
+    std::string_view text(std::string_view key) const {
+        auto const at = find(key, detail::entry_kind::text).at;
+        auto const length = field<std::uint64_t>(at);
+        auto const raw = file_.bytes(checked(at) + sizeof length, length);
+        return {reinterpret_cast<char const*>(raw.data()), raw.size()};
+    }
 
     /// The number of that key. Throws when there is none.
-    std::int64_t number(std::string_view key) const { return find(key, detail::entry_kind::number).number; }
+    std::int64_t number(std::string_view key) const {
+        return field<std::int64_t>(find(key, detail::entry_kind::number).at);
+    }
 
     /// The number of that key, from `least` to `most`. Throws when there is none, and for any other number:
     /// right checksums do not make what a file says sensible.
     std::int64_t number(std::string_view name, std::int64_t least, std::int64_t most) const {
-        auto const& found = find(name, detail::entry_kind::number);
-        if (found.number < least || found.number > most)
-            throw error({path(), found.offset},
-                        "the number " + std::to_string(found.number) + " for " + printable(name),
+        auto const at = find(name, detail::entry_kind::number).at;
+        auto const found = field<std::int64_t>(at);
+        if (found < least || found > most)
+            throw error({path(), static_cast<std::int64_t>(at)},
+                        "the number " + std::to_string(found) + " for " + printable(name),
                         "one from " + std::to_string(least) + " to " + std::to_string(most));
-        return found.number;
+        return found;
     }
 
     /// The tensor of that name, whatever its shape. Throws when there is none.
     snapshot_tensor const& tensor(std::string_view name) const {
-        return find(name, detail::entry_kind::tensor).tensor;
+        return tensors_[find(name, detail::entry_kind::tensor).at].tensor;
     }
 
     /// The tensor that `expected` describes. Throws when there is none or its type, dimensions or size
@@ -340,9 +361,10 @@ class snapshot_reader {
             (void)tensor(one);
             wanted.insert(one.name);
         }
-        for (auto const& [name, held] : entries_)
-            if (held.kind == detail::entry_kind::tensor && !wanted.contains(name))
-                throw error({path(), held.tensor.offset, printable(name)}, "a tensor that is not wanted",
+        for (auto const& held : entries_)
+            if (held.kind == detail::entry_kind::tensor && !wanted.contains(held.name))
+                throw error({path(), tensors_[held.at].tensor.offset, printable(held.name)},
+                            "a tensor that is not wanted",
                             "only the " + std::to_string(wanted.size()) + " tensors that are");
     }
 
@@ -350,17 +372,19 @@ class snapshot_reader {
     void forget() const noexcept { file_.forget(); }
 
   private:
+    /// What is found by its name; small, as a hostile file may have many.
     struct entry {
+        std::string_view name;  ///< in the mapped file
+        std::uint64_t at = 0;   ///< of a tensor, its number; else the byte of the file where the value begins
         detail::entry_kind kind = {};
-        std::string text = {};
-        std::int64_t number = 0;
-        std::int64_t offset = 0;  ///< of the number in the file
+    };
+    struct checked_tensor {
         snapshot_tensor tensor = {};
         std::uint64_t sum = 0;
     };
 
     template <class T>
-    T header_field(std::int64_t offset) const {
+    T field(std::uint64_t offset) const {
         T value;
         std::memcpy(&value, file_.bytes(offset, sizeof(T)).data(), sizeof(T));
         return value;
@@ -376,57 +400,67 @@ class snapshot_reader {
             refuse(0, "a file without the magic of a snapshot", "a snapshot written by snug");
         if (file_.size() < detail::snapshot_header)
             refuse(file_.size().index(), "the end of the file", "a header of 64 bytes");
-        if (auto const version = header_field<std::uint32_t>(16); version != detail::snapshot_version)
+        if (auto const version = field<std::uint32_t>(16); version != detail::snapshot_version)
             refuse(16, "version " + std::to_string(version),
                    "version " + std::to_string(detail::snapshot_version));
-        if (checksum::of(file_.bytes(0, 56)) != header_field<std::uint64_t>(56))
+        if (checksum::of(file_.bytes(0, 56)) != field<std::uint64_t>(56))
             refuse(56, "a damaged header (its checksum differs)", "an undamaged snapshot");
-        if (header_field<std::uint32_t>(20) != 0) refuse(20, "a reserved field in use", "zero");
-        if (auto const size = header_field<std::uint64_t>(24); size != file_.size())
+        if (field<std::uint32_t>(20) != 0) refuse(20, "a reserved field in use", "zero");
+        if (auto const size = field<std::uint64_t>(24); size != file_.size())
             refuse(24, "a file of " + std::to_string(file_.size().value()) + " bytes",
                    "the " + std::to_string(size) + " bytes that its header states");
         place const at{path(), 32};
-        checked const offset(header_field<std::uint64_t>(32), at), size(header_field<std::uint64_t>(40), at);
+        checked const offset(field<std::uint64_t>(32), at), size(field<std::uint64_t>(40), at);
         if (offset < detail::snapshot_header || offset % detail::snapshot_alignment != 0 ||
             offset + size != file_.size())
             refuse(32,
                    "a table of contents of " + std::to_string(size.value()) + " bytes from byte " +
                        std::to_string(offset.value()),
                    "one that begins at a multiple of 64 and ends the file");
-        if (checksum::of(file_.bytes(offset, size)) != header_field<std::uint64_t>(48))
+        if (checksum::of(file_.bytes(offset, size)) != field<std::uint64_t>(48))
             refuse(offset.index(), "a damaged table of contents (its checksum differs)",
                    "an undamaged snapshot");
     }
 
     void read_table() {
         place at{path(), 32};
-        auto const begin = checked(header_field<std::uint64_t>(32), at);
-        auto const table = file_.bytes(begin, header_field<std::uint64_t>(40));
+        auto const begin = checked(field<std::uint64_t>(32), at);
+        auto const table = file_.bytes(begin, field<std::uint64_t>(40));
         detail::cursor from(path(), table, begin.index());
         auto const count = from.take<std::uint64_t>();
+        constexpr std::size_t least_entry = 4 + 4 + 1 + 8;
+        if (count > table.size() / least_entry)
+            refuse(
+                begin.index(), std::to_string(count) + " entries",
+                "at most the " + std::to_string(table.size() / least_entry) + " that the table has room for");
+        if (count > detail::most_snapshot_entries)
+            refuse(begin.index(), std::to_string(count) + " entries",
+                   "at most " + std::to_string(detail::most_snapshot_entries));
+        entries_.reserve(count);
         checked end = detail::snapshot_header;
         for (std::uint64_t i = 0; i < count; ++i) {
             at.offset = from.offset();
-            entry read;
             auto const kind = from.take<std::uint32_t>();
-            auto const name = from.take_text(from.take<std::uint32_t>());
-            read.kind = static_cast<detail::entry_kind>(kind);
+            entry read{from.take_text(from.take<std::uint32_t>()), 0, static_cast<detail::entry_kind>(kind)};
+            if (read.name.empty()) refuse_name(read);
+            read.at = checked(from.offset()).value();
             if (read.kind == detail::entry_kind::text) {
-                read.text = from.take_text(from.take<std::uint64_t>());
+                (void)from.take(from.take<std::uint64_t>());
             } else if (read.kind == detail::entry_kind::number) {
-                read.offset = from.offset();
-                read.number = from.take<std::int64_t>();
+                (void)from.take<std::int64_t>();
             } else if (read.kind == detail::entry_kind::tensor) {
-                end = read_tensor(from, at, printable(name), end, read);
+                read.at = tensors_.size();
+                end = read_tensor(from, at, printable(read.name), end, tensors_.emplace_back());
             } else {
                 refuse(at.offset, "an entry of kind " + std::to_string(kind),
                        "text, number or tensor (0, 1, 2)");
             }
-            if (name.empty() || has(name))
-                refuse(at.offset, "the name " + printable(name),
-                       "a name that is not empty and was not used yet");
-            entries_.emplace(name, std::move(read));
+            entries_.push_back(read);
         }
+        std::ranges::sort(entries_, {},
+                          [](entry const& one) { return std::pair(one.name, one.name.data()); });
+        auto const again = std::ranges::adjacent_find(entries_, {}, &entry::name);
+        if (again != entries_.end()) refuse_name(again[1]);
         if (!from.at_end()) refuse(from.offset(), "bytes after the last entry", "the end of the file");
         if (end.rounded_up(detail::snapshot_alignment) != begin)
             refuse(begin.index(), "the table of contents",
@@ -435,13 +469,25 @@ class snapshot_reader {
         check_zeros(end, begin);
     }
 
+    [[noreturn]] void refuse_name(entry const& held) const {
+        constexpr std::int64_t before = 2 * sizeof(std::uint32_t);  // kind and length of the name
+        auto const* const begin = reinterpret_cast<char const*>(file_.bytes().data());
+        refuse(held.name.data() - begin - before, "the name " + printable(held.name),
+               "a name that is not empty and was not used yet");
+    }
+
     /// Reads what the table says of a tensor that has to begin right after byte `end`; returns where it ends.
     checked read_tensor(detail::cursor& from, place const& entry_at, std::string const& name, checked end,
-                        entry& read) const {
+                        checked_tensor& read) const {
         place const at{entry_at.file, entry_at.offset, name};
         auto& tensor = read.tensor;
         tensor.dtype = from.take_text(from.take<std::uint32_t>());
-        auto const dims = from.take(checked(from.take<std::uint32_t>()) * sizeof(std::uint64_t));
+        auto const rank = from.take<std::uint32_t>();
+        if (rank > detail::most_snapshot_dimensions)
+            throw error(at, std::to_string(rank) + " dimensions",
+                        "at most " + std::to_string(detail::most_snapshot_dimensions));
+        auto const dims = from.take(checked(rank) * sizeof(std::uint64_t));
+        tensor.dims.reserve(rank);
         for (std::size_t i = 0; i < dims.size(); i += sizeof(std::uint64_t)) {
             std::uint64_t dim;
             std::memcpy(&dim, dims.data() + i, sizeof dim);
@@ -454,7 +500,7 @@ class snapshot_reader {
         if (offset != expected)
             throw error(at, "a payload at byte " + std::to_string(offset.value()),
                         "byte " + std::to_string(expected.value()) + ", right after the one before");
-        if (offset + size > header_field<std::uint64_t>(32))
+        if (offset + size > field<std::uint64_t>(32))
             throw error(at, "a payload up to byte " + std::to_string((offset + size).value()),
                         "its end before the table of contents");
         check_zeros(end, offset);
@@ -469,8 +515,9 @@ class snapshot_reader {
     }
 
     void check_payloads() const {
-        for (auto const& [name, held] : entries_) {
-            if (held.kind != detail::entry_kind::tensor) continue;
+        for (auto const& entry : entries_) {
+            if (entry.kind != detail::entry_kind::tensor) continue;
+            auto const& held = tensors_[entry.at];
             checksum sum;
             for (auto rest = held.tensor.bytes; !rest.empty();) {
                 auto const piece = rest.first(std::min(rest.size(), detail::snapshot_piece));
@@ -479,28 +526,34 @@ class snapshot_reader {
                 if (rest.size() / detail::snapshot_piece % 32 == 0) file_.forget();
             }
             if (sum.value() != held.sum)
-                throw error({path(), held.tensor.offset, printable(name)},
+                throw error({path(), held.tensor.offset, printable(entry.name)},
                             "damaged data (its checksum differs)", "an undamaged snapshot");
         }
     }
 
+    entry const* find(std::string_view name) const {
+        auto const found = std::ranges::lower_bound(entries_, name, {}, &entry::name);
+        return found != entries_.end() && found->name == name ? &*found : nullptr;
+    }
     entry const& find(std::string_view name, detail::entry_kind kind) const {
         constexpr char const* kinds[] = {"text", "number", "tensor"};
         std::string const wanted = kinds[static_cast<std::size_t>(kind)];
-        auto const found = entries_.find(name);
-        if (found == entries_.end())
-            throw error({path(), -1, kind == detail::entry_kind::tensor ? std::string(name) : ""},
-                        "no entry " + printable(name), "a " + wanted + " of that name");
-        if (found->second.kind != kind)
-            throw error({path(), -1, kind == detail::entry_kind::tensor ? std::string(name) : ""},
-                        "the " + std::string(kinds[static_cast<std::size_t>(found->second.kind)]) + " " +
-                            printable(name),
-                        "a " + wanted);
-        return found->second;
+        auto const in_tensor = kind == detail::entry_kind::tensor ? std::string(name) : "";
+        auto const* const found = find(name);
+        if (found == nullptr)
+            throw error({path(), -1, in_tensor}, "no entry " + printable(name),
+                        "a " + wanted + " of that name");
+        if (found->kind != kind)
+            throw error(
+                {path(), -1, in_tensor},
+                "the " + std::string(kinds[static_cast<std::size_t>(found->kind)]) + " " + printable(name),
+                "a " + wanted);
+        return *found;
     }
 
     mapping file_;
-    std::map<std::string, entry, std::less<>> entries_;
+    std::vector<entry> entries_;          ///< by name
+    std::deque<checked_tensor> tensors_;  ///< in the order of the file
 };
 
 }  // namespace snug::io

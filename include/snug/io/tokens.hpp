@@ -54,7 +54,7 @@ class token_file {
         } else if (as == format::raw16 || as == format::raw32) {
             tokens.bytes_per_token_ = as == format::raw16 ? 2 : 4;
             if (file->size() % tokens.bytes_per_token_ != 0)
-                throw error({file->path()},
+                throw error({file->path(), (file->size() - file->size() % tokens.bytes_per_token_).index()},
                             (as == format::raw16 ? "an odd number of bytes (" : "a number of bytes (") +
                                 std::to_string(file->size().value()) + ")",
                             as == format::raw16 ? "2 bytes per token"
