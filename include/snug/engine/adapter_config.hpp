@@ -157,8 +157,7 @@ inline void check_number(io::json const& config, char const* key, char const* pa
         // The first that matches counts, in the order of the file.
         std::ranges::sort(exceptions, {}, [](exception const& e) { return e.member->value.offset(); });
     }
-    std::string const expected = std::to_string(wanted);
-    std::string const compiled = ", which this trainer was compiled for";
+    auto const expected = std::to_string(wanted) + ", which this trainer was compiled for";
     auto const is_wanted = [&](io::json const& value) { return value.real() == static_cast<double>(wanted); };
     auto const* const number = config.has(key) ? config.find(key) : nullptr;
     bool const is_general = number != nullptr ? is_wanted(*number) : missing == wanted;
@@ -170,14 +169,13 @@ inline void check_number(io::json const& config, char const* key, char const* pa
                 throw error(member->value.where(),
                             "a pattern of " + std::string(pattern_key) + ", " + io::printable(member->key) +
                                 ", with " + member->value.what(),
-                            expected + " for every module" + compiled);
+                            expected + ", for every module");
             is_decided = counts && pattern.is_understood;
             if (is_decided) break;
         }
         if (!is_decided && !is_general)
             throw error(number != nullptr ? number->where() : config.where(),
-                        std::string(key) + " " + (number != nullptr ? number->what() : "left out"),
-                        expected + compiled);
+                        std::string(key) + " " + (number != nullptr ? number->what() : "left out"), expected);
     }
 }
 
