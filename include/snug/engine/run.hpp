@@ -50,8 +50,9 @@ struct generation_options {
         detail::require_not_negative("temperature", temperature);
         detail::require_setting(top_k >= 0, "top_k", top_k, "a number that is not negative; 0 for all");
         for (auto const token : ends)
-            detail::require_setting(token >= 0 && token < vocabulary, "a token of ends", token,
-                                    "a token of the vocabulary of " + std::to_string(vocabulary));
+            if (token < 0 || token >= vocabulary)
+                throw error({}, "a token of ends = " + std::to_string(token),
+                            "a token of the vocabulary of " + std::to_string(vocabulary));
     }
 };
 

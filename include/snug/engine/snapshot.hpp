@@ -77,7 +77,7 @@ void require_finite_in(io::snapshot_reader const& file, std::string const& name)
     for (std::size_t i = 0; i + sizeof(T) <= tensor.bytes.size(); i += sizeof(T)) {
         T number;
         std::memcpy(&number, tensor.bytes.data() + i, sizeof(T));
-        if (auto const value = static_cast<double>(number); !std::isfinite(value))
+        if (auto const value = kernels::as_double(number); !std::isfinite(value))
             throw error({file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
                         number_as_text(value) + " at element " + std::to_string(i / sizeof(T)),
                         "finite numbers");

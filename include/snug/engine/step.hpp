@@ -345,9 +345,11 @@ void run<C>::for_each_number(int declaration, F const& f) const {
     std::vector<T> piece(std::min(all.size(), std::size_t{1} << 16));
     for (std::size_t first = 0; first < all.size(); first += piece.size()) {
         auto const count = std::min(piece.size(), all.size() - first);
-        ops::copy_out<typename C::backend>(piece.data(), all.data() + first, count * sizeof(T));
+        if (C::plan.declarations[static_cast<std::size_t>(declaration)].line == role::paged)
+            std::memcpy(piece.data(), all.data() + first, count * sizeof(T));
+        else ops::copy_out<typename C::backend>(piece.data(), all.data() + first, count * sizeof(T));
         for (std::size_t i = 0; i < count; ++i)
-            if (f(static_cast<index_t>(first + i), static_cast<double>(piece[i]))) return;
+            if (f(static_cast<index_t>(first + i), kernels::as_double(piece[i]))) return;
     }
 }
 
@@ -680,7 +682,7 @@ void run<C>::replace(std::string_view name, int p, std::span<T const> values) {
 template <class C>
 void run<C>::set_weights(std::string_view name, std::span<weight_type const> values) {
     for (std::size_t i = 0; i < values.size(); ++i)
-        if (auto const value = static_cast<double>(values[i]); !std::isfinite(value))
+        if (auto const value = kernels::as_double(values[i]); !std::isfinite(value))
             throw error({{}, -1, std::string(name)}, detail::element_as_text(value, static_cast<index_t>(i)),
                         "finite weights");
     replace(name, plain_parameter_named(name), values);

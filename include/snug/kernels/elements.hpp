@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <snug/meta.hpp>
+#include <type_traits>
 
 /// What is done to one element of an array, as named function objects for `ops`.
 namespace snug::kernels {
@@ -30,11 +31,18 @@ struct square_of {
     }
 };
 
+/// A number of any format, which need convert to float only.
+template <class T>
+constexpr double as_double(T value) {
+    if constexpr (std::is_same_v<T, double>) return value;
+    else return static_cast<double>(static_cast<float>(value));
+}
+
 /// 1 for infinity and NaN, else 0.
 struct is_not_finite {
     template <class T>
     constexpr double operator()(index_t i, T const* values) const {
-        auto const value = static_cast<double>(values[i]);
+        auto const value = as_double(values[i]);
         return value - value == 0 ? 0 : 1;
     }
 };

@@ -19,7 +19,8 @@ inline std::string number_as_text(double value) {
     return characters;
 }
 
-/// A number that a user sets at run time, by the name it has there ("options.weight_decay"). Throws unless it `holds`.
+/// A number that a user sets at run time, by the name it has there ("options.weight_decay"). Throws unless it `holds`. Called in
+/// every step, so that no text is made before something is refused.
 template <class Number>
 void require_setting(bool holds, std::string_view name, Number found, std::string_view expected) {
     if (holds) return;

@@ -32,9 +32,10 @@ struct schedule {
         detail::require_not_negative("options.learning_rate.peak * floor", largest());
         detail::require_setting(warm_up >= 0, "options.learning_rate.warm_up", warm_up,
                                 "a number of steps that is not negative");
-        detail::require_setting(
-            total == 0 || total > warm_up, "options.learning_rate.total", total,
-            "more steps than the " + std::to_string(warm_up) + " of the warm-up, or 0 to stay at the peak");
+        if (total != 0 && total <= warm_up)
+            throw error({}, "options.learning_rate.total = " + std::to_string(total),
+                        "more steps than the " + std::to_string(warm_up) +
+                            " of the warm-up, or 0 to stay at the peak");
     }
 
     double largest() const { return peak * std::max(1.0, floor); }

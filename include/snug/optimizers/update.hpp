@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <snug/kernels/elements.hpp>
 #include <snug/kernels/random.hpp>
 #include <snug/meta.hpp>
 #include <snug/optimizers/state_block.hpp>
@@ -73,8 +74,12 @@ struct update_element {
         }
         t.gradient[i] = zero(t.gradient);
         Sum const doubt = states_and_value - states_and_value;
-        if constexpr (is_bounded_by_sum<weight>) return doubt;
-        else return doubt + (static_cast<Sum>(t.weight[i]) - static_cast<Sum>(t.weight[i]));
+        if constexpr (is_bounded_by_sum<weight>) {
+            return doubt;
+        } else {
+            auto const stored = static_cast<Sum>(kernels::as_double(t.weight[i]));
+            return doubt + (stored - stored);
+        }
     }
 
     template <class Tensor>
