@@ -515,9 +515,9 @@ class snapshot_reader {
     }
 
     void check_payloads() const {
-        for (auto const& entry : entries_) {
-            if (entry.kind != detail::entry_kind::tensor) continue;
-            auto const& held = tensors_[entry.at];
+        for (auto const& held : entries_) {
+            if (held.kind != detail::entry_kind::tensor) continue;
+            auto const& held = tensors_[held.at];
             checksum sum;
             for (auto rest = held.tensor.bytes; !rest.empty();) {
                 auto const piece = rest.first(std::min(rest.size(), detail::snapshot_piece));
@@ -526,7 +526,7 @@ class snapshot_reader {
                 if (rest.size() / detail::snapshot_piece % 32 == 0) file_.forget();
             }
             if (sum.value() != held.sum)
-                throw error({path(), held.tensor.offset, printable(entry.name)},
+                throw error({path(), held.tensor.offset, printable(held.name)},
                             "damaged data (its checksum differs)", "an undamaged snapshot");
         }
     }

@@ -95,8 +95,8 @@ class regex {
                 if (at == text.npos) return std::nullopt;
                 return match{at, at + wanted.size()};
             }
-            meter meter{&work, from};
-            pcre2_set_callout_8(context_.get(), &meter::count, &meter);
+            meter measured{&work, from};
+            pcre2_set_callout_8(context_.get(), &meter::count, &measured);
             auto result = search(text, from, 0);
             // The 32 KiB that JIT code has for its stack were not enough; the interpreter takes the heap.
             if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = search(text, from, PCRE2_NO_JIT);
