@@ -515,9 +515,9 @@ class snapshot_reader {
     }
 
     void check_payloads() const {
-        for (auto const& held : entries_) {
-            if (held.kind != detail::entry_kind::tensor) continue;
-            auto const& held = tensors_[held.at];
+        for (auto const& one : entries_) {
+            if (one.kind != detail::entry_kind::tensor) continue;
+            auto const& held = tensors_[one.at];
             checksum sum;
             for (auto rest = held.tensor.bytes; !rest.empty();) {
                 auto const piece = rest.first(std::min(rest.size(), detail::snapshot_piece));
