@@ -526,7 +526,7 @@ class snapshot_reader {
                 if (rest.size() / detail::snapshot_piece % 32 == 0) file_.forget();
             }
             if (sum.value() != held.sum)
-                throw error({path(), held.tensor.offset, printable(held.name)},
+                throw error({path(), held.tensor.offset, printable(one.name)},
                             "damaged data (its checksum differs)", "an undamaged snapshot");
         }
     }
