@@ -284,8 +284,10 @@ inline constexpr std::string_view harmless_in_config[] = {"_commit_hash",
 
 /// Keys that would change the tokens or the text, and are harmless when false.
 inline constexpr std::string_view harmless_when_false[] = {
-    "add_dummy_prefix_space", "do_basic_tokenize",    "do_lower_case", "fix_mistral_regex", "from_slow",
-    "remove_space",           "split_special_tokens", "strip_accents", "trust_remote_code"};
+    "add_dummy_prefix_space", "do_basic_tokenize", "do_lower_case",
+    "fix_mistral_regex",      "from_slow",         "remove_space",
+    "split_special_tokens",   "strip_accents",     "tokenize_chinese_chars",
+    "trust_remote_code"};
 
 inline void check_config(json const& root, tokenizer_parts const& parts) {
     constexpr std::string_view read[] = {"bos_token", "eos_token", "chat_template", "added_tokens_decoder"};

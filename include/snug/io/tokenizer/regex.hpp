@@ -95,8 +95,8 @@ class regex {
                 if (at == text.npos) return std::nullopt;
                 return match{at, at + wanted.size()};
             }
-            meter counted{&work, from};
-            pcre2_set_callout_8(context_.get(), &meter::count, &counted);
+            meter measured{&work, from};
+            pcre2_set_callout_8(context_.get(), &meter::count, &measured);
             auto result = search(text, from, 0);
             // The 32 KiB that JIT code has for its stack were not enough; the interpreter takes the heap.
             if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = search(text, from, PCRE2_NO_JIT);
@@ -122,11 +122,11 @@ class regex {
             std::size_t last;
 
             static int count(pcre2_callout_block_8* block, void* self) {
-                auto& counted = *static_cast<meter*>(self);
+                auto& meter = *static_cast<struct meter*>(self);
                 auto const at = block->current_position;
-                auto const run = at > counted.last ? at - counted.last : counted.last - at;
-                counted.last = at;
-                return counted.work->take(1 + run) ? 0 : PCRE2_ERROR_CALLOUT;
+                auto const run = at > meter.last ? at - meter.last : meter.last - at;
+                meter.last = at;
+                return meter.work->take(1 + run) ? 0 : PCRE2_ERROR_CALLOUT;
             }
         };
 
