@@ -432,6 +432,8 @@ TEST_CASE("an expression is refused when it is none, too large, or means somethi
              {R"([])", "a [ without its ]"},
              {R"([&&a])", "an empty class or side of &&"},
              {R"((?i:ss))", "ss where case does not matter"},
+             {R"((?i:s(?:s)))", "ss where case does not matter"},
+             {R"((?i:(?:f)i))", "fi where case does not matter"},
              {R"((?i:st))", "st where case does not matter"},
              {R"((?i)of f)", ""},
              {R"((?i)off)", "ff where case does not matter"},

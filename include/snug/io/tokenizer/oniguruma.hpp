@@ -33,7 +33,7 @@ class oniguruma {
         bool several = false;
         auto const body = alternatives({}, 0, several);
         if (at_ < pattern_.size()) refuse("a ) without its (");
-        return mark + group(body);
+        return body;
     }
 
   private:
@@ -47,6 +47,12 @@ class oniguruma {
         std::vector<std::string> others;
     };
     enum class kind { character, group, assertion };
+    /// A repeated character, with its marks and without.
+    struct pieces {
+        std::string marked, bare;
+        bool optional = false;       ///< none or one
+        bool ends_anything = false;  ///< fails only where its first character does
+    };
 
     [[noreturn]] void refuse(std::string const& what) const {
         throw error(where_, "the regular expression " + printable(pattern_), "one without " + what);
@@ -84,18 +90,35 @@ class oniguruma {
     std::string alternatives(modes mode, int depth, bool& several) {
         if (depth > 100) refuse("groups that are nested 100 deep");
         std::string result;
-        fold_before_ = 0;
+        std::size_t branch = 0;  // where the alternative begins in the result
+        pieces last;
+        // At the end of an alternative of the whole a search is over: what it has run over is in the match.
+        auto const end_branch = [&] {
+            if (depth == 0 && last.ends_anything)
+                result.replace(result.size() - last.marked.size(), last.marked.size(), last.bare);
+            last = {};
+        };
         while (!ended() && !follows(")")) {
             if (take("|")) {
+                end_branch();
                 several = true;
                 result += '|';
+                branch = result.size();
                 fold_before_ = 0;
-            } else if (take("(")) {
-                result += parenthesis(mode, depth, several);
-            } else {
-                result += atom(mode);
+                continue;
             }
+            last_ = {};
+            auto const next = take("(") ? parenthesis(mode, depth, several) : atom(mode);
+            last = std::exchange(last_, {});
+            if (last.marked != next) last = {};
+            // The first choice of an alternative only doubles what comes after it.
+            auto const first = depth == 0 && last.optional && result.find(mark, branch) == result.npos;
+            result += first ? last.bare : next;
+            if (first) last = {};
         }
+        end_branch();
+        for (auto at = result.find("(?C)(?C)"); at != result.npos; at = result.find("(?C)(?C)", at))
+            result.erase(at, 4);
         return result;
     }
 
@@ -229,9 +252,7 @@ class oniguruma {
 
     // Classes -------------------------------------------------------------------------------------------------
 
-    static constexpr char const* space_items =
-        "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"
-        "\\x{3000}";
+    static constexpr char const* space_items = "\\x{9}-\\x{d}\\x{85}\\p{Z}";
     // With the marks, which PCRE2's own \w leaves out.
     static constexpr char const* word_items = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
     // Outside of classes it holds the numbers of Latin-1 too.
@@ -503,10 +524,11 @@ class oniguruma {
         }
         std::string result;
         if (what == kind::group) result = "(?:" + std::string(mark) + body + ')' + count + ending;
-        else result = mark + body + count + ending;
+        else result = (most > 1 ? mark : "") + body + count + ending;
         result += mark;
+        if (what == kind::character && !again) last_ = {result, body + count + ending, most == 1, least <= 1};
         if (again) result = "(?:" + std::string(mark) + result + ")+" + mark;
-        return group(result);
+        return result;
     }
 
     /// {n}, {n,}, {n,m} or {,m}. Another { is a character.
@@ -543,6 +565,7 @@ class oniguruma {
     place const& where_;
     std::size_t at_ = 0;
     std::uint32_t fold_before_ = 0;  ///< the last letter, where case does not matter
+    pieces last_;
 };
 
 }  // namespace snug::io::detail
