@@ -6,18 +6,16 @@
 #include <cstdint>
 #include <string_view>
 
-#include <snug/engine/adapter_files.hpp>
-#include <snug/plan.hpp>
-
-using model = snug::models::llama<snug::layers<1>, snug::heads<2>, snug::width<16>, snug::mlp<24>,
-                                  snug::vocabulary<31>, snug::context<8>>;
-using tuning = snug::trainer<model, snug::batch<1, 8>, snug::adapters::lora<snug::rank<2>>>;
+#include <snug/engine/adapter_config.hpp>
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+    static snug::detail::adapter_numbers const compiled{
+        2, 2, false, false, 1, "layers", {"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj"}};
     std::string_view const text(reinterpret_cast<char const*>(data), size);
     try {
         snug::io::json_document const document(text, "adapter_config.json", 0);
-        snug::detail::check_adapter_config<tuning::composition>(document.root());
+        snug::detail::check_adapter_config(document.root(), compiled);
+        snug::detail::check_tied_head(document.root(), "model.embed_tokens", "lm_head", true, false);
     } catch (snug::error const&) {
     }
     return 0;
