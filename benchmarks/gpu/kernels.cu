@@ -231,6 +231,7 @@ auto tensor(carver& from) {
                                                                 from.take<bf16>(parameters),
                                                                 from.take<float>(parameters),
                                                                 from.take<double>(1),
+                                                                from.take<double>(1),
                                                                 1,
                                                                 1,
                                                                 0};

@@ -19,6 +19,11 @@ using tiny =
 template <class Model, class... Policies>
 using on_rows = trainer<Model, batch<1, 8>, Policies...>;
 using plain = on_rows<tiny<2>>;
+/// Goes on from snapshots of fp32, which have no loss scale.
+struct unscaled_fp16 : precision::mixed<fp16> {
+    static constexpr bool scales_loss = false;
+};
+using mixed_fp16_without_scale = on_rows<tiny<2>, unscaled_fp16>;
 using in_fp16 = on_rows<tiny<2>, precision::mixed<fp16>>;
 
 template <index_t Alpha, class... More>
@@ -193,6 +198,13 @@ TEST_CASE("a snapshot with weights that are not finite is refused by tensor and 
     CHECK_THAT(test::refusal([&] { run.resume(directory / "s"); }),
                Contains("tensor norm.weight") && Contains("infinity at element 5"));
     CHECK(run.copy_of_weights("head.weight") == before);
+    // What fp32 holds may be too much for fp16.
+    broken.weights("norm.weight")[5] = 1e6f;
+    broken.save(directory / "s");
+    CHECK(test::refusal([&] { run.resume(directory / "s"); }).empty());
+    mixed_fp16_without_scale narrow;
+    CHECK_THAT(test::refusal([&] { narrow.resume(directory / "s"); }),
+               Contains("tensor norm.weight") && Contains("1000000 at element 5"));
 }
 
 TEST_CASE("a loss scale at its end is still there after a snapshot") {

@@ -129,6 +129,9 @@ template <class Recording, class Operations>
 void run_recorded_on(timed_host, Recording&, Operations const& operations) {
     operations();
 }
+void copy_in_on(timed_host, void* to, void const* from, std::size_t size) {
+    copy_in_on(snug::host{}, to, from, size);
+}
 void copy_out_on(timed_host, void* to, void const* from, std::size_t size) {
     copy_out_on(snug::host{}, to, from, size);
 }
@@ -203,6 +206,10 @@ void print_profile(char const* name, int steps) {
     current() = {};
     measure::times wholes;
     for (int i = 0; i < steps; ++i) {
+        // An update wants gradients of the trainer's own; what that takes is not of this profile.
+        auto const so_far = current();
+        run.accumulate(batch);
+        current() = so_far;
         current().position = 0;
         wholes.add([&] {
             stage(model::tokens, batch.inputs);

@@ -70,17 +70,33 @@ inline constexpr std::int64_t most_notes = 1 << 20;
 /// More steps than a double counts exactly, in which an optimizer's corrections count them, are no training.
 inline constexpr std::int64_t most_steps = std::int64_t{1} << 53;
 
-/// Throws for the first of the numbers that is not finite.
-template <class T>
+/// Throws for the first of the numbers that is not finite, there or where it is to be stored.
+template <class T, class Stored = T>
 void require_finite_in(io::snapshot_reader const& file, std::string const& name) {
     auto const& tensor = file.tensor(name);
     for (std::size_t i = 0; i + sizeof(T) <= tensor.bytes.size(); i += sizeof(T)) {
         T number;
         std::memcpy(&number, tensor.bytes.data() + i, sizeof(T));
-        if (auto const value = kernels::as_double(number); !std::isfinite(value))
+        if (auto const value = kernels::as_double(number);
+            !std::isfinite(value) || !std::isfinite(kernels::as_double(static_cast<Stored>(number))))
             throw error({file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
                         number_as_text(value) + " at element " + std::to_string(i / sizeof(T)),
-                        "finite numbers");
+                        "numbers that are finite in the type that stores them");
+    }
+}
+
+/// The same for the scales of blocks of codes.
+template <class Block>
+void require_finite_scales(io::snapshot_reader const& file, std::string const& name) {
+    auto const& tensor = file.tensor(name);
+    for (std::size_t i = 0; i + sizeof(Block) <= tensor.bytes.size(); i += sizeof(Block)) {
+        Block block;
+        std::memcpy(&block, tensor.bytes.data() + i, sizeof(Block));
+        if (auto const scale = kernels::as_double(block.scale); !std::isfinite(scale))
+            throw error(
+                {file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
+                "a scale of " + number_as_text(scale) + " of block " + std::to_string(i / sizeof(Block)),
+                "a finite one");
     }
 }
 
@@ -172,11 +188,15 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
         if (!entry.is_trained()) continue;
         std::string const name(entry.name.view());
-        detail::require_finite_in<typename C::updated>(file, name);
+        detail::require_finite_in<typename C::updated, weight_type>(file, name);
         meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
-            if (!is_in_blocks<State>(entry.count))
-                detail::require_finite_in<typename State::element>(
-                    file, name + "." + std::string(State::name.view()));
+            auto const of_state = name + "." + std::string(State::name.view());
+            if constexpr (may_be_in_blocks<State>)
+                if (is_in_blocks<State>(entry.count)) {
+                    detail::require_finite_scales<typename State::block>(file, of_state);
+                    return;
+                }
+            detail::require_finite_in<typename State::element>(file, of_state);
         });
     }
     {
