@@ -129,6 +129,14 @@ class gguf {
     /// The metadata has that key.
     bool has(std::string_view key) const noexcept { return metadata_.find(key) != nullptr; }
 
+    /// The keys of the metadata, sorted.
+    std::vector<std::string_view> keys() const {
+        std::vector<std::string_view> result;
+        result.reserve(metadata_.entries.size());
+        for (auto const& held : metadata_.entries) result.push_back(held.key);
+        return result;
+    }
+
     // The values of the metadata. Each throws when the key is missing or its value of another kind. Where one number or
     // flag is asked for, an array of as many equal ones is one, too: what could differ from layer to layer and does not.
 
