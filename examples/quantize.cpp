@@ -15,8 +15,8 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <fstream>
 #include <random>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -120,11 +120,16 @@ void print_table(matrix const& weights) {
     print_row<outlier_split<threshold<6>, double_quantized<nf4<64>>>>(weights);
 }
 
-std::ofstream script_for(std::string const& folder, std::string const& name) {
-    std::ofstream file(folder + "/" + name + ".gnuplot");
-    if (!file) throw snug::error({folder}, "no way to write " + name + ".gnuplot", "a folder that exists");
+std::ostringstream script_for(std::string const& name) {
+    std::ostringstream file;
     file << "# Draws " << name << ".svg: gnuplot " << name << ".gnuplot\nreset session\n";
     return file;
+}
+
+void write_script(std::string const& folder, std::string const& name, std::ostringstream const& script) {
+    snug::io::output_file file(folder + "/" + name + ".gnuplot");
+    file.write(script.str());
+    file.commit();
 }
 
 /// Above, where the numbers lie; below, how many of them got each code. Codes that no number got are marked.
@@ -140,7 +145,7 @@ void draw_histograms(std::string const& folder, std::string const& name, std::st
     for (float const value : weights.values)
         ++counts[static_cast<std::size_t>((static_cast<double>(value) / reach + 1) / 2 * bins)];
 
-    auto file = script_for(folder, name);
+    auto file = script_for(name);
     file << "$values << END\n";
     for (int b = 0; b < bins; ++b)
         if (counts[static_cast<std::size_t>(b)] > 0)
@@ -184,6 +189,7 @@ void draw_histograms(std::string const& folder, std::string const& name, std::st
         file << ", \\\n     $unused using 1:(-0.03*top):3:4:(-0.06*top):(0) with boxxyerror lc rgb "
                 "\"#d1495b\"";
     file << "\nunset multiplot\n";
+    write_script(folder, name, file);
 }
 
 struct layout_row {
@@ -200,7 +206,7 @@ void draw_formats(std::string const& folder) {
                                    {"fp8 e5m2", 5, 2, ""}, {"fp8 e4m3", 4, 3, ""},
                                    {"fp4 e2m1", 2, 1, ""}, {"int8", 0, 7, ""},
                                    {"int4", 0, 3, ""},     {"nf4", 0, 4, "place in a table"}};
-    auto file = script_for(folder, "formats");
+    auto file = script_for("formats");
     file << "$bits << END\n";
     double y = 0;
     auto const square = [&](int at, char const* colour) {
@@ -230,6 +236,7 @@ void draw_formats(std::string const& folder) {
             "     NaN with boxes lc rgb \"#edae49\" title \"exponent\", \\\n"
             "     NaN with boxes lc rgb \"#2a6f9e\" title \"mantissa, or the integer\", \\\n"
             "     NaN with boxes lc rgb \"#7a5195\" title \"place in a table of 16\"\n";
+    write_script(folder, "formats", file);
 }
 
 void draw_pictures(std::string const& folder) {

@@ -250,6 +250,8 @@ TEST_CASE("an array of equal values is one value, an array of others is refused 
               array("texts", type_text, 2, text("a") + text("a"))},
              {}));
     gguf const read(folder / "g");
+    CHECK(read.keys() ==
+          std::vector<std::string_view>{"flags", "mixed", "none", "one", "other", "reals", "same", "texts"});
     CHECK(read.number("same") == 9);
     CHECK(read.number("one") == 7);
     CHECK(read.real("reals") == 0.5);

@@ -207,7 +207,7 @@ inline void read_added_decoder(json const& decoder, tokenizer_parts& parts) {
 
 /// Keys of a tokenizer_config.json that do not change the tokens of a text: what they name is said elsewhere too, or is
 /// about batches, about decoding as transformers does it, or about where things were found.
-inline constexpr std::string_view harmless_in_config[] = {"_commit_hash",
+inline constexpr std::string_view harmless_in_tokenizer_config[] = {"_commit_hash",
                                                           "_from_auto",
                                                           "_name_or_path",
                                                           "add_bos_token",
@@ -295,7 +295,7 @@ inline void check_config(json const& root, tokenizer_parts const& parts) {
         return std::find(std::begin(list), std::end(list), key) != std::end(list);
     };
     for (auto const& [key, value] : root.members()) {
-        if (value.is_null() || among(read, key) || among(harmless_in_config, key)) continue;
+        if (value.is_null() || among(read, key) || among(harmless_in_tokenizer_config, key)) continue;
         if (key == "add_prefix_space") {
             // transformers lets it overrule tokenizer.json.
             auto const there = std::any_of(parts.steps.begin(), parts.steps.end(),
