@@ -11,7 +11,7 @@ if(NOT TARGET snug::cuda AND CUDAToolkit_FOUND AND CUDA_cublasLt_LIBRARY)
     target_include_directories(snug::cuda SYSTEM INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${CUDAToolkit_INCLUDE_DIRS}>")
     # Kernels call constexpr functions of the headers. -std: CMake 3.25 does not know that nvcc 13 has C++20. The host's half is
     # compiled as every host program is (snug::snug says why), and has pragmas that nvcc's front end takes and GCC does not know.
-    set(snug_host_half ${OpenMP_CXX_FLAGS} -ffp-contract=fast -fno-math-errno -Wno-unknown-pragmas)
+    set(snug_host_half ${OpenMP_CXX_FLAGS} -ffp-contract=fast -fno-math-errno -fno-delete-null-pointer-checks -Wno-unknown-pragmas)
     list(JOIN snug_host_half "," snug_host_half)
     set(snug_nvcc -std=c++20 --expt-relaxed-constexpr "SHELL:-Xcompiler ${snug_host_half}")
     target_compile_options(snug::cuda INTERFACE "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:${snug_nvcc}>")

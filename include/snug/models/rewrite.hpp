@@ -9,13 +9,85 @@
 /// freezes weights here, so that no layer has to ask whether it is quantized.
 namespace snug {
 
+namespace refusal {
+
+template <class Layer>
+struct a_policy_must_know_what_a_composite_layer_is_made_of {
+    static_assert(
+        sizeof(Layer) == 0,
+        "snug: quantization and adapters rewrite the layers that a model is made of, and do not know "
+        "how to put this composite layer together again (see Layer): specialise snug::rewrite for it "
+        "(snug/models/rewrite.hpp)");
+};
+
+template <class Layer, bool IsLinearItself>
+struct a_linear_layer_is_quantized_as_it_is {
+    static_assert(
+        IsLinearItself,
+        "snug: a layer that derives from snug::linear would not be quantized, as it may do something "
+        "else (see Layer). Use snug::linear itself, an alias of it, or snug::named<\"name\", linear<...>>");
+};
+
+}  // namespace refusal
+
+namespace detail {
+
+template <class... Layers>
+std::type_identity<sequence<Layers...>> composite_behind(sequence<Layers...> const*);
+template <class... Layers>
+std::type_identity<residual<Layers...>> composite_behind(residual<Layers...> const*);
+template <index_t Blocks, class Block>
+std::type_identity<repeat<Blocks, Block>> composite_behind(repeat<Blocks, Block> const*);
+
+template <class L>
+concept derived_composite = layer::composite<L> && requires(L const* given) {
+    composite_behind(given);
+};
+
+/// L keeps a name of its own.
+template <class L, class Rewritten>
+struct named_like {
+    using type = Rewritten;
+};
+template <class L, class Rewritten>
+    requires requires { L::name.view(); }
+struct named_like<L, Rewritten> {
+    using type = named<L::name, Rewritten>;
+};
+
+template <class Rule, class L, auto Name>
+struct rewrite_unknown;
+
+}  // namespace detail
+
 /// Rule::of<L, Name> for every leaf layer of L, with the name it has been given; composites are taken apart and put together
-/// again. Specialise it for a composite of your own, with `auto Name`:
+/// again, those that derive from one of snug's as well. Specialise it for a composite of your own, with `auto Name`:
 /// nvcc 13.0 never matches a partial specialisation that deduces a `text`, and says nothing.
 template <class Rule, class L, auto Name = text{""}>
 struct rewrite {
+    using type = typename detail::rewrite_unknown<Rule, L, Name>::type;
+};
+
+namespace detail {
+
+template <class Rule, class L, auto Name>
+struct rewrite_unknown {
     using type = typename Rule::template of<L, Name>;
 };
+/// Silence would leave all that is in it as it was.
+template <class Rule, layer::composite L, auto Name>
+struct rewrite_unknown<Rule, L, Name> {
+    static_assert(sizeof(refusal::a_policy_must_know_what_a_composite_layer_is_made_of<L>) > 0);
+    using type = L;
+};
+template <class Rule, derived_composite L, auto Name>
+struct rewrite_unknown<Rule, L, Name> {
+    using plain = typename decltype(composite_behind(static_cast<L const*>(nullptr)))::type;
+    using type = typename named_like<L, typename rewrite<Rule, plain, Name>::type>::type;
+};
+
+}  // namespace detail
+
 template <class Rule, given_name L, auto Name>
 struct rewrite<Rule, L, Name> {
     using type = named<L::name, typename rewrite<Rule, typename L::unnamed, L::name>::type>;
@@ -45,11 +117,20 @@ struct rewrite_stack<Rule, stack<Layers...>> {
     using type = stack<typename rewrite<Rule, Layers>::type...>;
 };
 
+/// The linear layer that L is or derives from.
+template <index_t In, index_t Out, bool Bias, class Initial, class Parts>
+linear<In, Out, Bias, Initial, Parts> linear_behind(linear<In, Out, Bias, Initial, Parts> const&);
+template <class L>
+concept linear_layer = requires(L const& given) {
+    linear_behind(given);
+};
+
 /// Freezes the weights of linear layers; embeddings, norms, biases and the head go on training.
 template <class Scheme>
 struct freeze_linear {
     template <class L>
     struct of_leaf {
+        static_assert(sizeof(refusal::a_linear_layer_is_quantized_as_it_is<L, !linear_layer<L>>) > 0);
         using type = L;
     };
     template <index_t In, index_t Out, bool Bias, class Initial, class Parts>
