@@ -198,6 +198,7 @@ class made_up_language {
 };
 
 struct trainer : snug::trainer<model, lion, pairs, snug::batch<16, 32>, snug::precision::mixed<snug::bf16>> {
+    using trainer_type::trainer_type;  // constructors: a seed can be given
 };
 
 // Own layers and policies are part of the plan like all others.

@@ -2,7 +2,7 @@
 # cmake -DCOMPILER=g++ -DCASE=file.cpp -DINCLUDES=dir;dir -P check.cmake
 #
 # The case must be refused with -DREFUSED, in words that match every `// expected-error: <regex>` line (CMake's
-# regular expressions), the first of them within the first 40 lines; without -DREFUSED it must compile.
+# regular expressions), the first of them within the first 20 lines; without -DREFUSED it must compile.
 # Matched is what the compiler says: not the source it quotes, nor the names of files.
 cmake_minimum_required(VERSION 3.25)
 
@@ -47,7 +47,7 @@ endfunction()
 
 set(rest "${output}")
 set(top "")
-foreach(line RANGE 1 40)
+foreach(line RANGE 1 20)
     string(FIND "${rest}" "\n" end)
     if(end EQUAL -1)
         break()
@@ -60,7 +60,7 @@ endforeach()
 strip_quotes("${top}" searched)
 strip_quotes("${output}" whole)
 
-set(where "the first 40 lines")
+set(where "the first 20 lines")
 foreach(line IN LISTS expected)
     string(REGEX REPLACE "^// expected-error: *" "" words "${line}")
     if(NOT searched MATCHES "${words}")

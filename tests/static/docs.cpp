@@ -330,3 +330,17 @@ static_assert(snug::fits<pretraining, snug::devices::a100_40gb>);
 static_assert(snug::footprint<pretraining>.total.count == 40'957'792'704);  // 38.1 GiB
 
 }  // namespace documented_cuda
+
+namespace documented_seed {
+
+struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>> {
+    using trainer::trainer;
+};
+static_assert(std::is_constructible_v<my_trainer, int> && std::is_default_constructible_v<my_trainer>);
+
+struct trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>> {
+    using trainer_type::trainer_type;
+};
+static_assert(std::is_constructible_v<trainer, int>);
+
+}  // namespace documented_seed

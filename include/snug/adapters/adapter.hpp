@@ -87,14 +87,6 @@ struct an_adapter_targets_what_the_model_does_not_have {
 
 namespace detail {
 
-/// The linear layer that L is or derives from.
-template <index_t In, index_t Out, bool Bias, class Initial, class Parts>
-linear<In, Out, Bias, Initial, Parts> linear_behind(linear<In, Out, Bias, Initial, Parts> const&);
-template <class L>
-concept linear_layer = requires(L const& given) {
-    linear_behind(given);
-};
-
 template <class Policy, class Scheme>
 struct adapt {
     template <class L, text Path>

@@ -53,7 +53,12 @@ struct alpha {
 template <class Ratio>
 struct dropout {
     using option = detail::dropout_option;
-    static constexpr double value = static_cast<double>(Ratio::num) / static_cast<double>(Ratio::den);
+    /// -1, which is refused, where Ratio is no std::ratio.
+    static constexpr double value = [] {
+        if constexpr (requires { Ratio::num / Ratio::den; })
+            return static_cast<double>(Ratio::num) / static_cast<double>(Ratio::den);
+        else return -1.0;
+    }();
 };
 /// Every linear layer but the head.
 inline constexpr text all_linear{"all-linear"};
@@ -73,6 +78,9 @@ struct target {
 /// where a layer has no such parts by its path or the end of it ("up", "blocks.up"). Default: all of them.
 template <text... Names>
 struct targets {
+    static_assert(sizeof...(Names) > 0,
+                  "snug: targets<> of an adapter names nothing to adapt. Name modules, targets<\"q_proj\", "
+                  "\"v_proj\">, or leave it out: every linear layer");
     using option = detail::targets_option;
     using list = meta::list<detail::target<Names>...>;
     static constexpr bool select(std::string_view name) {
@@ -140,10 +148,21 @@ struct rank_and_alpha_are_positive {
     static_assert(holds, "snug: rank and alpha of an adapter are positive (see Rank and Alpha)");
 };
 
+template <class Given>
+struct what_an_adapter_also_trains_is_a_kind_of_layer {
+    static constexpr bool holds = requires(void const* layer) { Given::is(layer); };
+    static_assert(
+        holds,
+        "snug: also_train takes snug::norms, snug::embeddings, snug::head, or a struct of your own with "
+        "their functions 'is' (see Given)");
+};
+
 template <class Dropout>
 struct dropout_is_a_part_below_1 {
     static constexpr bool holds = Dropout::value >= 0 && Dropout::value < 1;
-    static_assert(holds, "snug: dropout is a part from 0 to below 1 (see Dropout)");
+    static_assert(
+        holds,
+        "snug: dropout is a part from 0 to below 1, written dropout<std::ratio<5, 100>> (see Dropout)");
 };
 
 }  // namespace refusal
@@ -177,8 +196,15 @@ struct trained_kinds;
 template <class... Kinds>
 struct trained_kinds<also_train<Kinds...>> {
     using list = meta::list<Kinds...>;
+
+    static constexpr bool are_known =
+        snug::detail::accepted<refusal::what_an_adapter_also_trains_is_a_kind_of_layer<Kinds>...>::value;
     template <class L>
-    static constexpr bool match = (decltype(Kinds::is(static_cast<L const*>(nullptr)))::value || ...);
+    static constexpr bool match = [] {
+        if constexpr (are_known)
+            return (decltype(Kinds::is(static_cast<L const*>(nullptr)))::value || ... || false);
+        else return false;
+    }();
 };
 
 /// What `lora` and `dora` share.

@@ -27,9 +27,13 @@ namespace refusal {
 
 template <class Policy>
 struct this_is_not_a_place_to_run {
-    static constexpr bool holds = where_policy<Policy>;
+    static constexpr bool is_a_place = where_policy<Policy>;
+    static constexpr bool has_threads = !requires { requires Policy::backend::max_threads < 1; };
+    static constexpr bool holds = is_a_place && has_threads;
+    static_assert(has_threads,
+                  "snug: snug::host_threads<N> runs on N threads or fewer, so N is at least 1 (see Policy)");
     static_assert(
-        holds,
+        is_a_place,
         "snug: a policy of the axis where needs 'using backend', a tag such as snug::host (see Policy): "
         "write snug::on<snug::host>");
 };

@@ -171,10 +171,14 @@ struct given_numbers<Model, names<Required...>, names<Further...>, Given...> {
         detail::accepted<refusal::a_number_of_the_model_must_be_positive<
             Model, Given, switches::template contain<Given>>...>>;
 
-    /// A number, or its default. All are 1 in a refused model, so that the refusal is the only error.
+    /// A number, or its default. In a refused model, numbers of a small one without a limit, so that the refusal is the only
+    /// error.
     template <template <index_t> class Name, index_t Default = 1>
     static constexpr index_t value() {
-        index_t found = 1;
+        using given = Name<1>;
+        index_t found = is_named<given, context>                              ? 0
+                        : is_named<given, heads> || is_named<given, kv_heads> ? 1
+                                                                              : 2;
         if constexpr (accepted::value) {
             found = Default;
             ((is_named<Given, Name> ? void(found = Given::value) : void()), ...);

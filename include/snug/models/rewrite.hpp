@@ -43,18 +43,72 @@ struct a_layer_with_children_does_not_say_how_they_are_rewritten {
         "my_layer<typename rewrite<Rule, Children, Path>::type...>; };");
 };
 
+template <class Layer, bool IsLinearItself>
+struct a_linear_layer_is_quantized_as_it_is {
+    static_assert(
+        IsLinearItself,
+        "snug: a layer that derives from snug::linear would not be quantized, as it may do something "
+        "else (see Layer). Use snug::linear itself, an alias of it, or snug::named<\"name\", linear<...>>");
+};
+
 }  // namespace refusal
 
+namespace detail {
+
+template <class... Layers>
+std::type_identity<sequence<Layers...>> composite_behind(sequence<Layers...> const*);
+template <class... Layers>
+std::type_identity<residual<Layers...>> composite_behind(residual<Layers...> const*);
+template <index_t Blocks, class Block>
+std::type_identity<repeat<Blocks, Block>> composite_behind(repeat<Blocks, Block> const*);
+
+template <class L>
+concept derived_composite = layer::composite<L> && requires(L const* given) {
+    composite_behind(given);
+};
+
+/// L keeps a name of its own.
+template <class L, class Rewritten>
+struct named_like {
+    using type = Rewritten;
+};
+template <class L, class Rewritten>
+    requires requires { L::name.view(); }
+struct named_like<L, Rewritten> {
+    using type = named<L::name, Rewritten>;
+};
+
+template <class Rule, class L, auto Path>
+struct rewrite_unknown;
+
+}  // namespace detail
+
 /// Rule::of<L, Path> for every leaf layer of L, with the names that lead to it: "blocks.qkv". Composites are taken apart and put
-/// together again. Specialise it for a composite of your own, with `auto Path`, and hand the path on to what is inside:
+/// together again, those that derive from one of snug's as well. Specialise it for a composite of your own, with `auto Path`, and
+/// hand the path on to what is inside:
 /// nvcc 13.0 never matches a partial specialisation that deduces a `text`, and says nothing.
 template <class Rule, class L, auto Path = text{""}>
 struct rewrite {
+    using type = typename detail::rewrite_unknown<Rule, L, Path>::type;
+};
+
+namespace detail {
+
+template <class Rule, class L, auto Path>
+struct rewrite_unknown {
     static_assert(
         sizeof(refusal::a_layer_with_children_does_not_say_how_they_are_rewritten<L, !layer::composite<L>>) >
         0);
     using type = typename Rule::template of<L, Path>;
 };
+template <class Rule, derived_composite L, auto Path>
+struct rewrite_unknown<Rule, L, Path> {
+    using plain = typename decltype(composite_behind(static_cast<L const*>(nullptr)))::type;
+    using type = typename named_like<L, typename rewrite<Rule, plain, Path>::type>::type;
+};
+
+}  // namespace detail
+
 template <class Rule, given_name L, auto Path>
 struct rewrite<Rule, L, Path> {
     using type =
@@ -85,11 +139,20 @@ struct rewrite_stack<Rule, stack<Layers...>> {
     using type = stack<typename rewrite<Rule, Layers>::type...>;
 };
 
+/// The linear layer that L is or derives from.
+template <index_t In, index_t Out, bool Bias, class Initial, class Parts>
+linear<In, Out, Bias, Initial, Parts> linear_behind(linear<In, Out, Bias, Initial, Parts> const&);
+template <class L>
+concept linear_layer = requires(L const& given) {
+    linear_behind(given);
+};
+
 /// Freezes the weights of linear layers; embeddings, norms, biases and the head go on training.
 template <class Scheme>
 struct freeze_linear {
     template <class L>
     struct of_leaf {
+        static_assert(sizeof(refusal::a_linear_layer_is_quantized_as_it_is<L, !linear_layer<L>>) > 0);
         using type = L;
     };
     template <index_t In, index_t Out, bool Bias, class Initial, class Parts>

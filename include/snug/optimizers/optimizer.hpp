@@ -57,13 +57,6 @@ template <text Name, class T, class Map = quantization::codebooks::dynamic_signe
 using state_of =
     std::conditional_t<std::same_as<T, int8>, blockwise_optimizer_state<Name, Map>, optimizer_state<Name, T>>;
 
-/// The states of an optimizer in host memory. A step streams them page by page through a planned buffer, so they take no
-/// device memory; the bill says what they take of the host's. The same bits as without paging.
-template <class Optimizer>
-struct paged : Optimizer {
-    static constexpr bool is_paged = true;
-};
-
 }  // namespace optimizers
 
 template <class Optimizer>
@@ -190,5 +183,45 @@ void check_optimizer(Options const& options) {
         if constexpr (holds) options.check();
     }
 }
+
+namespace refusal {
+
+template <class Given>
+struct what_is_paged_is_an_optimizer {
+    static constexpr bool holds = optimizer_policy<Given>;
+    static_assert(holds, "snug: paged goes around an optimizer: paged<adamw<>> (see Given)");
+};
+
+}  // namespace refusal
+
+namespace detail {
+
+/// In the place of an optimizer that is refused.
+struct refused_optimizer {
+    using axis = snug::axis::optimizer;
+    using states = meta::list<>;
+    struct options {};
+    struct update {
+        template <class S>
+        constexpr S operator()(S weight, S) const {
+            return weight;
+        }
+    };
+    static update rule(options, update_numbers) { return {}; }
+};
+
+}  // namespace detail
+
+namespace optimizers {
+
+/// The states of an optimizer in host memory. A step streams them page by page through a planned buffer, so they take no
+/// device memory; the bill says what they take of the host's. The same bits as without paging.
+template <class Optimizer>
+struct paged : std::conditional_t<refusal::what_is_paged_is_an_optimizer<Optimizer>::holds, Optimizer,
+                                  snug::detail::refused_optimizer> {
+    static constexpr bool is_paged = true;
+};
+
+}  // namespace optimizers
 
 }  // namespace snug

@@ -25,8 +25,11 @@ struct blockwise_needs_a_scheme_with_one_scale {
         "measures no scale, or is block-wise already (see Scheme). Give it absmax, affine, or the like");
 };
 
+/// Refused, it is another scheme, so that the refusal is the only error.
 template <class Scheme, index_t Block>
-struct blockwise_base;
+struct blockwise_base {
+    using type = blocked<symmetric_code<8>, 64>;
+};
 template <class Scheme, index_t Block>
     requires(blockwise_needs_a_scheme_with_one_scale<Scheme>::holds)
 struct blockwise_base<Scheme, Block> {

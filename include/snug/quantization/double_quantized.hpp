@@ -26,6 +26,12 @@ struct double_quantization_needs_a_blockwise_scheme {
         "quantized ones (see Scheme). Give it nf4<64>, blockwise<absmax, 64>, or the like");
 };
 
+template <index_t Group>
+struct a_group_of_scales_has_1_to_4096 {
+    static constexpr bool holds = Group >= 1 && Group <= longest_piece;
+    static_assert(holds, "snug: double_quantized<Scheme, Group> has 1 to 4096 scales in a group (see Group)");
+};
+
 /// How a dialect quantizes scales: bitsandbytes' way where the code follows nobody.
 template <class Code>
 struct method_for {
@@ -36,10 +42,14 @@ struct method_for<table_code<Codebook, dialects::torchao>> {
     using type = scales::by_even_steps;
 };
 
+/// Refused, it is another scheme, so that the refusal is the only error.
 template <class Scheme, index_t Group>
-struct double_quantized_base;
+struct double_quantized_base {
+    using type = nf4<64>;
+};
 template <class Scheme, index_t Group>
-    requires(double_quantization_needs_a_blockwise_scheme<Scheme>::holds)
+    requires(double_quantization_needs_a_blockwise_scheme<Scheme>::holds&&
+                 a_group_of_scales_has_1_to_4096<Group>::holds)
 struct double_quantized_base<Scheme, Group> {
     using type = blocked<typename Scheme::code, Scheme::block,
                          scales::nested<typename method_for<typename Scheme::code>::type, Group>>;

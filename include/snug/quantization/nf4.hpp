@@ -11,6 +11,9 @@ namespace snug::quantization {
 /// the scales too, see `double_quantized`).
 template <index_t Block = 64, class Dialect = dialects::bitsandbytes>
 struct nf4 : blocked<table_code<codebooks::nf4, Dialect>, Block> {
+    static_assert(
+        std::is_same_v<Dialect, dialects::bitsandbytes>,
+        "snug: the second argument of nf4 is dialects::bitsandbytes or dialects::torchao (see Dialect)");
     static std::string name() { return "nf4<" + std::to_string(Block) + ">"; }
 };
 

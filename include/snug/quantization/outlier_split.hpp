@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <snug/error.hpp>
 #include <snug/meta.hpp>
 #include <snug/policy.hpp>
+#include <snug/precision/policies.hpp>
 #include <snug/precision/rounding.hpp>
 #include <snug/quantization/absmax.hpp>
 #include <snug/quantization/blockwise.hpp>
@@ -23,7 +25,8 @@ namespace snug::quantization {
 /// that one threshold fits the tensors of a model, whose sizes differ.
 template <index_t Numerator, index_t Denominator = 1>
 struct threshold {
-    static_assert(Numerator >= 0 && Denominator >= 1);
+    static_assert(Numerator >= 0 && Denominator >= 1,
+                  "snug: a threshold is a fraction that is not negative: threshold<6>, threshold<13, 2>");
     static std::string name() {
         return "threshold<" + std::to_string(Numerator) +
                (Denominator == 1 ? ">" : ", " + std::to_string(Denominator) + ">");
@@ -34,23 +37,48 @@ struct threshold {
 /// For how many columns with outliers there is room. Fixed, because the bytes of a matrix must not depend on its numbers.
 template <index_t Count>
 struct outlier_columns {
-    static_assert(Count >= 1 && Count <= 4096);
+    static_assert(Count >= 1 && Count <= 4096, "snug: there is room for 1 to 4096 outlier_columns");
     static constexpr index_t count = Count;
 };
 
-/// Columns in which any number is an outlier are kept in the format `Kept`; the rest goes to `Scheme`, which sees zeros
-/// in their place (after "LLM.int8()", arXiv 2208.07339, which does so with activations). An array is one row, so its
-/// outliers are kept one by one. Throws snug::error when a matrix has more such columns than there is room for. The
-/// region holds that of `Scheme`, then the count and the indices of columns, then their numbers, row by row.
-template <class Threshold, class Scheme = blockwise<absmax, 64>, class Columns = outlier_columns<16>,
-          class Kept = bf16>
-struct outlier_split {
+namespace detail {
+
+/// What an outlier_split is made of, in this order.
+template <class Threshold, class Scheme, class Columns, class Kept>
+struct an_outlier_split_is_made_of {
+    static constexpr bool has_threshold = requires {
+        { Threshold::times } -> std::convertible_to<double>;
+        { Threshold::name() } -> std::convertible_to<std::string>;
+    };
+    static constexpr bool has_scheme =
+        coded_scheme<Scheme> && requires(float_source source, shape extent, std::byte* region) {
+        Scheme::encode_from(source, extent, region, serial_loop{});
+    };
+    static constexpr bool has_columns = requires {
+        { Columns::count } -> std::convertible_to<index_t>;
+    };
+    static constexpr bool has_format = element_type<Kept>;
+    static constexpr bool holds = has_threshold && has_scheme && has_columns && has_format;
+    static_assert(has_threshold,
+                  "snug: the first argument of outlier_split says what an outlier is: "
+                  "outlier_split<threshold<6>, blockwise<absmax, 64>> (see Threshold)");
+    static_assert(
+        has_scheme || !has_threshold,
+        "snug: the second argument of outlier_split is one of snug's schemes with codes, for what is "
+        "no outlier, such as blockwise<absmax, 64> or int8<64> (see Scheme)");
+    static_assert(has_columns || !has_scheme || !has_threshold,
+                  "snug: the third argument of outlier_split is the room for columns with outliers, "
+                  "outlier_columns<16> (see Columns)");
+    static_assert(
+        has_format || !has_columns || !has_scheme || !has_threshold,
+        "snug: the fourth argument of outlier_split is the format that outliers are kept in, such as "
+        "snug::bf16 or snug::fp32 (see Kept)");
+};
+
+template <class Threshold, class Scheme, class Columns, class Kept>
+struct split_off {
     using axis = snug::axis::quantization;
     static constexpr int code_count = Scheme::code_count;
-    static std::string name() {
-        return "outlier_split<" + Threshold::name() + ", " + name_of<Scheme>() + ", outlier_columns<" +
-               std::to_string(Columns::count) + ">, " + std::string(element_name<Kept>) + ">";
-    }
 
     struct layout {
         index_t rest;
@@ -191,6 +219,24 @@ struct outlier_split {
         std::copy_backward(place, end, end + 1);
         *place = column;
         ++columns[0];
+    }
+};
+
+}  // namespace detail
+
+/// Columns in which any number is an outlier are kept in the format `Kept`; the rest goes to `Scheme`, which sees zeros
+/// in their place (after "LLM.int8()", arXiv 2208.07339, which does so with activations). An array is one row, so its
+/// outliers are kept one by one. Throws snug::error when a matrix has more such columns than there is room for. The
+/// region holds that of `Scheme`, then the count and the indices of columns, then their numbers, row by row.
+template <class Threshold, class Scheme = blockwise<absmax, 64>, class Columns = outlier_columns<16>,
+          class Kept = bf16>
+struct outlier_split
+    : std::conditional_t<detail::an_outlier_split_is_made_of<Threshold, Scheme, Columns, Kept>::holds,
+                         detail::split_off<Threshold, Scheme, Columns, Kept>, blockwise<absmax, 64>> {
+    // Refused, it is another scheme, so that the refusal is the only error.
+    static std::string name() {
+        return "outlier_split<" + Threshold::name() + ", " + name_of<Scheme>() + ", outlier_columns<" +
+               std::to_string(Columns::count) + ">, " + std::string(element_name<Kept>) + ">";
     }
 };
 

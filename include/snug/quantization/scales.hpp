@@ -77,7 +77,8 @@ struct by_even_steps {
 /// depends on the processor, so their last bit may be another; decoding takes any.
 template <class Method, index_t Group>
 struct nested {
-    static_assert(Group >= 1 && Group <= detail::longest_piece);
+    static_assert(Group >= 1 && Group <= detail::longest_piece,
+                  "snug: double_quantized has 1 to 4096 scales in a group");
     static constexpr bool needs_mean = true;
     static constexpr index_t group = Group;
 

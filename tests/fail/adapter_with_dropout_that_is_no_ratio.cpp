@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: written dropout<std::ratio<5, 100>>
+#include <snug/plan.hpp>
+
+using namespace snug::quantization;
+
+#ifdef REFUSED
+using policy_of_mine = snug::adapters::lora<snug::rank<4>, snug::dropout<int>>;
+#else
+using policy_of_mine = snug::adapters::lora<snug::rank<4>, snug::dropout<std::ratio<1, 20>>>;
+#endif
+
+struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 64>, policy_of_mine> {};
+static_assert(snug::footprint<my_trainer>.total > snug::bytes{});

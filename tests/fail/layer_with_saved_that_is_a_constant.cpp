@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: a layer's 'saved' is a public type, snug::meta::list
+#include <snug/plan.hpp>
+
+namespace user {
+
+struct twice {
+    static constexpr snug::index_t input_width = 8;
+    static constexpr snug::index_t output_width = 8;
+#ifdef REFUSED
+    using kept = snug::saved_per_token<"kept", snug::statistic, 1>;
+    static constexpr kept saved{};
+    static void forward(auto const&, auto, auto) {}
+    static void backward(auto const&, auto, auto, auto, auto) {}
+#else
+    using kept = snug::saved_per_token<"kept", snug::statistic, 1>;
+    using saved = snug::meta::list<kept>;
+    static void forward(auto const&, auto, auto) {}
+    static void backward(auto const&, auto, auto, auto, auto) {}
+#endif
+};
+
+}  // namespace user
+
+struct my_model
+    : snug::stack<snug::embedding<16, 8>, user::twice, snug::rms_norm<8>, snug::head_with_loss<8, 16, true>> {
+};
+struct my_trainer : snug::trainer<my_model, snug::batch<1, 16>> {};
+static_assert(snug::footprint<my_trainer>.total > snug::bytes{});
