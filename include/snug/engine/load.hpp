@@ -159,13 +159,6 @@ void decode_piece(planned_piece const& planned, index_t width, index_t head_widt
     });
 }
 
-inline std::string number_text(float value) {
-    return std::isnan(value)                                 ? "NaN"
-           : value == std::numeric_limits<float>::infinity() ? "infinity"
-           : std::isinf(value)                               ? "-infinity"
-                                                             : std::to_string(value);
-}
-
 template <class... Stored>
 bool is_finite_in(float value) {
     return std::isfinite(value) &&
@@ -174,7 +167,7 @@ bool is_finite_in(float value) {
 
 /// Says which number of a tensor is refused, and how it is taken nevertheless.
 [[noreturn]] inline void refuse_number(place where, float value, index_t i, bool may_be_allowed) {
-    throw error(std::move(where), number_text(value) + " at element " + std::to_string(i),
+    throw error(std::move(where), number_as_text(value) + " at element " + std::to_string(i),
                 std::string(std::isfinite(value) ? "a number that is finite in the type that stores it"
                                                  : "a finite number") +
                     (may_be_allowed ? "; load_options{.allow_not_finite = true} takes it as it is" : ""));
@@ -300,7 +293,7 @@ void run<C>::load(File const& file, load_options const& allowed) {
                 });
             if (i < Parameter::shape::count)
                 throw error(where(),
-                            "a number that the quantization scheme stores as " + detail::number_text(value) +
+                            "a number that the quantization scheme stores as " + detail::number_as_text(value) +
                                 ", element " + std::to_string(i),
                             "numbers of a size that the scheme can store");
         });
