@@ -74,17 +74,16 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
 
 template <class C>
 std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt,
-                                           generation_options const& options) {
+                                           generation_options const& wanted) {
     std::vector<std::int32_t> sequence(prompt.begin(), prompt.end());
     std::vector<std::pair<float, std::int32_t>> room;
     room.reserve(static_cast<std::size_t>(model::vocabulary));
     index_t known = 0;
-    for (index_t i = 0; i < options.tokens && static_cast<index_t>(sequence.size()) <= C::batch::tokens;
-         ++i) {
+    for (index_t i = 0; i < wanted.tokens && static_cast<index_t>(sequence.size()) <= C::batch::tokens; ++i) {
         auto const logits = next_token_logits(sequence, known);
         known = static_cast<index_t>(sequence.size());
-        auto const token = detail::sample(logits, options, static_cast<std::uint64_t>(i), room);
-        if (std::find(options.ends.begin(), options.ends.end(), token) != options.ends.end()) break;
+        auto const token = detail::sample(logits, wanted, static_cast<std::uint64_t>(i), room);
+        if (std::find(wanted.ends.begin(), wanted.ends.end(), token) != wanted.ends.end()) break;
         sequence.push_back(token);
     }
     return {sequence.begin() + static_cast<std::ptrdiff_t>(prompt.size()), sequence.end()};

@@ -121,30 +121,30 @@ class gguf {
     // The values of the metadata. Each throws when the key is missing or its value of another kind.
 
     std::string_view text(std::string_view key) const {
-        auto const& entry = at(key, detail::gguf_type::text);
-        return text_of(entry.bytes);
+        auto const& held = at(key, detail::gguf_type::text);
+        return text_of(held.bytes);
     }
     /// An integer of any width.
     index_t number(std::string_view key) const {
-        auto const& entry = at(key);
-        if (!is_integer(entry.type)) refuse(entry, "an integer");
-        return integer_of(entry, entry.type, entry.bytes.data());
+        auto const& held = at(key);
+        if (!is_integer(held.type)) refuse(held, "an integer");
+        return integer_of(held, held.type, held.bytes.data());
     }
     double real(std::string_view key) const {
-        auto const& entry = at(key);
-        if (!is_real(entry.type)) refuse(entry, "a number f32 or f64");
-        return real_of(entry.type, entry.bytes.data());
+        auto const& held = at(key);
+        if (!is_real(held.type)) refuse(held, "a number f32 or f64");
+        return real_of(held.type, held.bytes.data());
     }
     bool flag(std::string_view key) const {
         return at(key, detail::gguf_type::flag).bytes.front() != std::byte{0};
     }
     /// An array of texts. They are not checked to be UTF-8.
     std::vector<std::string_view> texts(std::string_view key) const {
-        auto const& entry = array_at(key);
-        if (entry.element != detail::gguf_type::text) refuse(entry, "an array of texts");
+        auto const& held = array_at(key);
+        if (held.element != detail::gguf_type::text) refuse(held, "an array of texts");
         std::vector<std::string_view> result;
-        result.reserve(entry.count);
-        for (auto rest = entry.bytes; !rest.empty();) {
+        result.reserve(held.count);
+        for (auto rest = held.bytes; !rest.empty();) {
             result.push_back(text_of(rest));
             rest = rest.subspan(sizeof(std::uint64_t) + result.back().size());
         }
@@ -152,15 +152,15 @@ class gguf {
     }
     /// An array of integers of any width.
     std::vector<index_t> numbers(std::string_view key) const {
-        auto const& entry = array_at(key);
-        if (!is_integer(entry.element)) refuse(entry, "an array of integers");
-        return elements<index_t>(
-            entry, [&](std::byte const* from) { return integer_of(entry, entry.element, from); });
+        auto const& held = array_at(key);
+        if (!is_integer(held.element)) refuse(held, "an array of integers");
+        return elements<index_t>(held,
+                                 [&](std::byte const* from) { return integer_of(held, held.element, from); });
     }
     std::vector<double> reals(std::string_view key) const {
-        auto const& entry = array_at(key);
-        if (!is_real(entry.element)) refuse(entry, "an array of numbers f32 or f64");
-        return elements<double>(entry, [&](std::byte const* from) { return real_of(entry.element, from); });
+        auto const& held = array_at(key);
+        if (!is_real(held.element)) refuse(held, "an array of numbers f32 or f64");
+        return elements<double>(held, [&](std::byte const* from) { return real_of(held.element, from); });
     }
 
     /// In the order of the file.

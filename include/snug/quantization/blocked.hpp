@@ -52,9 +52,9 @@ struct blocked {
         typename Scales::view scales;
         std::uint8_t const* zeros;
 
-        block_parameters parameters(index_t block) const {
-            if constexpr (Code::has_zero) return {scales[block], zeros[block]};
-            else return {scales[block]};
+        block_parameters parameters(index_t which) const {
+            if constexpr (Code::has_zero) return {scales[which], zeros[which]};
+            else return {scales[which]};
         }
     };
     static view view_of(std::byte const* region, shape extent) {
