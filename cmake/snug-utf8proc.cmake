@@ -10,6 +10,8 @@ if(NOT TARGET snug::utf8proc)
         add_library(snug::utf8proc INTERFACE IMPORTED GLOBAL)
         target_include_directories(snug::utf8proc SYSTEM INTERFACE "${SNUG_UTF8PROC_INCLUDE}")
         target_link_libraries(snug::utf8proc INTERFACE "${SNUG_UTF8PROC}")
+        # The headers refer to it weakly; a linker that leaves out what is not needed would leave it out.
+        target_link_options(snug::utf8proc INTERFACE "LINKER:--undefined=utf8proc_version")
     else()
         message(STATUS "No snug::tokenizer, for want of utf8proc (libutf8proc-dev)")
     endif()

@@ -122,7 +122,13 @@ data_sets split(io::examples const& all) {
 io::examples read_data(example::fine_tune_options const& given, io::tokenizer const& tokens,
                        std::int64_t length) {
     if (!given.dictionary.empty()) return questions_of(given.dictionary, io::chatml(tokens), length);
-    if (given.data.ends_with(".jsonl")) return io::examples::from_json_lines(given.data, tokens);
+    if (given.data.ends_with(".jsonl")) {
+        auto all = io::examples::from_json_lines(given.data, tokens);
+        for (auto const& [reason, count, first] : all.left_out())
+            std::cout << "left out " << count << (count == 1 ? " conversation" : " conversations")
+                      << ", the first in line " << first << ", for " << reason << '\n';
+        return all;
+    }
     return io::examples::from_text(given.data, tokens, length);
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include <snug/error.hpp>
+#include <snug/io/chat_template.hpp>
 #include <snug/io/file.hpp>
 #include <snug/io/tokenizer.hpp>
 
@@ -23,6 +25,7 @@ namespace snug::io {
 struct message {
     std::string role;  ///< "system", "user", "assistant", ...
     std::string content;
+    bool counts = true;  ///< false: what the assistant says here is not learnt
 };
 
 /// Tokens to learn from.
@@ -31,31 +34,28 @@ struct example {
     std::vector<bool> counted;  ///< of each token, whether predicting it is a part of the loss
 };
 
-/// ChatML, as SmolLM2-Instruct and Qwen2 are trained on it: each message is `<|im_start|>ROLE\nCONTENT<|im_end|>\n`.
+/// ChatML, as SmolLM2-Instruct is trained on it: each message is `<|im_start|>ROLE\nCONTENT<|im_end|>\n`.
 ///
 /// The tokens are those of the whole text, but for one thing: a special token that is written out in a message is plain
 /// text, so that no message can end itself and speak for another role.
 class chatml {
   public:
-    /// What SmolLM2-Instruct's own template puts first when a conversation does not begin with a system message.
-    static constexpr std::string_view smollm2_system =
-        "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
-
-    /// `system`: the system message of a conversation that brings none; empty for none. Throws when the vocabulary has no
+    /// `system`: the system message of a conversation that brings none, empty for none; without it the one of the tokenizer's
+    /// own chat template, if that has one. Throws when the template is not ChatML as it is written here, or the vocabulary has no
     /// `<|im_start|>` or no `<|im_end|>`.
-    explicit chatml(tokenizer tokens, std::string system = std::string(smollm2_system))
+    explicit chatml(tokenizer tokens, std::optional<std::string> system = {})
         : tokenizer_(std::move(tokens)),
-          system_(std::move(system)),
+          system_(system_of(tokenizer_, std::move(system))),
           start_(tokenizer_.id_of("<|im_start|>")),
           end_(tokenizer_.id_of("<|im_end|>")),
           line_break_(tokenizer_.encode("\n")) {}
 
-    /// A conversation to learn from: what the assistant says counts, with the `<|im_end|>` behind it. Throws when there is no
+    /// A conversation to learn from: what the assistant says counts, unless its message says otherwise, with the `<|im_end|>` behind it. Throws when there is no
     /// message, or a role that is not a word.
     example conversation(std::span<message const> messages) const {
         if (messages.empty()) throw error({}, "a conversation without a message", "at least one");
         example result;
-        if (messages.front().role != "system" && !system_.empty()) add({"system", system_}, result);
+        if (messages.front().role != "system" && !system_.empty()) add({"system", system_, true}, result);
         for (auto const& message : messages) add(message, result);
         return result;
     }
@@ -72,6 +72,17 @@ class chatml {
     std::int32_t end_of_reply() const noexcept { return end_; }
 
   private:
+    static std::string system_of(tokenizer const& tokens, std::optional<std::string> given) {
+        auto const& source = tokens.chat_template();
+        auto const own = source.empty() ? std::optional(chatml_template{}) : read_chatml_template(source);
+        if (!own)
+            throw error(
+                {tokens.path()}, "a chat template that is not ChatML",
+                "none, or <|im_start|>, role, line break, content, <|im_end|> and line break for each "
+                "message, with at most a system message before them: others are not implemented");
+        return given ? std::move(*given) : own->system;
+    }
+
     static void append(std::vector<std::int32_t> const& more, std::vector<std::int32_t>& tokens) {
         tokens.insert(tokens.end(), more.begin(), more.end());
     }
@@ -94,7 +105,7 @@ class chatml {
         append(said, to.tokens);
         to.tokens.push_back(end_);
         to.counted.resize(to.tokens.size());
-        if (message.role == "assistant")
+        if (message.role == "assistant" && message.counts)
             std::fill(to.counted.begin() + static_cast<std::ptrdiff_t>(std::min(first, to.tokens.size())),
                       to.counted.end(), true);
         append(line_break_, to.tokens);

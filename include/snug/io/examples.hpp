@@ -32,8 +32,15 @@ class examples {
         std::int64_t line;                      ///< of the file, from 1; 0 where there are no lines
     };
 
+    /// Conversations of a file that are not among the examples.
+    struct left_out_lines {
+        std::string reason;
+        std::int64_t count = 0;
+        std::int64_t first_line = 0;
+    };
+
     struct json_lines_options {
-        /// How "messages" are written; without it they are ChatML with SmolLM2's system message.
+        /// How "messages" are written; without it they are ChatML, with the system message of the tokenizer's template, if any.
         std::optional<chatml> chat = {};
         bool begin_of_text = false;  ///< a prompt begins with the tokenizer's begin_of_text()
         bool end_of_text = true;     ///< a completion ends with the tokenizer's end_of_text(), which counts
@@ -64,8 +71,12 @@ class examples {
 
     /// A file with a JSON object in each line, `{"prompt": TEXT, "completion": TEXT}` or
     /// `{"messages": [{"role": TEXT, "content": TEXT}, ...]}`. The completion counts, or what the assistant says. Prompt and
-    /// completion are tokenized each by itself. Special tokens are plain text. Empty lines are skipped; other keys are not
-    /// looked at. Throws, with the number of the line, on one that is too long, is anything else, or has nothing that counts.
+    /// completion are tokenized each by itself. Special tokens are plain text. Empty lines are skipped. A message may have a
+    /// "weight" of 0, not to be learnt, or 1. A conversation is left out as a whole when it holds what is not understood: a
+    /// content that is no text (null beside tool calls, parts), another weight, another key of a message that says something,
+    /// tools and the like beside the messages; or when weights leave nothing to learn. `left_out()` counts them. Other keys of
+    /// the object say nothing here. Throws, with the number of the line, on one that is too long, is anything else, or has
+    /// nothing that counts, and when all of them are left out.
     static examples from_json_lines(std::string const& path, tokenizer const& tokens) {
         return from_json_lines(path, tokens, json_lines_options{});
     }
@@ -86,11 +97,15 @@ class examples {
                                 "at most " + std::to_string(options.longest_line));
                 if (content.find_first_not_of(" \t\r") != content.npos) {
                     json_document const document(content, path, static_cast<std::int64_t>(at));
-                    auto const one = read(document.root(), tokens, options);
-                    if (std::find(one.counted.begin(), one.counted.end(), true) == one.counted.end())
+                    if (auto const reason = not_understood(document.root()); !reason.empty())
+                        result.leave_out(reason, line);
+                    else if (auto const one = read(document.root(), tokens, options);
+                             std::find(one.counted.begin(), one.counted.end(), true) != one.counted.end())
+                        result.add(one, line);
+                    else if (has_weights(document.root())) result.leave_out("weights of 0 alone", line);
+                    else
                         document.root().refuse("an example in which nothing counts",
                                                "a completion or a reply");
-                    result.add(one, line);
                 }
             } catch (error const& refused) {
                 auto where = refused.where();
@@ -101,9 +116,19 @@ class examples {
             }
             at = end + 1;
         }
+        if (result.size() == 0 && !result.left_out_.empty()) {
+            auto const& first = result.left_out_.front();
+            throw error({path},
+                        "a file in which every conversation is left out, that of line " +
+                            std::to_string(first.first_line) + " for " + first.reason,
+                        "at least one that is understood");
+        }
         if (result.size() == 0) throw error({path}, "a file without an example", "at least one");
         return result;
     }
+
+    /// What `from_json_lines` has left out, a line for each reason.
+    std::span<left_out_lines const> left_out() const noexcept { return left_out_; }
 
     /// Adds one. Throws when it is shorter than two tokens, which leaves nothing to predict, or has not a mark for each.
     void add(example const& one, std::int64_t line = 0) {
@@ -138,6 +163,60 @@ class examples {
         return {reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size()};
     }
 
+    void leave_out(std::string const& reason, std::int64_t line) {
+        auto const known = std::ranges::find(left_out_, reason, &left_out_lines::reason);
+        if (known != left_out_.end()) ++known->count;
+        else left_out_.push_back({reason, 1, line});
+    }
+
+    static bool is_nothing(json const& value) {
+        return value.is_null() || (value.is_text() && value.text().empty()) ||
+               (value.is_array() && value.elements().empty()) ||
+               (value.is_object() && value.members().empty());
+    }
+    static bool is_number(json const& value, double wanted) {
+        return value.is_number() && value.real() == wanted;
+    }
+    static bool has_weights(json const& object) {
+        if (!object.has("messages")) return false;
+        auto const messages = object.at("messages").elements();
+        return std::any_of(messages.begin(), messages.end(),
+                           [](json const& one) { return one.has("weight"); });
+    }
+
+    /// What of a conversation is not understood; empty when all of it is, or when it is not one.
+    static std::string not_understood(json const& object) {
+        if (!object.is_object() || !object.has("messages") || !object.at("messages").is_array()) return {};
+        // What changes the prompt, or asks for another kind of training. Of others, such as an id, nothing is known to.
+        constexpr std::string_view others[] = {
+            "tools",   "functions", "function_call", "tool_choice", "parallel_tool_calls",  "response_format",
+            "images",  "videos",    "audios",        "documents",   "chat_template_kwargs", "chosen",
+            "rejected"};
+        for (auto const key : others)
+            if (object.has(key) && !is_nothing(object.at(key))) return '"' + std::string(key) + '"';
+        if (object.has("weight") && !is_number(object.at("weight"), 1))
+            return "a \"weight\" of the whole other than 1";
+        for (auto const& message : object.at("messages").elements()) {
+            if (!message.is_object() || !message.has("role")) return {};
+            for (auto const& [key, value] : message.members()) {
+                if (key == "role") continue;
+                if (key == "content") {
+                    if (!value.is_text()) return "a \"content\" that is no text";
+                } else if (key == "weight") {
+                    if (!is_number(value, 0) && !is_number(value, 1))
+                        return "a \"weight\" other than 0 and 1";
+                    bool const is_learnt =
+                        message.at("role").is_text() && message.at("role").text() == "assistant";
+                    if (!is_learnt && !is_number(value, 0))
+                        return "a \"weight\" of 1 for what is not the assistant's";
+                } else if (!is_nothing(value)) {
+                    return printable(key) + " of a message";
+                }
+            }
+        }
+        return {};
+    }
+
     static example read(json const& object, tokenizer const& tokens, json_lines_options& options) {
         auto const is_chat = object.has("messages");
         if (is_chat == (object.has("prompt") || object.has("completion")))
@@ -146,7 +225,8 @@ class examples {
         if (is_chat) {
             std::vector<message> messages;
             for (auto const& one : object.at("messages").elements())
-                messages.push_back({one.at("role").text(), one.at("content").text()});
+                messages.push_back({one.at("role").text(), one.at("content").text(),
+                                    !one.has("weight") || !is_number(one.at("weight"), 0)});
             if (!options.chat) options.chat.emplace(tokens);
             return options.chat->conversation(messages);
         }
@@ -170,6 +250,7 @@ class examples {
     }
 
     std::string name_;
+    std::vector<left_out_lines> left_out_;
     std::vector<std::int32_t> tokens_;
     std::vector<std::uint8_t> counted_;
     std::vector<std::size_t> ends_;

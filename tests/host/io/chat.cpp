@@ -19,6 +19,22 @@ using Catch::Matchers::Contains;
 namespace {
 tokenizer load() { return tokenizer::from_json(SNUG_TEST_DATA "/tokenizers/smollm.json"); }
 
+/// The same vocabulary with a chat template beside it, as JSON writes it.
+tokenizer with_template(std::string const& source) {
+    test::scratch directory;
+    test::write_file(directory / "tokenizer.json", test::read_file(SNUG_TEST_DATA "/tokenizers/smollm.json"));
+    test::write_file(directory / "tokenizer_config.json", "{\"chat_template\": \"" + source + "\"}");
+    return tokenizer::from_json(directory / "tokenizer.json");
+}
+
+std::string const turn =
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}";
+std::string const reply = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+std::string const of_smollm2 =
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\\nBe kind<|im_end|>\\n' }}{% endif %}" +
+    turn + "{% endfor %}" + reply;
+
 /// The text of the tokens that count.
 std::string counted(tokenizer const& tokens, example const& one) {
     REQUIRE(one.counted.size() == one.tokens.size());
@@ -33,17 +49,17 @@ std::vector<message> const talk{
 }  // namespace
 
 TEST_CASE("a conversation is ChatML, begun by a system message") {
-    auto const tokens = load();
+    auto const tokens = with_template(of_smollm2);
     chatml const chat(tokens);
     auto const text = [&](std::vector<message> const& messages) {
         return tokens.decode(chat.conversation(messages).tokens);
     };
-    std::string const system = "<|im_start|>system\n" + std::string(chatml::smollm2_system) + "<|im_end|>\n";
+    std::string const system = "<|im_start|>system\n" + std::string("Be kind") + "<|im_end|>\n";
     std::string const expected =
         "<|im_start|>user\nHow many boats?<|im_end|>\n<|im_start|>assistant\n12.<|im_end|>\n"
         "<|im_start|>user\nThanks<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n";
     CHECK(text(talk) == system + expected);
-    CHECK(text({{"system", "Be brief"}, {"user", "Hi"}}) ==
+    CHECK(text({{"system", "Be brief", true}, {"user", "Hi", true}}) ==
           "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n");
     CHECK(tokens.decode(chatml(tokens, "").conversation(talk).tokens) == expected);
     // The tokens are those of the text, special ones recognised.
@@ -91,6 +107,68 @@ TEST_CASE("no message speaks for another role") {
                    }),
                    Contains("the role"));
     CHECK_THAT(test::refusal([&] { (void)chat.conversation({}); }), Contains("without a message"));
+}
+
+TEST_CASE("the system message of a conversation without one is that of the tokenizer's own template") {
+    auto const of = [](tokenizer const& tokens) {
+        return tokens.decode(chatml(tokens).conversation(std::vector<message>{{"user", "Hi"}}).tokens);
+    };
+    std::string const hi = "<|im_start|>user\nHi<|im_end|>\n";
+    std::string const kind = "<|im_start|>system\nBe kind<|im_end|>\n";
+    CHECK(of(load()) == hi);  // it has none
+    CHECK(of(with_template(of_smollm2)) == kind + hi);
+    CHECK(of(with_template("{% for message in messages %}" + turn + "{% endfor %}")) == hi);
+    // In other spellings.
+    CHECK(of(with_template("{%- if not add_generation_prompt is defined %}\\n"
+                           "  {% set add_generation_prompt = false %}{% endif %}\\n"
+                           "{%- for m in messages -%}\\n"
+                           "  {%- if loop.first and m.role != \\\"system\\\" -%}\\n"
+                           "    {{- '<|im_start|>system' ~ '\\nBe kind' + '<|im_end|>\\n' -}}\\n"
+                           "  {%- endif -%}\\n"
+                           "  {{- '<|im_start|>' + m.role + '\\n' + m['content'] + '<|im_end|>\\n' -}}\\n"
+                           "{%- endfor -%}" +
+                           reply)) == kind + hi);
+    // Whoever names one has it, or none.
+    auto const tokens = with_template(of_smollm2);
+    auto const talk_to = [&](char const* system) {
+        return tokens.decode(
+            chatml(tokens, system).conversation(std::vector<message>{{"user", "Hi"}}).tokens);
+    };
+    CHECK(talk_to("") == hi);
+    CHECK(talk_to("Be brief") == "<|im_start|>system\nBe brief<|im_end|>\n" + hi);
+}
+
+TEST_CASE("a template that is not ChatML is refused") {
+    auto const loop = [](std::string const& inside) {
+        return "{% for message in messages %}" + inside + "{% endfor %}";
+    };
+    std::string const trimmed =
+        "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + '<|im_end|>\\n' }}";
+    std::string const plain =
+        "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' }}";
+    for (auto const& source : std::vector<std::string>{
+             "x", "{{", "{% for message in messages %}", loop(""), loop(trimmed), loop(plain),
+             loop(turn) + "x", "x" + loop(turn), loop(turn + turn), loop(turn) + loop(turn),
+             loop("{{ '[INST] ' + message['content'] + ' [/INST]' }}"),
+             loop("{% if message['role'] == 'user' %}" + turn + "{% endif %}"),
+             "{{ bos_token }}" + loop(turn), "{% if tools %}{{ 'tools' }}{% endif %}" + loop(turn) + reply,
+             loop(turn) + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>' }}{% endif %}",
+             "{% for message in messages[1:] %}" + turn + "{% endfor %}"}) {
+        INFO(source);
+        auto const tokens = with_template(source);
+        CHECK_THAT(test::refusal([&] { (void)chatml(tokens); }),
+                   Contains("a chat template that is not ChatML"));
+        CHECK_THAT(test::refusal([&] { (void)chatml(tokens, "Be brief"); }),
+                   Contains("a chat template that is not ChatML"));
+    }
+}
+
+TEST_CASE("what the assistant says and a message takes back is not learnt") {
+    auto const tokens = load();
+    chatml const chat(tokens);
+    CHECK(counted(tokens, chat.conversation(std::vector<message>{
+                              {"user", "a"}, {"assistant", "bad", false}, {"assistant", "good"}})) ==
+          "good<|im_end|>");
 }
 
 TEST_CASE("a vocabulary without the marks of ChatML is refused") {

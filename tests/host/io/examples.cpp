@@ -114,12 +114,14 @@ TEST_CASE("a completion counts and its end, a prompt does not") {
 TEST_CASE("of a chat the replies count") {
     auto const tokens = with_ends();
     std::string const line =
-        R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello", "name": "x"}]})";
+        R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]})";
     auto const read = from_lines(line, tokens, {.chat = chatml(tokens, "Be brief")});
     CHECK(marked(read[0], tokens) ==
           "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
           "<|im_start|>assistant\n[Hello<|im_end|>]\n");
-    CHECK_THAT(marked(from_lines(line, tokens)[0], tokens), Contains("named SmolLM"));
+    // The tokenizer brings no template, so nothing is put before the conversation.
+    CHECK(marked(from_lines(line, tokens)[0], tokens) ==
+          "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n[Hello<|im_end|>]\n");
 }
 
 TEST_CASE("a line that is no example is refused with its number and place") {
@@ -331,6 +333,42 @@ TEST_CASE("a range is one epoch; in order it ends with empty rows") {
         CHECK(counted == expected);
     }
     REQUIRE(ordered.packing().rows() % 8 != 0);
+}
+
+TEST_CASE("a conversation that is not understood is left out, counted and said why") {
+    auto const tokens = with_ends();
+    std::string const known =
+        R"({"id": 7, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})";
+    auto const reply = [](std::string const& more) {
+        return R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", )" + more + "}]}";
+    };
+    std::vector<std::pair<std::string, std::string>> const others{
+        {reply(R"("content": null, "tool_calls": [{"id": "1"}])"), "\"content\" that is no text"},
+        {reply(R"("content": [{"type": "text", "text": "b"}])"), "\"content\" that is no text"},
+        {reply(R"("content": "b", "tool_calls": [{"id": "1"}])"), "\"tool_calls\" of a message"},
+        {reply(R"("content": "b", "reasoning_content": "because")"), "\"reasoning_content\" of a message"},
+        {reply(R"("content": "b", "weight": 0.5)"), "\"weight\" other than 0 and 1"},
+        {reply(R"("content": "b", "weight": 0)"), "weights of 0 alone"},
+        {R"({"tools": [{"type": "function"}], )" + known.substr(1), "\"tools\""},
+        {R"({"messages": [{"role": "user", "content": "a", "weight": 1}, {"role": "assistant", "content": "b"}]})",
+         "\"weight\" of 1 for what is not the assistant's"},
+    };
+    for (auto const& [line, reason] : others) {
+        INFO(line);
+        auto const read = from_lines(known + "\n" + line + "\n" + line, tokens);
+        CHECK(read.size() == 1);
+        REQUIRE(read.left_out().size() == 1);
+        CHECK_THAT(read.left_out()[0].reason, Contains(reason));
+        CHECK(read.left_out()[0].count == 2);
+        CHECK(read.left_out()[0].first_line == 2);
+        CHECK_THAT(test::refusal([&] { (void)from_lines(line, tokens); }),
+                   Contains("every conversation is left out, that of line 1 for") && Contains(reason));
+    }
+    // Keys that say nothing.
+    auto const silent = from_lines(
+        reply(R"("content": "b", "tool_calls": [], "refusal": null, "name": "", "weight": 1)"), tokens);
+    CHECK(silent.left_out().empty());
+    CHECK(silent.size() == 1);
 }
 
 TEST_CASE("a token that the model does not know is refused") {

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#if __has_include(<utf8proc.h>)
 #include <utf8proc.h>
+// Most tokenizers normalize nothing: a program that reads only those need not link the library.
+#pragma weak utf8proc_get_property
+#pragma weak utf8proc_normalize_utf32
+#pragma weak utf8proc_encode_char
+#pragma weak utf8proc_decompose_char
+#endif
 
 #include <algorithm>
 #include <array>
@@ -22,7 +29,17 @@ namespace snug::io {
 /// around them.
 enum class unicode_form { nfc, nfd, nfkc, nfkd };
 
-/// Appends `text` in that form.
+/// The program is compiled and linked with utf8proc (CMake's snug::tokenizer sees to that).
+inline bool has_utf8proc() noexcept {
+#if __has_include(<utf8proc.h>)
+    return &utf8proc_decompose_char != nullptr;
+#else
+    return false;
+#endif
+}
+
+#if __has_include(<utf8proc.h>)
+/// Appends `text` in that form. Needs `has_utf8proc()`.
 inline void normalize(std::string_view text, unicode_form form, std::string& to) {
     auto const composed = form == unicode_form::nfc || form == unicode_form::nfkc;
     auto const compatible = form == unicode_form::nfkc || form == unicode_form::nfkd;
@@ -74,5 +91,9 @@ inline void normalize(std::string_view text, unicode_form form, std::string& to)
     }
     flush();
 }
+
+#else
+inline void normalize(std::string_view, unicode_form, std::string&) {}
+#endif
 
 }  // namespace snug::io

@@ -90,6 +90,11 @@ class tokenizer_builder {
         name_tokens();
         build_pairs();
         all_->rules = pre_tokenizer(std::move(parts_.steps));
+        if (!parts_.forms.empty() && !has_utf8proc())
+            throw error(
+                {all_->file},
+                "a tokenizer that puts texts into a normal form of Unicode, in a program without utf8proc",
+                "a program that is linked with it: -lutf8proc, of Debian's libutf8proc-dev");
         all_->forms = parts_.forms;
         normalize_added();
         all_->added_first = added_tokens(std::move(parts_.added_first));
