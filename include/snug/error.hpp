@@ -54,6 +54,15 @@ constexpr bool is_hidden(std::uint32_t code) noexcept {
     return false;
 }
 
+/// Letters at both ends that two names have in common, for errors that name the closest one; linear, as names come from files.
+constexpr std::size_t likeness(std::string_view a, std::string_view b) noexcept {
+    auto const shorter = a.size() < b.size() ? a.size() : b.size();
+    std::size_t front = 0, back = 0;
+    while (front < shorter && a[front] == b[front]) ++front;
+    while (front + back < shorter && a[a.size() - 1 - back] == b[b.size() - 1 - back]) ++back;
+    return front + back;
+}
+
 }  // namespace detail
 
 /// `text` as it may be shown whatever it holds, such as the name of a file: one line; what is no UTF-8, what a terminal

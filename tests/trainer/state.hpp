@@ -313,3 +313,11 @@ TEST_CASE("tokens whose keys something else has overwritten are computed again")
     fill(other, "norm.weight", 2);
     CHECK(once(run, sequence, 4) == once(other, sequence, 0));
 }
+
+TEST_CASE("a name that is no parameter's is refused with the closest ones") {
+    in_fp32 run;
+    CHECK_THROWS_WITH(run.copy_of_weights("blocks.qkv.wieght"),
+                      Catch::Contains("no parameter called blocks.qkv.wieght") &&
+                          Catch::Contains("the closest are blocks.qkv.weight"));
+    CHECK_THROWS_WITH(run.copy_of_weights("?"), Catch::Contains("such as embedding.table"));
+}

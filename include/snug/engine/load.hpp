@@ -293,8 +293,8 @@ void run<C>::load(File const& file, load_options const& allowed) {
                 });
             if (i < Parameter::shape::count)
                 throw error(where(),
-                            "a number that the quantization scheme stores as " + detail::number_as_text(value) +
-                                ", element " + std::to_string(i),
+                            "a number that the quantization scheme stores as " +
+                                detail::number_as_text(value) + ", element " + std::to_string(i),
                             "numbers of a size that the scheme can store");
         });
         // From here on nothing can fail.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/host_view.hpp>
@@ -601,7 +604,18 @@ template <class C>
 int run<C>::parameter_named(std::string_view name) {
     for (int p = 0; p < C::parameters; ++p)
         if (C::parameter_table.entries[static_cast<std::size_t>(p)].name.view() == name) return p;
-    throw error({}, "no parameter called " + std::string(name), "a name of the model's parameter table");
+    std::array<std::string_view, static_cast<std::size_t>(C::parameters)> names;
+    for (std::size_t p = 0; p < names.size(); ++p) names[p] = C::parameter_table.entries[p].name.view();
+    std::ranges::stable_sort(names, std::ranges::greater{},
+                             [&](auto const& other) { return detail::likeness(other, name); });
+    std::string closest;
+    for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 3); ++i)
+        if (detail::likeness(names[i], name) * 2 > name.size())
+            (closest += closest.empty() ? "; the closest are " : ", ") += names[i];
+    throw error({}, "no parameter called " + std::string(name),
+                "one of the " + std::to_string(names.size()) + " parameters of the model" +
+                    (closest.empty() ? ", such as " + std::string(C::parameter_table.entries[0].name.view())
+                                     : closest));
 }
 
 template <class C>

@@ -208,24 +208,16 @@ class tensor_list {
     /// Throws when there is none, with the name that is closest.
     file_tensor const& at(std::string const& path, std::string_view name) const {
         if (auto const* found = find(name)) return *found;
-        auto const closest = std::ranges::max_element(
-            tensors_, {}, [&](file_tensor const& tensor) { return likeness(tensor.name, name); });
+        auto const closest = std::ranges::max_element(tensors_, {}, [&](file_tensor const& tensor) {
+            return snug::detail::likeness(tensor.name, name);
+        });
         auto expected = "one of the " + std::to_string(tensors_.size()) + " tensors of the file";
-        if (closest != tensors_.end() && likeness(closest->name, name) * 2 > name.size())
+        if (closest != tensors_.end() && snug::detail::likeness(closest->name, name) * 2 > name.size())
             expected += "; the closest name is " + printable(closest->name);
         throw error({path}, "no tensor " + printable(name), std::move(expected));
     }
 
   private:
-    /// Letters at both ends that two names have in common; linear, for the names come from a file.
-    static std::size_t likeness(std::string_view a, std::string_view b) noexcept {
-        auto const front = std::ranges::mismatch(a, b).in1 - a.begin();
-        a.remove_prefix(static_cast<std::size_t>(front));
-        b.remove_prefix(static_cast<std::size_t>(front));
-        auto const back = std::mismatch(a.rbegin(), a.rend(), b.rbegin(), b.rend()).first - a.rbegin();
-        return static_cast<std::size_t>(front + back);
-    }
-
     std::vector<file_tensor> tensors_;
     std::vector<std::size_t> order_;  ///< by name
 };
