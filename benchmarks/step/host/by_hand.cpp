@@ -281,7 +281,7 @@ class by_hand {
         }
     }
 
-    float* stream(index_t block) const { return stream_ + block * rows * Width; }
+    float* stream(index_t b) const { return stream_ + b * rows * Width; }
 
     /// Called twice: to learn the size, and to place everything.
     void carve() {
