@@ -4,14 +4,12 @@
 
 if(NOT TARGET snug::utf8proc)
     find_path(SNUG_UTF8PROC_INCLUDE utf8proc.h)
-    find_library(SNUG_UTF8PROC utf8proc)
-    mark_as_advanced(SNUG_UTF8PROC_INCLUDE SNUG_UTF8PROC)
-    if(SNUG_UTF8PROC_INCLUDE AND SNUG_UTF8PROC)
+    mark_as_advanced(SNUG_UTF8PROC_INCLUDE)
+    if(SNUG_UTF8PROC_INCLUDE)
+        # Loaded when a tokenizer needs it (snug/io/tokenizer/normalizer.hpp), not linked.
         add_library(snug::utf8proc INTERFACE IMPORTED GLOBAL)
         target_include_directories(snug::utf8proc SYSTEM INTERFACE "${SNUG_UTF8PROC_INCLUDE}")
-        target_link_libraries(snug::utf8proc INTERFACE "${SNUG_UTF8PROC}")
-        # The headers refer to it weakly; a linker that leaves out what is not needed would leave it out.
-        target_link_options(snug::utf8proc INTERFACE "LINKER:--undefined=utf8proc_version")
+        target_link_libraries(snug::utf8proc INTERFACE ${CMAKE_DL_LIBS})
     else()
         message(STATUS "No snug::tokenizer, for want of utf8proc (libutf8proc-dev)")
     endif()

@@ -39,9 +39,8 @@ struct folder {
     /// A model's folder in which one element is `value`.
     io::safetensors with(float value) const {
         plain run(7);
-        auto weights = run.copy_of_weights("blocks.down.weight");
-        weights[of_both_blocks] = value;
-        run.set_weights("blocks.down.weight", weights);
+        run.weights("blocks.down.weight")[of_both_blocks] =
+            value;  // set_weights would refuse what is not finite
         run.save_model(path);
         return io::safetensors(path);
     }
@@ -105,7 +104,7 @@ TEST_CASE("a number that is infinite in the type that stores it counts as infini
     folder const at;
     CHECK(refusal_of_load<plain>(at, 1e38f) == "taken");
     CHECK(refusal_of_load<in_fp16>(at, 65504.0f) == "taken");
-    check_names(refusal_of_load<in_fp16>(at, 65520.0f), "65520.000000");
+    check_names(refusal_of_load<in_fp16>(at, 65520.0f), "65520");
     CHECK_THAT(refusal_of_load<in_fp16>(at, 1e38f), Catch::Contains(tensor));
 }
 
@@ -146,8 +145,7 @@ TEST_CASE("merging into a type that cannot hold the sum is refused, and nothing 
     CHECK(std::isfinite(static_cast<float>(into.weights("blocks.down.weight")[4 * 24])));
     // As a file, in the trainer's own type, it is finite; NaN is written as it is.
     folder const at;
-    b[0] = not_a_number;
-    run.set_weights("blocks.down.lora_B", b);
+    run.weights("blocks.down.lora_B")[0] = not_a_number;
     run.save_model(at.path);
     CHECK_THAT(refusal_of(into, [&] { into.load(io::safetensors(at.path)); }),
                Catch::Contains("NaN at element 0"));

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <dlfcn.h>
 #if __has_include(<utf8proc.h>)
 #include <utf8proc.h>
-// Most tokenizers normalize nothing: a program that reads only those need not link the library.
-#pragma weak utf8proc_get_property
-#pragma weak utf8proc_normalize_utf32
-#pragma weak utf8proc_encode_char
-#pragma weak utf8proc_decompose_char
 #endif
 
 #include <algorithm>
@@ -29,10 +25,49 @@ namespace snug::io {
 /// around them.
 enum class unicode_form { nfc, nfd, nfkc, nfkd };
 
-/// The program is compiled and linked with utf8proc (CMake's snug::tokenizer sees to that).
-inline bool has_utf8proc() noexcept {
 #if __has_include(<utf8proc.h>)
-    return &utf8proc_decompose_char != nullptr;
+namespace detail {
+
+/// What is used of utf8proc. Most tokenizers normalize nothing, so the library is loaded when the first one does: a program needs
+/// no link to it.
+struct utf8proc_library {
+    decltype(&utf8proc_get_property) property = nullptr;
+    decltype(&utf8proc_normalize_utf32) compose = nullptr;
+    decltype(&utf8proc_encode_char) encode = nullptr;
+    decltype(&utf8proc_decompose_char) decompose = nullptr;
+
+    utf8proc_library() {
+        // The binary interface of the header that is compiled with; Debian 12 has 2.8.
+        bool const is_third = UTF8PROC_VERSION_MAJOR > 2 || UTF8PROC_VERSION_MINOR > 8;
+        void* const library =
+            dlopen(is_third ? "libutf8proc.so.3" : "libutf8proc.so.2", RTLD_NOW | RTLD_LOCAL);
+        if (library == nullptr) return;
+        load(library, "utf8proc_get_property", property);
+        load(library, "utf8proc_normalize_utf32", compose);
+        load(library, "utf8proc_encode_char", encode);
+        load(library, "utf8proc_decompose_char", decompose);
+    }
+    explicit operator bool() const noexcept { return property && compose && encode && decompose; }
+
+    static utf8proc_library const& get() {
+        static utf8proc_library const library;
+        return library;
+    }
+
+  private:
+    template <class Function>
+    static void load(void* library, char const* name, Function& to) {
+        to = reinterpret_cast<Function>(dlsym(library, name));
+    }
+};
+
+}  // namespace detail
+#endif
+
+/// utf8proc was there when the program was compiled, and is now.
+inline bool has_utf8proc() {
+#if __has_include(<utf8proc.h>)
+    return static_cast<bool>(detail::utf8proc_library::get());
 #else
     return false;
 #endif
@@ -41,15 +76,14 @@ inline bool has_utf8proc() noexcept {
 #if __has_include(<utf8proc.h>)
 /// Appends `text` in that form. Needs `has_utf8proc()`.
 inline void normalize(std::string_view text, unicode_form form, std::string& to) {
+    auto const& library = detail::utf8proc_library::get();
     auto const composed = form == unicode_form::nfc || form == unicode_form::nfkc;
     auto const compatible = form == unicode_form::nfkc || form == unicode_form::nfkd;
     auto const options =
         static_cast<utf8proc_option_t>(UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
                                        (compatible ? UTF8PROC_COMPAT : 0));
     std::vector<utf8proc_int32_t> points;
-    auto const marks_class = [](utf8proc_int32_t point) {
-        return utf8proc_get_property(point)->combining_class;
-    };
+    auto const marks_class = [&](utf8proc_int32_t point) { return library.property(point)->combining_class; };
     auto const flush = [&] {
         // utf8proc's own sort takes time with the square of the marks in a row.
         for (auto at = points.begin(); at != points.end();) {
@@ -59,10 +93,10 @@ inline void normalize(std::string_view text, unicode_form form, std::string& to)
             std::stable_sort(begin, at, [&](auto a, auto b) { return marks_class(a) < marks_class(b); });
         }
         auto size = static_cast<utf8proc_ssize_t>(points.size());
-        if (composed) size = utf8proc_normalize_utf32(points.data(), size, options);
+        if (composed) size = library.compose(points.data(), size, options);
         for (utf8proc_ssize_t i = 0; i < size; ++i) {
             std::array<utf8proc_uint8_t, 4> bytes{};
-            auto const count = utf8proc_encode_char(points[static_cast<std::size_t>(i)], bytes.data());
+            auto const count = library.encode(points[static_cast<std::size_t>(i)], bytes.data());
             to.append(reinterpret_cast<char const*>(bytes.data()), static_cast<std::size_t>(count));
         }
         points.clear();
@@ -82,8 +116,8 @@ inline void normalize(std::string_view text, unicode_form form, std::string& to)
         std::array<utf8proc_int32_t, 32> parts{};
         int last_boundary = 0;
         auto const count =
-            utf8proc_decompose_char(static_cast<utf8proc_int32_t>(utf8::code_point(text)), parts.data(),
-                                    static_cast<utf8proc_ssize_t>(parts.size()), options, &last_boundary);
+            library.decompose(static_cast<utf8proc_int32_t>(utf8::code_point(text)), parts.data(),
+                              static_cast<utf8proc_ssize_t>(parts.size()), options, &last_boundary);
         if (count < 0 || count > static_cast<utf8proc_ssize_t>(parts.size()))
             throw error({}, "a character that utf8proc can't decompose", "one of Unicode");
         points.insert(points.end(), parts.begin(), parts.begin() + count);

@@ -94,7 +94,7 @@ class tokenizer_builder {
             throw error(
                 {all_->file},
                 "a tokenizer that puts texts into a normal form of Unicode, in a program without utf8proc",
-                "a program that is linked with it: -lutf8proc, of Debian's libutf8proc-dev");
+                "Debian's libutf8proc-dev where the program is compiled, and libutf8proc2 where it runs");
         all_->forms = parts_.forms;
         normalize_added();
         all_->added_first = added_tokens(std::move(parts_.added_first));
