@@ -146,7 +146,10 @@ template <class Kind>
 struct matches_of_kind {
     template <class L, auto>
     static constexpr int of() {
-        return decltype(Kind::is(static_cast<L const*>(nullptr)))::value;
+        // What is no kind is refused elsewhere, in words of its own.
+        if constexpr (requires { Kind::is(static_cast<L const*>(nullptr)); })
+            return decltype(Kind::is(static_cast<L const*>(nullptr)))::value;
+        else return 1;
     }
 };
 
