@@ -168,7 +168,7 @@ void run<C>::write_base(Plain& plain, load_options const& allowed, Wanted const&
                 to[static_cast<std::size_t>(copy * entry.count + row * width + i)] =
                     static_cast<element>(values[static_cast<std::size_t>(i)]);
         });
-        plain.set_weights(entry.name.view(), to);
+        plain.set_weights(entry.name.view(), to, allowed);
     });
 }
 

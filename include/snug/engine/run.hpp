@@ -209,8 +209,9 @@ class run {
     std::vector<gradient_type> copy_of_gradients(std::string_view name) const;
     std::vector<std::byte> copy_of_stored(std::string_view name) const;
     /// Replaces a parameter's weights; the master copy follows. Throws `snug::error`, with nothing changed, when the number of
-    /// values is another, or one is infinite or not a number.
-    void set_weights(std::string_view name, std::span<weight_type const> values);
+    /// values is another, or one is infinite or not a number and that is not allowed.
+    void set_weights(std::string_view name, std::span<weight_type const> values,
+                     load_options const& allowed = {});
     /// The same for a quantized parameter, in its scheme's layout.
     void set_stored(std::string_view name, std::span<std::byte const> bytes);
 

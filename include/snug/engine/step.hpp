@@ -694,9 +694,11 @@ void run<C>::replace(std::string_view name, int p, std::span<T const> values) {
 }
 
 template <class C>
-void run<C>::set_weights(std::string_view name, std::span<weight_type const> values) {
+void run<C>::set_weights(std::string_view name, std::span<weight_type const> values,
+                         load_options const& allowed) {
     for (std::size_t i = 0; i < values.size(); ++i)
-        if (auto const value = kernels::as_double(values[i]); !std::isfinite(value))
+        if (auto const value = kernels::as_double(values[i]);
+            !allowed.allow_not_finite && !std::isfinite(value))
             throw error({{}, -1, std::string(name)}, detail::element_as_text(value, static_cast<index_t>(i)),
                         "finite weights");
     replace(name, plain_parameter_named(name), values);
