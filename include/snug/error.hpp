@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <snug/utf8.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -11,32 +12,6 @@
 namespace snug {
 
 namespace detail {
-
-/// Bytes of the UTF-8 sequence that `text` begins with, and what it encodes; 0 where it is none.
-struct utf8_sequence {
-    std::size_t size = 0;
-    std::uint32_t code = 0;
-
-    explicit utf8_sequence(std::string_view text) {
-        auto const byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-        auto const lead = byte(0);
-        std::size_t const length = lead < 0x80   ? 1
-                                   : lead < 0xc2 ? 0
-                                   : lead < 0xe0 ? 2
-                                   : lead < 0xf0 ? 3
-                                   : lead < 0xf5 ? 4
-                                                 : 0;
-        if (length == 0 || length > text.size()) return;
-        code = length == 1 ? lead : lead & (0x7fu >> length);
-        for (std::size_t i = 1; i < length; ++i) {
-            if ((byte(i) & 0xc0) != 0x80) return;
-            code = code << 6 | (byte(i) & 0x3f);
-        }
-        bool const is_overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
-        bool const is_none = (code >= 0xd800 && code < 0xe000) || code > 0x10ffff;
-        if (!is_overlong && !is_none) size = length;
-    }
-};
 
 /// A terminal or an editor obeys it, instead of showing it: controls, breaks of lines, marks of direction and
 /// other signs without a shape (Unicode's Cc, Cf, Zl, Zp).
@@ -72,11 +47,11 @@ inline std::string harmless(std::string_view text, std::string_view also = {}) {
     std::string result;
     result.reserve(text.size());
     while (!text.empty()) {
-        detail::utf8_sequence const next(text);
-        auto const taken = text.substr(0, next.size == 0 ? 1 : next.size);
-        text.remove_prefix(taken.size());
+        auto const size = utf8::character(text);
         bool const escaped =
-            next.size == 0 || detail::is_hidden(next.code) || also.find(taken[0]) != also.npos;
+            size == 0 || detail::is_hidden(utf8::code_point(text)) || also.find(text[0]) != also.npos;
+        auto const taken = text.substr(0, size == 0 ? 1 : size);
+        text.remove_prefix(taken.size());
         if (!escaped) result += taken;
         else
             for (auto const c : taken) {

@@ -71,7 +71,7 @@ constexpr void require_merge() {
             static_assert(
                 sizeof(refusal::a_parameter_of_an_adapted_layer_is_neither_the_models_nor_the_adapters<
                        L, P, is_parameter_of_model<C>(p)>) > 0);
-            if constexpr (layer::has_adapter<L> || layer::says_merged_row<L>)
+            if constexpr (layer::has_adapter<L> || layer::names_merged_row<L>)
                 static_assert(sizeof(refusal::an_adapter_does_not_say_how_it_is_merged<
                                      L, P, layer::can_merge<L, Call, P>>) > 0);
         }

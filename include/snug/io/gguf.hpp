@@ -30,8 +30,8 @@
 #include <snug/io/file.hpp>
 #include <snug/io/file_tensor.hpp>
 #include <snug/io/size.hpp>
-#include <snug/io/tokenizer/utf8.hpp>
 #include <snug/meta.hpp>
+#include <snug/utf8.hpp>
 
 namespace snug::io {
 

@@ -25,7 +25,7 @@
 #include <snug/io/tokenizer/read_gguf.hpp>
 #include <snug/io/tokenizer/read_json.hpp>
 #include <snug/io/tokenizer/tables.hpp>
-#include <snug/io/tokenizer/utf8.hpp>
+#include <snug/utf8.hpp>
 
 namespace snug::io {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <snug/layers/layer.hpp>
+#include <snug/layers/refusals.hpp>
 #include <span>
 #include <type_traits>
 
@@ -16,30 +16,9 @@ template <class L>
 inline constexpr bool has_adapter =
     []<class... P>(meta::list<P...>) { return (is_of_adapter<L, P> || ... || false); }(parameters<L>{});
 
-namespace detail {
-
-// A name that a layer has as well is ambiguous in a type that derives from the layer and from one of these, whatever it names.
-struct other_start {
-    int start;
-};
-struct other_merged_row {
-    int merged_row;
-};
-template <class L, class Other>
-struct with_other : L, Other {};
-
-}  // namespace detail
-
 /// `start(call, put)`, unless the layer says `starts = false`.
 template <class L>
-inline constexpr bool says_start = !requires {
-    &detail::with_other<L, detail::other_start>::start;
-}
-&&!requires { requires !L::starts; };
-template <class L>
-inline constexpr bool says_merged_row = !requires {
-    &detail::with_other<L, detail::other_merged_row>::merged_row;
-};
+inline constexpr bool says_start = names_start<L>&& starts<L>;
 
 template <class L, class Call, class Put>
 inline constexpr bool can_start = requires(Call const& call, Put const& put) {

@@ -16,8 +16,8 @@ namespace layer {
 
 /// Every name that snug looks for in a layer, ...
 struct names_of_hooks {
-    int forward, backward, forward_workspace, backward_workspace, save, refresh, start, loss, parameters,
-        saved, backward_reads_input, backward_reads_output, backward_writes_over_input,
+    int forward, backward, forward_workspace, backward_workspace, save, refresh, start, merged_row, loss,
+        parameters, saved, backward_reads_input, backward_reads_output, backward_writes_over_input,
         backward_writes_over_gradient, cheap_to_recompute, stores_products, saves_without_output, starts,
         parameters_are_frozen;
 };
@@ -53,6 +53,10 @@ concept names_refresh = !requires {
 template <class L>
 concept names_start = !requires {
     &twice_named<L>::start;
+};
+template <class L>
+concept names_merged_row = !requires {
+    &twice_named<L>::merged_row;
 };
 template <class L>
 concept names_loss = !requires {

@@ -20,13 +20,14 @@
 #include <snug/io/tokenizer/normalizer.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 #include <snug/io/tokenizer/regex.hpp>
-#include <snug/io/tokenizer/utf8.hpp>
+#include <snug/utf8.hpp>
 #include <snug/kernels/random.hpp>
 
 #include "../../reference/fixture.hpp"
 #include "faults.hpp"
 
 using namespace snug::io;
+namespace utf8 = snug::utf8;
 using Catch::Matchers::Contains;
 
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include <snug/io/tokenizer/utf8.hpp>
+#include <snug/utf8.hpp>
 
 namespace snug::io {
 

@@ -17,7 +17,7 @@
 
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
-#include <snug/io/tokenizer/utf8.hpp>
+#include <snug/utf8.hpp>
 
 namespace snug::io {
 

@@ -13,7 +13,7 @@
 
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
-#include <snug/io/tokenizer/utf8.hpp>
+#include <snug/utf8.hpp>
 
 namespace snug::io::detail {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <snug/io/tokenizer/regex.hpp>
-#include <snug/io/tokenizer/utf8.hpp>
+#include <snug/utf8.hpp>
 
 namespace snug::io {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace snug::io::utf8 {
+namespace snug::utf8 {
 
 /// Bytes of the character that `text` begins with, or 0 when it begins with no valid one (RFC 3629: nothing overlong, no
 /// surrogate, nothing above U+10FFFF).
@@ -60,4 +60,4 @@ constexpr bool white_space(std::uint32_t point) noexcept {
            point == 0x202f || point == 0x205f || point == 0x3000;
 }
 
-}  // namespace snug::io::utf8
+}  // namespace snug::utf8
