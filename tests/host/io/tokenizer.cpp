@@ -20,8 +20,8 @@
 #include <snug/io/tokenizer/normalizer.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 #include <snug/io/tokenizer/regex.hpp>
-#include <snug/utf8.hpp>
 #include <snug/kernels/random.hpp>
+#include <snug/utf8.hpp>
 
 #include "../../reference/fixture.hpp"
 #include "faults.hpp"
