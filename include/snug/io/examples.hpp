@@ -44,7 +44,8 @@ class examples {
         std::optional<chatml> chat = {};
         bool begin_of_text = false;  ///< a prompt begins with the tokenizer's begin_of_text()
         bool end_of_text = true;     ///< a completion ends with the tokenizer's end_of_text(), which counts
-        std::int64_t longest_line = 16 << 20;  ///< bytes
+        /// In bytes. To read a line takes four times as many, and 64 MiB, at most.
+        std::int64_t longest_line = 1 << 20;
     };
 
     examples() = default;
@@ -73,9 +74,10 @@ class examples {
     /// `{"messages": [{"role": TEXT, "content": TEXT}, ...]}`. The completion counts, or what the assistant says. Prompt and
     /// completion are tokenized each by itself. Special tokens are plain text. Empty lines are skipped. A message may have a
     /// "weight" of 0, not to be learnt, or 1. A conversation is left out as a whole when it holds what is not understood: a
-    /// content that is no text (null beside tool calls, parts), another weight, another key of a message that says something,
-    /// tools and the like beside the messages; or when weights leave nothing to learn. `left_out()` counts them. Other keys of
-    /// the object say nothing here. Throws, with the number of the line, on one that is too long, is anything else, or has
+    /// message without a role that is a word, or with another name for the assistant ("Assistant", "gpt", "model"), a content
+    /// that is no text (null beside tool calls, parts), another weight, another key of a message that says something, tools
+    /// and the like beside the messages; or when weights leave nothing to learn. `left_out()` counts them. Other keys of the
+    /// object say nothing here. Throws, with the number of the line, on one that is too long, is anything else, or has
     /// nothing that counts, and when all of them are left out.
     static examples from_json_lines(std::string const& path, tokenizer const& tokens) {
         return from_json_lines(path, tokens, json_lines_options{});
@@ -85,7 +87,11 @@ class examples {
         mapping const file(path);
         auto const text = text_of(file);
         examples result(path);
-        std::int64_t line = 0;
+        std::int64_t line = 0, first_left_out = -1;
+        auto const leave_out = [&](std::string reason, std::size_t at) {
+            if (result.left_out_.empty()) first_left_out = static_cast<std::int64_t>(at);
+            result.leave_out(std::move(reason), line);
+        };
         for (std::size_t at = 0; at < text.size();) {
             ++line;
             auto const end = std::min(text.find('\n', at), text.size());
@@ -97,12 +103,12 @@ class examples {
                                 "at most " + std::to_string(options.longest_line));
                 if (content.find_first_not_of(" \t\r") != content.npos) {
                     json_document const document(content, path, static_cast<std::int64_t>(at));
-                    if (auto const reason = not_understood(document.root()); !reason.empty())
-                        result.leave_out(reason, line);
+                    if (auto reason = not_understood(document.root()); !reason.empty())
+                        leave_out(std::move(reason), at);
                     else if (auto const one = read(document.root(), tokens, options);
                              std::find(one.counted.begin(), one.counted.end(), true) != one.counted.end())
                         result.add(one, line);
-                    else if (has_weights(document.root())) result.leave_out("weights of 0 alone", line);
+                    else if (has_weights(document.root())) leave_out("weights of 0 alone", at);
                     else
                         document.root().refuse("an example in which nothing counts",
                                                "a completion or a reply");
@@ -118,7 +124,7 @@ class examples {
         }
         if (result.size() == 0 && !result.left_out_.empty()) {
             auto const& first = result.left_out_.front();
-            throw error({path},
+            throw error({path, first_left_out},
                         "a file in which every conversation is left out, that of line " +
                             std::to_string(first.first_line) + " for " + first.reason,
                         "at least one that is understood");
@@ -163,10 +169,16 @@ class examples {
         return {reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size()};
     }
 
-    void leave_out(std::string const& reason, std::int64_t line) {
-        auto const known = std::ranges::find(left_out_, reason, &left_out_lines::reason);
+    void leave_out(std::string reason, std::int64_t line) {
+        // A file can name a new reason in every line, such as a key that no other has.
+        constexpr std::size_t most_reasons = 32;
+        auto known = std::ranges::find(left_out_, reason, &left_out_lines::reason);
+        if (known == left_out_.end() && left_out_.size() + 1 >= most_reasons) {
+            reason = "other reasons";
+            known = std::ranges::find(left_out_, reason, &left_out_lines::reason);
+        }
         if (known != left_out_.end()) ++known->count;
-        else left_out_.push_back({reason, 1, line});
+        else left_out_.push_back({std::move(reason), 1, line});
     }
 
     static bool is_nothing(json const& value) {
@@ -184,6 +196,14 @@ class examples {
                            [](json const& one) { return one.has("weight"); });
     }
 
+    /// Other systems' names for the one who replies, in letters of any case.
+    static bool means_assistant(std::string_view role) {
+        constexpr std::string_view names[] = {"assistant", "gpt", "chatgpt", "model", "bot", "ai"};
+        auto const lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+        return std::ranges::any_of(
+            names, [&](std::string_view name) { return std::ranges::equal(name, role, {}, {}, lower); });
+    }
+
     /// What of a conversation is not understood; empty when all of it is, or when it is not one.
     static std::string not_understood(json const& object) {
         if (!object.is_object() || !object.has("messages") || !object.at("messages").is_array()) return {};
@@ -197,7 +217,14 @@ class examples {
         if (object.has("weight") && !is_number(object.at("weight"), 1))
             return "a \"weight\" of the whole other than 1";
         for (auto const& message : object.at("messages").elements()) {
-            if (!message.is_object() || !message.has("role")) return {};
+            if (!message.is_object()) return "a message that is " + message.what();
+            if (!message.has("role") || !message.at("role").is_text()) return "a message without a \"role\"";
+            std::string_view const role = message.at("role").text();
+            if (!is_word(role)) return "the role " + printable(role) + ", which is no word";
+            if (role != "assistant" && means_assistant(role))
+                return "the role " + printable(role) + ", where only \"assistant\" is learnt";
+            if (message.find("content") == nullptr && !message.has("tool_calls"))
+                return "a message without \"content\"";
             for (auto const& [key, value] : message.members()) {
                 if (key == "role") continue;
                 if (key == "content") {
@@ -205,9 +232,7 @@ class examples {
                 } else if (key == "weight") {
                     if (!is_number(value, 0) && !is_number(value, 1))
                         return "a \"weight\" other than 0 and 1";
-                    bool const is_learnt =
-                        message.at("role").is_text() && message.at("role").text() == "assistant";
-                    if (!is_learnt && !is_number(value, 0))
+                    if (role != "assistant" && !is_number(value, 0))
                         return "a \"weight\" of 1 for what is not the assistant's";
                 } else if (!is_nothing(value)) {
                     return printable(key) + " of a message";

@@ -15,10 +15,13 @@
 #include <utility>
 #include <vector>
 
+#include <snug/io/chat.hpp>
+#include <snug/io/examples.hpp>
 #include <snug/io/gguf.hpp>
 #include <snug/io/json.hpp>
 #include <snug/io/safetensors.hpp>
 #include <snug/io/snapshot.hpp>
+#include <snug/io/tokenizer.hpp>
 #include <snug/io/tokens.hpp>
 
 #include "weight_files.hpp"
@@ -73,6 +76,11 @@ reader const gguf_of{"h", [](auto const& path) { gguf file(path); }};
 reader const part_of{"h-00001-of-00002.gguf", [](auto const& path) { gguf file(path); }};
 reader const snapshot_of{"h", [](auto const& path) { snapshot_reader file(path); }};
 reader const tokens_of{"h.bin", [](auto const& path) { (void)token_file::open(path, 50257); }};
+reader const conversations_of{
+    "h.jsonl", [](auto const& path) {
+        static auto const vocabulary = tokenizer::from_json(SNUG_TEST_DATA "/tokenizers/gpt2.json");
+        (void)examples::from_json_lines(path, vocabulary, {.chat = chatml(vocabulary), .end_of_text = false});
+    }};
 reader const wide_tokens_of{"h.bin", [](auto const& path) { (void)token_file::open(path, 128256); }};
 
 int tried = 0;
@@ -356,6 +364,41 @@ TEST_CASE("what asks for much memory or time costs 64 MiB and four times the fil
                  u64(128) + u64(0) + u64(sum({}));
     }
     CHECK(attempt(snapshot_of, snapshot_with(table)) == outcome::read);
+}
+
+TEST_CASE("a line of a file of conversations costs 64 MiB and four times itself, and a second, at most") {
+    std::string const good =
+        R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})";
+    REQUIRE(attempt(conversations_of, good) == outcome::read);
+    constexpr std::size_t longest = std::size_t{1} << 20;
+    auto const prompt = [](std::string const& text) {
+        return R"({"prompt":")" + text + R"(","completion":"b"})";
+    };
+    auto const said = [](std::string const& text) {
+        return R"({"messages":[{"role":"assistant","content":")" + text + R"("}]})";
+    };
+    for (std::string const piece : {"a", " ", "the ", "\\n", "\xc3\xa9", "0", "don't", "\\u00e9"}) {
+        CAPTURE(piece);
+        auto const text = repeated(piece, (longest - 100) / piece.size(), "");
+        CHECK(attempt(conversations_of, prompt(text)) == outcome::read);
+        CHECK(attempt(conversations_of, said(text)) == outcome::read);
+    }
+    check_refused(conversations_of, prompt(std::string(longest, 'a')));
+    // One message over and over, and what is left out over and over.
+    std::string const turn = R"({"role":"assistant","content":""})";
+    CHECK(attempt(conversations_of, R"({"messages":[)" + repeated(turn, longest / (turn.size() + 1) - 2) +
+                                        "]}") == outcome::read);
+    check_refused(conversations_of, R"({"messages":[)" + repeated("0", longest / 2 - 20) + "]}");
+    check_refused(conversations_of, R"({"messages":[")" + std::string(longest - 100, 'x') + "\"]}");
+    check_refused(conversations_of,
+                  R"({"messages":[{"role":")" + std::string(longest - 100, 'u') + R"(","content":""}]})");
+    check_refused(conversations_of, R"({"messages":[{)" + members("1", 80'000) + "}]}");
+    auto const unknown = [](std::size_t i) {
+        return R"({"messages":[{"role":"user","content":"a","k)" + std::to_string(i) + "\":1}]}\n";
+    };
+    std::string lines = good + '\n';
+    for (std::size_t i = 0; i < 50'000; ++i) lines += unknown(i);
+    CHECK(attempt(conversations_of, lines) == outcome::read);
 }
 
 TEST_CASE("a part of a GGUF model can't be more than one of those that are there") {

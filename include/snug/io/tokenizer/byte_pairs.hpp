@@ -62,6 +62,9 @@ class byte_pairs {
         auto& queue = space.queue_;
         symbols.clear();
         queue.clear();
+        // A word that a stranger wrote may be as long as the text: no more than it needs.
+        symbols.reserve(word.size());
+        queue.reserve(word.size());
         bool run = false;
         for (auto const c : word) {
             auto token = of_byte_[static_cast<unsigned char>(c)];
