@@ -65,10 +65,9 @@ void check_gradient(std::string const& name, std::span<double> values, std::span
 enum class place { own, over_input, over_gradient };
 
 /// What the executor needs to know to run one layer: its declarations, then x, y and their gradients.
-template <class Layer, class Batch, class Checkpointing, place Place>
+template <class Layer, class Batch, place Place>
 struct lone_layer {
     using model = Layer;
-    using checkpointing = Checkpointing;
     using backend = host_threads<2>;
     using setting = snug::setting<Batch::sequences, Batch::tokens, precision::full<fp64>, backend>;
     using node = snug::node<Layer, 0, 0, false>;
@@ -96,7 +95,7 @@ struct lone_layer {
                 declare<double>(entry.name, entry.count, entry.copies, role::gradient);
         }
         buffer_table<static_cast<std::size_t>(x)> buffers;
-        layer::declare_buffers<node, setting, Checkpointing>(buffers, {});
+        layer::declare_buffers<node, setting>(buffers, {});
         auto next = all.begin() + first_buffer;
         for (auto const& b : buffers.entries)
             *next++ = {b.name, b.element, b.element_size, b.count, b.copies, b.line, lifetime::always()};
@@ -114,10 +113,10 @@ struct lone_layer {
 };
 
 /// Runs one layer: x and the parameters are random, the loss is Σ c · y with a random c.
-template <class Layer, class Batch, class Checkpointing, place Place>
+template <class Layer, class Batch, place Place>
 class lone_run {
   public:
-    using composition = lone_layer<Layer, Batch, Checkpointing, Place>;
+    using composition = lone_layer<Layer, Batch, Place>;
     using setting = typename composition::setting;
     using input_element = layer::input_element<Layer, setting>;
     static constexpr bool reads_tokens = std::is_same_v<input_element, std::int32_t>;
@@ -197,10 +196,14 @@ class lone_run {
         std::vector<double>(static_cast<std::size_t>(Layer::output_width * setting::rows));
 };
 
+/// The layer as a checkpointing policy rewrites it.
+template <class Policy, class Layer>
+using kept = typename rewrite<snug::detail::checkpoint<Policy>, Layer>::type;
+
 /// The gradients of a layer are right, and the same bits where it says that they may take the place of something.
-template <class Layer, class Batch = batch<2, 5>, class Checkpointing = checkpointing::none>
+template <class Layer, class Batch = batch<2, 5>>
 void check_layer(std::size_t step = 1) {
-    lone_run<Layer, Batch, Checkpointing, place::own> run;
+    lone_run<Layer, Batch, place::own> run;
     using composition = typename decltype(run)::composition;
     auto const loss = [&] { return run.forward(); };
     run.forward();
@@ -216,9 +219,9 @@ void check_layer(std::size_t step = 1) {
         check_gradient("the input", run.x(), dx, loss, step);
         auto const expected = run.gradients();
         if constexpr (layer::backward_writes_over_input<Layer>)
-            CHECK(lone_run<Layer, Batch, Checkpointing, place::over_input>().gradients() == expected);
+            CHECK(lone_run<Layer, Batch, place::over_input>().gradients() == expected);
         if constexpr (layer::backward_writes_over_gradient<Layer>)
-            CHECK(lone_run<Layer, Batch, Checkpointing, place::over_gradient>().gradients() == expected);
+            CHECK(lone_run<Layer, Batch, place::over_gradient>().gradients() == expected);
     }
 }
 
@@ -290,8 +293,8 @@ TEST_CASE("gradients of a sequence") {
 TEST_CASE("gradients of elementwise layers, between products and elsewhere") {
     check_layer<witch_part>();
     check_layer<sequence<witch_part, elementwise<6, witch>, elementwise<6, witch>, linear<6, 3>>>();
-    check_layer<repeat<2, gelu_part>, batch<2, 5>, checkpointing::selective>();
-    check_layer<repeat<2, gelu_part>, batch<2, 5>, checkpointing::every_block>();
+    check_layer<kept<checkpointing::selective, repeat<2, gelu_part>>>();
+    check_layer<kept<checkpointing::every_block, repeat<2, gelu_part>>>();
 }
 
 TEST_CASE("gradients of a residual connection") {
@@ -304,13 +307,19 @@ TEST_CASE("gradients of a residual connection") {
 TEST_CASE("gradients of repeated blocks, whatever is kept of them") {
     using blocks = repeat<5, sequence<attention_part, swiglu_part>>;
     check_layer<blocks>(3);
-    check_layer<blocks, batch<2, 5>, checkpointing::every_block>(3);
-    check_layer<blocks, batch<2, 5>, checkpointing::every<2>>(3);
-    check_layer<blocks, batch<2, 5>, checkpointing::square_root>(3);
+    check_layer<kept<checkpointing::every_block, blocks>>(3);
+    check_layer<kept<checkpointing::every<2>, blocks>>(3);
+    check_layer<kept<checkpointing::square_root, blocks>>(3);
     check_layer<repeat<1, gelu_part>>();
     check_layer<repeat<3, linear<6, 6>>>();  // cannot put its gradient in place
-    check_layer<repeat<3, linear<6, 6>>, batch<2, 5>, checkpointing::every_block>();
-    check_layer<repeat<3, linear<6, 6>>, batch<2, 5>, checkpointing::every<2>>();
+    check_layer<kept<checkpointing::every_block, repeat<3, linear<6, 6>>>>();
+    check_layer<kept<checkpointing::every<2>, repeat<3, linear<6, 6>>>>();
+    // Stretches that keep different things; of the second kind of block the gradient can't take the place of another.
+    using plan = checkpointing::plan<checkpointing::group<2, checkpointing::every_block>,
+                                     checkpointing::group<1, checkpointing::none>,
+                                     checkpointing::group<3, checkpointing::every<2>>>;
+    check_layer<kept<plan, repeat<6, gelu_part>>>(3);
+    check_layer<kept<plan, repeat<6, linear<6, 6>>>>();
 }
 
 // Whole models -------------------------------------------------------------------------------------------------

@@ -98,6 +98,20 @@ static_assert(units<kept::every<2>> == 6 + 1 + 2 * 15 + 2);
 static_assert(units<kept::every<3>> == 4 + 2 + 3 * 15 + 2);
 static_assert(units<kept::every<6>> == 2 + 5 + 6 * 15 + 2);
 static_assert(units<kept::square_root> == units<kept::every<4>>);
+// Blocks in groups, in units: what the first five keep for all, and what the other seven do.
+using kept::group;
+static_assert(units<kept::plan<group<5, kept::every_block>, group<7, kept::selective>>> ==
+              5 + 15 + 7 * 10 + 2);
+// Groups that keep the same are one group, to the byte.
+template <class Checkpointing>
+constexpr auto total =
+    snug::footprint<snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, Checkpointing>>.total;
+static_assert(total<kept::plan<group<1, kept::none>, group<11, kept::none>>> == total<kept::none>);
+static_assert(total<kept::plan<group<6, kept::every_block>, group<6, kept::every_block>>> ==
+              total<kept::every_block>);
+static_assert(total<kept::plan<group<4, kept::selective>, group<8, kept::selective>>> ==
+              total<kept::selective>);
+static_assert(total<kept::plan<group<12, kept::every<3>>>> == total<kept::every<3>>);
 
 /// Activations of Llama-2 70B, to the nearest tenth of a GiB, in tenths.
 template <class Checkpointing>

@@ -68,6 +68,14 @@ void checkpointing_changes_no_bit() {
     CHECK(history<placed<Model, batch<2, 16>, Precision, checkpointing::square_root>>() == plain);
     CHECK(history<placed<Model, batch<2, 16>, Precision, checkpointing::selective>>() == plain);
     CHECK(history<placed<Model, batch<2, 16>, Precision, checkpointing::every<100>>>() == plain);
+    using checkpointing::group;
+    constexpr auto blocks = Model::numbers.layers;
+    CHECK(history<placed<Model, batch<2, 16>, Precision,
+                         checkpointing::plan<group<blocks - 1, checkpointing::every_block>,
+                                             group<1, checkpointing::none>>>>() == plain);
+    CHECK(history<placed<Model, batch<2, 16>, Precision,
+                         checkpointing::plan<group<1, checkpointing::selective>,
+                                             group<blocks - 1, checkpointing::every<2>>>>>() == plain);
 }
 
 }  // namespace
@@ -166,6 +174,11 @@ TEST_CASE("generation with keys and values kept equals generation that computes 
     placed<llama, batch<2, 16>> kept;
     placed<llama, batch<2, 16>, checkpointing::selective> selective;
     placed<llama, batch<2, 16>, checkpointing::every_block> again;
+    using checkpointing::group;
+    constexpr auto blocks = llama::numbers.layers;
+    placed<llama, batch<2, 16>,
+           checkpointing::plan<group<1, checkpointing::every_block>, group<blocks - 1, checkpointing::none>>>
+        partly;
     std::vector<std::int32_t> const prompt{5, 17, 3};
     for (double temperature : {0.0, 0.8}) {
         generation_options options;
@@ -177,6 +190,7 @@ TEST_CASE("generation with keys and values kept equals generation that computes 
         CHECK(text.size() == 13);
         CHECK(selective.generate(prompt, options) == text);
         CHECK(again.generate(prompt, options) == text);
+        CHECK(partly.generate(prompt, options) == text);
         // Ended by one of its tokens, a text is what came before that.
         options.ends = {text[9], text[6]};
         auto const before =

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/meta.hpp>
 #include <snug/policy.hpp>
 
 namespace snug {
 
-/// What a checkpointing policy decides: `segment(blocks)`, the number of consecutive blocks whose activations are
-/// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
-/// when backward reaches it. 0 keeps everything. Losses and weights are the same to the bit.
+namespace detail {
+
 template <class P>
-concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> && requires {
+concept keeps_segments = requires {
     { P::segment(index_t{12}) } -> std::convertible_to<index_t>;
     requires P::segment(index_t{12})
     >= 0;
 };
+template <class P>
+concept keeps_by_groups = requires {
+    typename P::groups;
+};
 
-/// The policy keeps the activations of all blocks of every repeat in L.
-template <class Checkpointing, class L>
-constexpr bool keeps_all_blocks() {
-    if constexpr (requires { typename L::children; }) {
-        bool keeps = true;
-        if constexpr (requires { L::blocks; }) keeps = Checkpointing::segment(L::blocks) <= 0;
-        return keeps && []<template <class...> class List, class... Children>(List<Children...>*) {
-            return (keeps_all_blocks<Checkpointing, Children>() && ... && true);
-        }(static_cast<typename L::children*>(nullptr));
-    } else {
-        return true;
-    }
-}
+}  // namespace detail
+
+/// What a checkpointing policy decides: `segment(blocks)`, the number of consecutive blocks whose activations are
+/// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
+/// when backward reaches it. 0 keeps everything. `recomputes_cheap_layers`: outputs of norms and activation functions are
+/// computed again in any case. Or `groups`, a `meta::list` of `checkpointing::group`. Losses and weights are the same to the bit.
+template <class P>
+concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> &&
+    (detail::keeps_segments<P> || detail::keeps_by_groups<P>);
 
 namespace refusal {
 
@@ -37,6 +37,19 @@ struct this_is_not_a_checkpointing {
     static_assert(holds,
                   "snug: a policy of the axis checkpointing needs 'static constexpr index_t segment(index_t "
                   "blocks)': how many blocks keep their activations at once, 0 for all of them (see Policy)");
+};
+
+template <class Group>
+struct this_is_not_a_group_of_a_checkpointing_plan {
+    static constexpr bool holds = requires {
+        requires Group::blocks >
+        0;
+        requires detail::keeps_segments<typename Group::policy>;
+    };
+    static_assert(holds,
+                  "snug: checkpointing::plan takes checkpointing::group<N, policy>, N blocks one after the "
+                  "other, at least "
+                  "1, and what they keep, such as checkpointing::every_block or none (see Group)");
 };
 
 template <index_t K>
@@ -81,6 +94,23 @@ struct square_root {
         while (root * root < blocks) ++root;
         return root;
     }
+};
+
+/// `Blocks` blocks one after the other that keep what the policy says.
+template <index_t Blocks, class Policy>
+struct group {
+    static constexpr index_t blocks = Blocks;
+    using policy = Policy;
+};
+
+/// The blocks of the model in groups, from the first block to the last, all of them: `plan<group<5, every_block>, group<7, selective>>`
+/// computes the first 5 of 12 again as a whole and of the others what is cheap.
+template <class... Groups>
+struct plan {
+    static_assert(sizeof...(Groups) > 0, "snug: checkpointing::plan needs a group at least");
+    static_assert((sizeof(refusal::this_is_not_a_group_of_a_checkpointing_plan<Groups>) * ... * 1) > 0);
+    using axis = snug::axis::checkpointing;
+    using groups = meta::list<Groups...>;
 };
 
 }  // namespace checkpointing

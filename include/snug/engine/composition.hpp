@@ -3,7 +3,7 @@
 
 #include <limits>
 #include <snug/adapters/adapter.hpp>
-#include <snug/checkpointing/policies.hpp>
+#include <snug/checkpointing/rewrite.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
 #include <snug/ops/backend.hpp>
@@ -64,10 +64,11 @@ struct composition {
     using chosen = Chosen;
     using adapters = typename Chosen::adapters;
     using quantization = typename Chosen::quantization;
-    using model = typename adapted_model<typename Chosen::model, quantization, adapters>::type;
+    using checkpointing = typename Chosen::checkpointing;
+    using model = typename checkpointed_model<
+        typename adapted_model<typename Chosen::model, quantization, adapters>::type, checkpointing>::type;
     using precision = typename Chosen::precision;
     using batch = typename Chosen::batch;
-    using checkpointing = typename Chosen::checkpointing;
     using optimizer = typename Chosen::optimizer;
     using backend = typename Chosen::where::backend;
     using setting = snug::setting<batch::sequences, batch::tokens, precision, backend>;
@@ -75,7 +76,7 @@ struct composition {
     static constexpr index_t micro_batches = Chosen::accumulation::count;
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
     /// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of earlier tokens.
-    static constexpr bool keeps_all_activations = keeps_all_blocks<checkpointing, typename model::body>();
+    static constexpr bool keeps_all_activations = layer::keeps_all_blocks<typename model::body>();
     static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
     /// What the optimizer updates: the master copy where there is one.
     using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;
@@ -144,8 +145,8 @@ struct composition {
                 add(id, std::type_identity<typename State::element>{}, line, State::name.view());
             });
         }
-        auto const buffers = model::template declare_buffers<setting, checkpointing>();
-        auto const lifetimes = model::template lifetimes<checkpointing>();
+        auto const buffers = model::template declare_buffers<setting>();
+        auto const lifetimes = model::lifetimes();
         for (int b = 0; b < model::buffer_count; ++b) {
             auto const& entry = buffers.entries[static_cast<std::size_t>(b)];
             at(first_buffer + b) = {entry.name,

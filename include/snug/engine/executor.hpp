@@ -13,7 +13,6 @@ class executor {
   public:
     using model = typename Composition::model;
     using setting = typename Composition::setting;
-    using checkpointing = typename Composition::checkpointing;
 
     executor(std::byte* base, span_of_tokens span) : base_(base), span_(span) {}
 

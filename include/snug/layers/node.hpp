@@ -12,7 +12,7 @@ constexpr int parameter_declarations() {
     if constexpr (composite<L>)
         return []<class... Children>(meta::list<Children...>*) {
             return (parameter_declarations<Children>() + ... + 0);
-        }(static_cast<typename L::children*>(nullptr));
+        }(static_cast<children_with_parameters<L>*>(nullptr));
     else return static_cast<int>(meta::size<parameters<L>>);
 }
 

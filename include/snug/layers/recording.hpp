@@ -6,9 +6,8 @@
 namespace snug {
 
 /// Walks over a model without running it: every call of a leaf becomes a position of the schedule.
-template <std::size_t Buffers, class Checkpointing>
+template <std::size_t Buffers>
 struct recording_walker {
-    using checkpointing = Checkpointing;
     recorder<Buffers> record{};
 
     template <class Node, bool Added>

@@ -1,22 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <snug/layers/sequence.hpp>
+#include <string_view>
+#include <utility>
 
 namespace snug {
 
+namespace detail {
+
+/// The buffers of a stretch of blocks are called by its first and last block: "blocks.5-11.input".
+template <index_t First, index_t Blocks>
+struct stretch_name {
+    static constexpr path name = [] {
+        auto const digits = [](index_t number) {
+            std::array<char, 20> characters{};
+            std::size_t at = characters.size();
+            do characters[--at] = static_cast<char>('0' + number % 10);
+            while ((number /= 10) > 0);
+            return std::pair(characters, at);
+        };
+        std::array<char, 41> both{};
+        std::size_t length = 0;
+        for (index_t const number : {First, First + Blocks - 1}) {
+            if (length > 0) both[length++] = '-';
+            auto const [characters, begin] = digits(number);
+            for (auto i = begin; i < characters.size(); ++i) both[length++] = characters[i];
+        }
+        return path(std::string_view(both.data(), length));
+    }();
+};
+template <index_t Blocks>
+struct stretch_name<-1, Blocks> {};
+
+}  // namespace detail
+
 /// The same block `Blocks` times, each with parameters of its own. Runs as a loop: compile time does not
-/// depend on the number of blocks. What backward needs is kept for all blocks, or, when the checkpointing
-/// policy says so, only the input of every segment of blocks; the rest is recomputed segment by segment
+/// depend on the number of blocks. What backward needs is kept for all blocks (`Segment` 0), or only the input of every
+/// `Segment` blocks; the rest is recomputed segment by segment
 /// (Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
-template <index_t Blocks, class Block>
-struct repeat {
+/// `First`: the number of its first block, in a `grouped`.
+template <index_t Blocks, class Block, index_t Segment = 0, index_t First = -1>
+struct repeat : detail::stretch_name<First, Blocks> {
     static_assert(Blocks > 0, "snug: a repeated block needs at least one block");
+    static_assert(Segment >= 0, "snug: a segment of blocks is not shorter than 0, which keeps all of them");
     static_assert(sizeof(refusal::what_is_added_or_repeated_must_keep_its_width<Block, Block::input_width,
                                                                                 Block::output_width>) > 0);
 
     using children = meta::list<Block>;
+    using block = Block;
     static constexpr index_t blocks = Blocks;
+    static constexpr bool keeps_all_blocks = Segment == 0;
     static constexpr index_t input_width = Block::input_width;
     static constexpr index_t output_width = Block::output_width;
     static constexpr bool backward_reads_input = true;
@@ -42,18 +77,18 @@ struct repeat {
         layer::declare_parameters<Block>(table, where);
     }
 
-    template <class Node, class Setting, class Checkpointing, std::size_t N>
+    template <class Node, class Setting, std::size_t N>
     static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
         using element = typename Setting::activation;
         constexpr auto count = input_width * Setting::rows;
         auto const some = [&](std::string_view name, index_t copies, role line) {
             table.template add<element>(where.name / name, copies == 0 ? 0 : count, copies, line);
         };
-        some("input", segment<Checkpointing> - 1, role::activation);
-        some("segment_input", segments<Checkpointing> - 1, role::activation);
+        some("input", segment - 1, role::activation);
+        some("segment_input", segments - 1, role::activation);
         some("gradient", backward_writes_over_gradient ? 0 : 2, role::workspace);
-        where.kept_copies = segment<Checkpointing>;
-        layer::declare_buffers<block_node<Node>, Setting, Checkpointing>(table, where);
+        where.kept_copies = segment;
+        layer::declare_buffers<block_node<Node>, Setting>(table, where);
     }
 
     template <class Node, bool Added, class Walker>
@@ -62,13 +97,12 @@ struct repeat {
         static_assert(
             !Added,
             "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
-        using checkpointing = typename Walker::checkpointing;
         walker.loop(Blocks, [&](index_t i) {
-            walker.enter_block(i);
+            walker.enter_block(first_block + i);
             layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x),
                                                     block_output<Node>(walker, i, y), {});
         });
-        if constexpr (checkpointing::segment(Blocks) > 0) {
+        if constexpr (!keeps_all_blocks) {
             walker.release(Node::first_buffer, Node::first_buffer + 1);
             walker.release(block_node<Node>::first_buffer, block_node<Node>::last_buffer);
         }
@@ -80,17 +114,16 @@ struct repeat {
         static_assert(
             !Added,
             "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
-        using checkpointing = typename Walker::checkpointing;
-        constexpr auto length = segment<checkpointing>;
-        constexpr auto count = segments<checkpointing>;
+        constexpr auto length = segment;
+        constexpr auto count = segments;
         auto const carried = buffer_reference{backward_writes_over_gradient ? -1 : Node::first_buffer + 2};
         walker.carry(carried);
         walker.loop(count, [&](index_t s) {
             auto const first = (count - 1 - s) * length;
             auto const last = first + length < Blocks ? first + length : Blocks;
-            if constexpr (checkpointing::segment(Blocks) > 0)
+            if constexpr (!keeps_all_blocks)
                 in_segment<length>(walker, last - first, [&](index_t j) {
-                    walker.enter_block(first + j);
+                    walker.enter_block(first_block + first + j);
                     // The output of a segment's last block is there already: it is the next segment's input.
                     auto const output = length == 1
                                             ? buffer_reference{}
@@ -100,7 +133,7 @@ struct repeat {
                 });
             in_segment<length>(walker, last - first, [&](index_t j) {
                 auto const i = last - 1 - j;
-                walker.enter_block(i);
+                walker.enter_block(first_block + i);
                 auto const d_in = backward_writes_over_gradient
                                       ? dx
                                       : walker.select(i == 0, dx, {Node::first_buffer + 2, i % 2});
@@ -123,12 +156,10 @@ struct repeat {
         else walker.loop(count, body);
     }
 
+    static constexpr index_t first_block = First < 0 ? 0 : First;
     /// Blocks kept at once, and how often.
-    template <class Checkpointing>
-    static constexpr index_t segment = Checkpointing::segment(Blocks) > 0 ? Checkpointing::segment(Blocks)
-                                                                          : Blocks;
-    template <class Checkpointing>
-    static constexpr index_t segments = (Blocks + segment<Checkpointing> - 1) / segment<Checkpointing>;
+    static constexpr index_t segment = keeps_all_blocks ? Blocks : Segment;
+    static constexpr index_t segments = (Blocks + segment - 1) / segment;
 
     template <class Node>
     static constexpr buffer_reference inner(index_t j) {
@@ -137,8 +168,8 @@ struct repeat {
 
     template <class Node, class Walker>
     static constexpr buffer_reference block_input(Walker& walker, index_t i, buffer_reference x) {
-        constexpr auto length = segment<typename Walker::checkpointing>;
-        auto const later = segments<typename Walker::checkpointing> == 1
+        constexpr auto length = segment;
+        auto const later = segments == 1
                                ? inner<Node>(i)
                                : walker.select(i % length == 0, {Node::first_buffer + 1, i / length - 1},
                                                length == 1 ? buffer_reference{Node::first_buffer + 1}
@@ -151,5 +182,42 @@ struct repeat {
         return Blocks == 1 ? y : walker.select(i == Blocks - 1, y, block_input<Node>(walker, i + 1, y));
     }
 };
+
+/// The blocks of one `repeat` in stretches that differ in what they keep for backward, each a `repeat` with the number of its
+/// first block. They share the parameters of the whole, which are called and stored as if there were no stretches.
+template <class... Stretches>
+struct grouped : detail::in_sequence<true, Stretches...> {
+    static constexpr bool shares_parameters = true;
+    static constexpr index_t blocks = (Stretches::blocks + ...);
+
+    template <std::size_t N>
+    static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
+        where.copies = blocks;
+        where.repeated_at = static_cast<int>(where.name.length);
+        layer::declare_parameters<typename meta::at<meta::list<Stretches...>, 0>::block>(table, where);
+    }
+};
+
+/// A layer that backward runs again instead of reading an output that was kept. For layers that are `cheap_to_recompute`.
+template <class Layer>
+struct recomputed : Layer {
+    static constexpr bool is_recomputed = true;
+};
+
+namespace layer {
+
+/// Everything that a forward pass of all blocks leaves is there after it: no block is run again in the place of another.
+template <class L>
+constexpr bool keeps_all_blocks() {
+    if constexpr (requires { L::keeps_all_blocks; })
+        if (!L::keeps_all_blocks) return false;
+    if constexpr (composite<L>)
+        return []<class... Children>(meta::list<Children...>*) {
+            return (keeps_all_blocks<Children>() && ... && true);
+        }(static_cast<typename L::children*>(nullptr));
+    else return true;
+}
+
+}  // namespace layer
 
 }  // namespace snug

@@ -34,9 +34,9 @@ struct residual {
         inner::declare_parameters(table, where);
     }
 
-    template <class Node, class Setting, class Checkpointing, std::size_t N>
+    template <class Node, class Setting, std::size_t N>
     static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
-        inner::template declare_buffers<inner_node<Node>, Setting, Checkpointing>(table, where);
+        inner::template declare_buffers<inner_node<Node>, Setting>(table, where);
     }
 
     template <class Node, bool Added, class Walker>

@@ -47,13 +47,9 @@ struct fit_together<meta::list<Before...>, meta::list<After...>> {
                    ... * 1) > 0);
 };
 
-}  // namespace detail
-
-/// One layer after another. Between two layers stands one activation: kept for backward only when one of
-/// the two reads it there; its gradient takes over the storage of something that is dead by then, if it can. An elementwise
-/// layer between two products is done where they store, forward and backward.
-template <class... Layers>
-struct sequence {
+/// What `sequence` is; `SharesParameters`: all of its layers have the parameters of the first.
+template <bool SharesParameters, class... Layers>
+struct in_sequence {
     static_assert(sizeof...(Layers) > 0, "snug: a sequence needs at least one layer");
 
     using children = meta::list<Layers...>;
@@ -82,7 +78,7 @@ struct sequence {
         constexpr int skipped_parameters = []<std::size_t... I>(std::index_sequence<I...>) {
             return (layer::parameter_declarations<child<static_cast<int>(I)>>() + ... + 0);
         }
-        (std::make_index_sequence<static_cast<std::size_t>(K)>{});
+        (std::make_index_sequence < SharesParameters ? 0 : static_cast<std::size_t>(K) > {});
         constexpr int skipped_buffers = []<std::size_t... I>(std::index_sequence<I...>) {
             return (layer::buffer_declarations<child<static_cast<int>(I)>>() + ... + 0);
         }
@@ -100,15 +96,15 @@ struct sequence {
             [&]<class L>(std::type_identity<L>) { layer::declare_parameters<L>(table, where); });
     }
 
-    template <class Node, class Setting, class Checkpointing, std::size_t N>
+    template <class Node, class Setting, std::size_t N>
     static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
         using element = typename Setting::activation;
         each([&]<int K>() {
             if constexpr (K < length - 1)
-                table.template add<element>(
-                    where.name / layer::name<child<K>>() / "output", child<K>::output_width * Setting::rows,
-                    value_is_kept<K, Checkpointing> ? where.kept_copies : 1,
-                    value_is_kept<K, Checkpointing> ? role::activation : role::workspace);
+                table.template add<element>(where.name / layer::name<child<K>>() / "output",
+                                            child<K>::output_width * Setting::rows,
+                                            value_is_kept<K> ? where.kept_copies : 1,
+                                            value_is_kept<K> ? role::activation : role::workspace);
         });
         each([&]<int K>() {
             if constexpr (K < length - 1)
@@ -117,9 +113,7 @@ struct sequence {
                     gradient_home<Node, K>() == home::own ? child<K>::output_width * Setting::rows : 0, 1,
                     role::workspace);
         });
-        each([&]<int K>() {
-            layer::declare_buffers<child_node<Node, K>, Setting, Checkpointing>(table, where);
-        });
+        each([&]<int K>() { layer::declare_buffers<child_node<Node, K>, Setting>(table, where); });
     }
 
     template <class Node, bool Added, class Walker>
@@ -136,7 +130,7 @@ struct sequence {
                 layer::forward<child_node<Node, K>, Added>(walker, in, y, base);
             else layer::forward<child_node<Node, K>, false>(walker, in, value<Node>(K), {});
             if constexpr (K > 0)
-                if constexpr (value_is_recomputed<K - 1, typename Walker::checkpointing>)
+                if constexpr (value_is_recomputed<K - 1>)
                     walker.release(Node::first_buffer + K - 1, Node::first_buffer + K);
         });
     }
@@ -149,7 +143,7 @@ struct sequence {
             auto const out = K == length - 1 ? y : value<Node>(K);
             auto const d_out = gradient<Node, K>(dy);
             if constexpr (K > 0)
-                if constexpr (value_is_recomputed<K - 1, typename Walker::checkpointing>)
+                if constexpr (value_is_recomputed<K - 1>)
                     layer::forward<child_node<Node, K - 1>, false>(walker, K == 1 ? x : value<Node>(K - 2),
                                                                    in, {});
             if constexpr (joins_products<K>) {
@@ -181,14 +175,13 @@ struct sequence {
     static constexpr bool value_is_needed =
         layer::backward_reads_output<child<K>> || layer::backward_reads_input<child<K + 1>>;
 
-    /// The checkpointing policy may prefer to run a cheap layer again over keeping its output. Its input is there.
-    template <int K, class Checkpointing>
+    /// Checkpointing runs a cheap layer again. Its input is there.
+    template <int K>
     static constexpr bool value_is_recomputed =
-        value_is_needed<K>&& layer::cheap_to_recompute<child<K>> && !layer::backward_reads_output<child<K>> &&
-        recomputes_cheap_layers<Checkpointing>;
+        value_is_needed<K>&& layer::is_recomputed<child<K>> && !layer::backward_reads_output<child<K>>;
 
-    template <int K, class Checkpointing>
-    static constexpr bool value_is_kept = value_is_needed<K> && !value_is_recomputed<K, Checkpointing>;
+    template <int K>
+    static constexpr bool value_is_kept = value_is_needed<K> && !value_is_recomputed<K>;
 
     /// Where the gradient of the value between layers K and K + 1 lives.
     template <class Node, int K>
@@ -233,5 +226,13 @@ struct sequence {
         (std::make_index_sequence<sizeof...(Layers)>{});
     }
 };
+
+}  // namespace detail
+
+/// One layer after another. Between two layers stands one activation: kept for backward only when one of
+/// the two reads it there; its gradient takes over the storage of something that is dead by then, if it can. An elementwise
+/// layer between two products is done where they store, forward and backward.
+template <class... Layers>
+struct sequence : detail::in_sequence<false, Layers...> {};
 
 }  // namespace snug

@@ -101,12 +101,12 @@ constexpr void declare_parameters(parameter_table<N>& table, declaration_context
     }
 }
 
-template <class Node, class Setting, class Checkpointing, std::size_t N>
+template <class Node, class Setting, std::size_t N>
 constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
     using L = typename Node::type;
     where = where.inside(name<L>());
     if constexpr (composite<L>) {
-        L::template declare_buffers<Node, Setting, Checkpointing>(table, where);
+        L::template declare_buffers<Node, Setting>(table, where);
     } else {
         meta::for_each<saved<L>>([&]<class B>(B) {
             table.template add<resolved<typename B::element, Setting>>(where.name / B::name.view(),

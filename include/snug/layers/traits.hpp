@@ -36,13 +36,6 @@ using resolved = std::conditional_t<
     std::is_same_v<Element, activation>, typename Setting::activation,
     std::conditional_t<std::is_same_v<Element, statistic>, typename Setting::statistic, Element>>;
 
-/// The checkpointing policy recomputes the outputs of cheap layers (norms, activation functions).
-template <class Checkpointing>
-inline constexpr bool recomputes_cheap_layers = false;
-template <class Checkpointing>
-    requires requires { Checkpointing::recomputes_cheap_layers; }
-inline constexpr bool recomputes_cheap_layers<Checkpointing> = Checkpointing::recomputes_cheap_layers;
-
 /// Which of a layer's two functions runs. What runs beside them (`save`, `refresh`, the loss of a head) counts as forward.
 enum class pass { forward, backward };
 
@@ -112,6 +105,20 @@ inline constexpr bool cheap_to_recompute = false;
 template <class L>
     requires requires { L::cheap_to_recompute; }
 inline constexpr bool cheap_to_recompute<L> = L::cheap_to_recompute && backward_reads_input<L>;
+
+/// Backward runs the layer's forward again instead of reading an output that was kept: a `recomputed<L>`.
+template <class L>
+inline constexpr bool is_recomputed = false;
+template <class L>
+    requires requires { L::is_recomputed; }
+inline constexpr bool is_recomputed<L> = L::is_recomputed;
+
+/// The children of a composite have the same parameters: they are declared once, as those of the first.
+template <class L>
+inline constexpr bool shares_parameters = false;
+template <class L>
+    requires requires { L::shares_parameters; }
+inline constexpr bool shares_parameters<L> = L::shares_parameters;
 
 template <class L>
 constexpr std::string_view name() {
@@ -188,6 +195,13 @@ template <class L, class Parameter>
     requires requires { typename L::adapter_parameters; }
 inline constexpr bool is_of_adapter<L, Parameter> = meta::contains<typename L::adapter_parameters, Parameter>;
 
+/// The children of a composite that declare parameters.
+template <class L>
+using children_with_parameters =
+    meta::mp::mp_take_c<typename L::children,
+                        shares_parameters<L> ? 1
+                                             : static_cast<std::size_t>(meta::size<typename L::children>)>;
+
 /// All parameters of a layer and of what is inside it, in the order of their declarations.
 template <class L>
 struct all_parameters_of {
@@ -198,7 +212,7 @@ struct all_parameters_of<meta::list<Children...>> {
     using type = meta::mp::mp_append<typename all_parameters_of<Children>::type...>;
 };
 template <composite L>
-struct all_parameters_of<L> : all_parameters_of<typename L::children> {};
+struct all_parameters_of<L> : all_parameters_of<children_with_parameters<L>> {};
 
 }  // namespace layer
 

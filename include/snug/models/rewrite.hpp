@@ -37,7 +37,8 @@ template <class Layer, bool IsLeaf>
 struct a_layer_with_children_does_not_say_how_they_are_rewritten {
     static_assert(
         IsLeaf,
-        "snug: a policy of quantization or adapters would pass over what is inside a layer of your own "
+        "snug: a policy of quantization, adapters or checkpointing would pass over what is inside a layer of "
+        "your own "
         "(see Layer). Specialise snug::rewrite for it, in namespace snug: template <class Rule, class... "
         "Children, auto Path> struct rewrite<Rule, my_layer<Children...>, Path> { using type = "
         "my_layer<typename rewrite<Rule, Children, Path>::type...>; };");
@@ -59,8 +60,9 @@ template <class... Layers>
 std::type_identity<sequence<Layers...>> composite_behind(sequence<Layers...> const*);
 template <class... Layers>
 std::type_identity<residual<Layers...>> composite_behind(residual<Layers...> const*);
-template <index_t Blocks, class Block>
-std::type_identity<repeat<Blocks, Block>> composite_behind(repeat<Blocks, Block> const*);
+template <index_t Blocks, class Block, index_t Segment, index_t First>
+std::type_identity<repeat<Blocks, Block, Segment, First>> composite_behind(
+    repeat<Blocks, Block, Segment, First> const*);
 
 template <class L>
 concept derived_composite = layer::composite<L> && requires(L const* given) {
@@ -122,9 +124,13 @@ template <class Rule, class... Layers, auto Path>
 struct rewrite<Rule, residual<Layers...>, Path> {
     using type = residual<typename rewrite<Rule, Layers, Path>::type...>;
 };
-template <class Rule, index_t Blocks, class Block, auto Path>
-struct rewrite<Rule, repeat<Blocks, Block>, Path> {
-    using type = repeat<Blocks, typename rewrite<Rule, Block, Path>::type>;
+template <class Rule, index_t Blocks, class Block, index_t Segment, index_t First, auto Path>
+struct rewrite<Rule, repeat<Blocks, Block, Segment, First>, Path> {
+    using type = repeat<Blocks, typename rewrite<Rule, Block, Path>::type, Segment, First>;
+};
+template <class Rule, class... Stretches, auto Path>
+struct rewrite<Rule, grouped<Stretches...>, Path> {
+    using type = grouped<typename rewrite<Rule, Stretches, Path>::type...>;
 };
 
 namespace detail {

@@ -160,13 +160,13 @@ struct stack {
         return table;
     }
 
-    template <class Setting, class Checkpointing>
+    template <class Setting>
     static constexpr auto declare_buffers() {
         buffer_table<static_cast<std::size_t>(buffer_count)> table;
-        layer::declare_buffers<body_node, Setting, Checkpointing>(table, {});
+        layer::declare_buffers<body_node, Setting>(table, {});
         table.template add<typename Setting::activation>(path{"output"}, width * Setting::rows, 1,
                                                          role::activation);
-        layer::declare_buffers<head_node, Setting, Checkpointing>(table, {});
+        layer::declare_buffers<head_node, Setting>(table, {});
         table.template add<std::int32_t>(path{"tokens"}, Setting::rows, 1, role::staging);
         table.template add<std::int32_t>(path{"targets"}, Setting::rows, 1, role::staging);
         table.template add<std::int32_t>(path{"starts"}, Setting::rows, 1, role::staging);
@@ -187,9 +187,8 @@ struct stack {
     }
 
     /// When each buffer of a micro-batch is in use.
-    template <class Checkpointing>
     static constexpr auto lifetimes() {
-        recording_walker<static_cast<std::size_t>(buffer_count), Checkpointing> walker;
+        recording_walker<static_cast<std::size_t>(buffer_count)> walker;
         walker.use(buffer_reference{tokens}, buffer_reference{targets}, buffer_reference{starts});
         walk_training(walker);
         walker.use(buffer_reference{starts});
