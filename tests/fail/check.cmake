@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake -DCOMPILER=g++ -DCASE=file.cpp -DINCLUDES=dir;dir -P check.cmake
+# cmake -DCOMPILER=g++ -DCASE=file.cpp -DINCLUDES=dir;dir [-DPRECOMPILED=dir] -P check.cmake
 #
 # The case must be refused with -DREFUSED, in words that match every `// expected-error: <regex>` line (CMake's
 # regular expressions), the first of them within the first 20 lines; without -DREFUSED it must compile.
@@ -14,14 +14,21 @@ function(fail what)
     message(FATAL_ERROR "compile-fail check of ${name}")
 endfunction()
 
-get_filename_component(compiler_name "${COMPILER}" NAME)
-if(compiler_name MATCHES "nvcc")
-    set(command "${COMPILER}" -std=c++20 -x cu -cuda -o /dev/null)
-else()
-    set(command "${COMPILER}" -std=c++20 -fsyntax-only -Wall -Wextra -fdiagnostics-color=never)
+include("${CMAKE_CURRENT_LIST_DIR}/command.cmake")
+file(STRINGS "${CASE}" includes REGEX "^#include ")
+list(APPEND includes "none")
+list(GET includes 0 first_include)
+set(lines 20)
+if(PRECOMPILED AND first_include STREQUAL "#include <snug/plan.hpp>")
+    list(APPEND command ${precompiled_use})
+    if(compiler_name MATCHES "g\\+\\+" AND NOT compiler_name MATCHES "clang")
+        set(lines 19)  # GCC does not say then which file of the user included the header
+    endif()
 endif()
-list(TRANSFORM INCLUDES PREPEND -I)
 list(APPEND command ${INCLUDES} "${CASE}")
+if(NOT compiler_name MATCHES "nvcc")
+    list(APPEND command -fsyntax-only)
+endif()
 
 file(STRINGS "${CASE}" expected REGEX "^// expected-error: *[^ ]")
 if(NOT expected)
@@ -47,7 +54,7 @@ endfunction()
 
 set(rest "${output}")
 set(top "")
-foreach(line RANGE 1 20)
+foreach(line RANGE 1 ${lines})
     string(FIND "${rest}" "\n" end)
     if(end EQUAL -1)
         break()

@@ -233,22 +233,22 @@ template <class Model>
     requires(!Model::head::tied)
 inline constexpr bool head_and_embedding_train_together<Model> = true;
 
+template <class Model>
+constexpr bool has_trained_parameters() {
+    for (auto const& entry : Model::declare_parameters().entries)
+        if (entry.is_trained()) return true;
+    return false;
+}
+
 /// An adapter leaves something to train, and of a tied head not half.
 template <class Model, class Scheme, class Policy>
 struct something_trains
-    : accepted<refusal::an_adapter_trains_nothing<Policy, Model,
-                                                  [] {
-                                                      using adapted =
-                                                          typename adapted_model<Model, Scheme, Policy>::type;
-                                                      for (auto const& entry :
-                                                           adapted::declare_parameters().entries)
-                                                          if (entry.is_trained()) return true;
-                                                      return false;
-                                                  }()>,
-               refusal::a_tied_head_trains_when_its_embedding_does<
-                   Policy, Model,
-                   head_and_embedding_train_together<typename adapted_model<Model, Scheme, Policy>::type>>> {
-};
+    : accepted<
+          refusal::an_adapter_trains_nothing<
+              Policy, Model, has_trained_parameters<typename adapted_model<Model, Scheme, Policy>::type>()>,
+          refusal::a_tied_head_trains_when_its_embedding_does<
+              Policy, Model,
+              head_and_embedding_train_together<typename adapted_model<Model, Scheme, Policy>::type>>> {};
 template <class Model, class Scheme>
 struct something_trains<Model, Scheme, adapters::none> : std::true_type {};
 
