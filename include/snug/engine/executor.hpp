@@ -69,15 +69,15 @@ class executor {
 
     /// The loss without gradients.
     void evaluate() const {
-        run_head<false, typename model::head_node, typename model::embedding_node>({model::output},
-                                                                                   {model::targets});
+        run_head<false, typename model::nodes::head, typename model::nodes::embedding>({model::output},
+                                                                                       {model::targets});
     }
 
     /// Logits of the last row of the span, vocabulary wide.
     auto last_logits() const {
         using L = typename model::head;
         auto const rows = activations<L::input_width>({model::output});
-        return L::logits(head_call<typename model::head_node, typename model::embedding_node>(),
+        return L::logits(head_call<typename model::nodes::head, typename model::nodes::embedding>(),
                          rows.rows_from(rows.rows - 1, 1))
             .row(0);
     }

@@ -121,17 +121,22 @@ struct stack {
         meta::mp::mp_rename<meta::mp::mp_push_front<meta::mp::mp_pop_back<meta::list<Rest...>>, First>,
                             sequence>;
 
-    static_assert(sizeof(refusal::this_is_not_the_embedding_of_a_model<First>) > 0);
-    static_assert(sizeof(refusal::this_is_not_the_head_of_a_model<head>) > 0);
-    static_assert(sizeof(detail::declared_well<head>) > 0);
-    static_assert(sizeof(refusal::the_head_does_not_fit_the_layer_before_it<head, body::output_width,
-                                                                            head::input_width>) > 0);
-    static_assert(sizeof(refusal::embedding_and_head_have_different_vocabularies<head, First::vocabulary,
-                                                                                 head::vocabulary>) > 0);
-    static_assert(sizeof(typename detail::distinct_names<body, head>::checked) > 0);
-    static_assert(!body::backward_reads_output,
-                  "snug: the layer before the head must not need its output in backward: the head stores the "
-                  "gradient there");
+    /// What makes a model of a list of layers. Looked at when somebody asks for its parameters, not when it is named: a program
+    /// names all published models and uses one.
+    struct rules {
+        static_assert(sizeof(refusal::this_is_not_the_embedding_of_a_model<First>) > 0);
+        static_assert(sizeof(refusal::this_is_not_the_head_of_a_model<head>) > 0);
+        static_assert(sizeof(detail::declared_well<head>) > 0);
+        static_assert(sizeof(refusal::the_head_does_not_fit_the_layer_before_it<head, body::output_width,
+                                                                                head::input_width>) > 0);
+        static_assert(sizeof(refusal::embedding_and_head_have_different_vocabularies<head, First::vocabulary,
+                                                                                     head::vocabulary>) > 0);
+        static_assert(sizeof(typename detail::distinct_names<body, head>::checked) > 0);
+        static_assert(
+            !body::backward_reads_output,
+            "snug: the layer before the head must not need its output in backward: the head stores the "
+            "gradient there");
+    };
 
     static constexpr index_t vocabulary = head::vocabulary;
     static constexpr index_t width = head::input_width;
@@ -149,11 +154,15 @@ struct stack {
     static constexpr int starts = targets + 1;
     static constexpr int buffer_count = starts + 1;
 
-    using body_node = node<body, 0, 0, false>;
-    using embedding_node = decltype(body::template child_node_of<body_node, 0>());
-    using head_node = node<head, body_parameters, output + 1, false>;
+    /// Where body, embedding and head stand.
+    struct nodes {
+        using body = node<typename stack::body, 0, 0, false>;
+        using embedding = decltype(stack::body::template child_node_of<body, 0>());
+        using head = node<typename stack::head, body_parameters, output + 1, false>;
+    };
 
     static constexpr auto declare_parameters() {
+        static_assert(sizeof(rules) > 0);
         parameter_table<static_cast<std::size_t>(parameter_count)> table;
         layer::declare_parameters<body>(table, {});
         layer::declare_parameters<head>(table, {});
@@ -163,10 +172,10 @@ struct stack {
     template <class Setting>
     static constexpr auto declare_buffers() {
         buffer_table<static_cast<std::size_t>(buffer_count)> table;
-        layer::declare_buffers<body_node, Setting>(table, {});
+        layer::declare_buffers<typename nodes::body, Setting>(table, {});
         table.template add<typename Setting::activation>(path{"output"}, width * Setting::rows, 1,
                                                          role::activation);
-        layer::declare_buffers<head_node, Setting>(table, {});
+        layer::declare_buffers<typename nodes::head, Setting>(table, {});
         table.template add<std::int32_t>(path{"tokens"}, Setting::rows, 1, role::staging);
         table.template add<std::int32_t>(path{"targets"}, Setting::rows, 1, role::staging);
         table.template add<std::int32_t>(path{"starts"}, Setting::rows, 1, role::staging);
@@ -177,13 +186,14 @@ struct stack {
     template <class Walker>
     static constexpr void walk_training(Walker& walker) {
         walk_forward(walker);
-        walker.template loss<head_node, embedding_node>(buffer_reference{output}, buffer_reference{targets});
-        layer::backward<body_node, false>(walker, {tokens}, {output}, {output}, {}, {});
+        walker.template loss<typename nodes::head, typename nodes::embedding>(buffer_reference{output},
+                                                                              buffer_reference{targets});
+        layer::backward<typename nodes::body, false>(walker, {tokens}, {output}, {output}, {}, {});
     }
 
     template <class Walker>
     static constexpr void walk_forward(Walker& walker) {
-        layer::forward<body_node, false>(walker, {tokens}, {output}, {});
+        layer::forward<typename nodes::body, false>(walker, {tokens}, {output}, {});
     }
 
     /// When each buffer of a micro-batch is in use.
