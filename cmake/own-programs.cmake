@@ -16,22 +16,27 @@ target_compile_options(
     # template parameters of lambdas that are given explicitly.
     "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-diag-suppress=1675,186,554,445>")
 
-# CUDA where it is wanted and can be had: SNUG_HAS_CUDA says so.
+# CUDA where it is wanted and can be had: SNUG_HAS_CUDA says so; SNUG_HAS_DEVICE, that a GPU is here.
 set(SNUG_HAS_CUDA FALSE)
+set(SNUG_HAS_DEVICE FALSE)
 if(NOT SNUG_CUDA STREQUAL "OFF")
     find_program(SNUG_NVCC NAMES nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
     mark_as_advanced(SNUG_NVCC)
     if(SNUG_NVCC AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
         set(CMAKE_CUDA_COMPILER "${SNUG_NVCC}")
     endif()
+    execute_process(
+        COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0
+        OUTPUT_VARIABLE capability ERROR_QUIET RESULT_VARIABLE ignored)
+    if(capability MATCHES "^ *([0-9]+)\\.([0-9])")
+        set(SNUG_HAS_DEVICE TRUE)
+        set(device_architecture ${CMAKE_MATCH_1}${CMAKE_MATCH_2})
+    endif()
     if(NOT CMAKE_CUDA_ARCHITECTURES)
         # The device that is here, or Hopper.
-        execute_process(
-            COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader --id=0
-            OUTPUT_VARIABLE capability ERROR_QUIET RESULT_VARIABLE ignored)
         set(CMAKE_CUDA_ARCHITECTURES 90)
-        if(capability MATCHES "^ *([0-9]+)\\.([0-9])")
-            set(CMAKE_CUDA_ARCHITECTURES ${CMAKE_MATCH_1}${CMAKE_MATCH_2})
+        if(SNUG_HAS_DEVICE)
+            set(CMAKE_CUDA_ARCHITECTURES ${device_architecture})
         endif()
     endif()
     if(SNUG_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
