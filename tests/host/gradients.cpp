@@ -97,8 +97,7 @@ struct lone_layer {
         buffer_table<static_cast<std::size_t>(x)> buffers;
         layer::declare_buffers<node, setting>(buffers, {});
         auto next = all.begin() + first_buffer;
-        for (auto const& b : buffers.entries)
-            *next++ = {b.name, b.element, b.element_size, b.count, b.copies, b.line, lifetime::always()};
+        for (auto const& buffer : buffers.entries) *next++ = buffer;
         for (index_t width :
              {Layer::input_width, Layer::output_width, Layer::output_width, Layer::input_width})
             *next++ = declare<double>({}, width * setting::rows, 1, role::activation);

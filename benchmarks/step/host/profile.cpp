@@ -143,20 +143,13 @@ class labelling_executor : public snug::executor<Composition> {
   public:
     using executor::executor;
 
-    template <class Node, bool Added, class... References>
-    void forward(References... references) const {
-        label<Node>(" forward");
-        executor::template forward<Node, Added>(references...);
-    }
-    template <class Node, bool Added, class... References>
-    void backward(References... references) const {
-        label<Node>(" backward");
-        executor::template backward<Node, Added>(references...);
-    }
-    template <class Node, class TiedNode>
-    void loss(snug::buffer_reference x, snug::buffer_reference targets) const {
-        label<Node>("");
-        executor::template loss<Node, TiedNode>(x, targets);
+    template <class Call>
+    void leaf(Call const& call) const {
+        constexpr bool is_loss = requires { typename Call::tied; };
+        label<typename Call::node>(is_loss                               ? ""
+                                   : Call::which == snug::pass::backward ? " backward"
+                                                                         : " forward");
+        executor::leaf(call);
     }
 
   private:

@@ -148,17 +148,12 @@ struct composition {
         auto const buffers = model::template declare_buffers<setting>();
         auto const lifetimes = model::lifetimes();
         for (int b = 0; b < model::buffer_count; ++b) {
-            auto const& entry = buffers.entries[static_cast<std::size_t>(b)];
-            at(first_buffer + b) = {entry.name,
-                                    entry.element,
-                                    entry.element_size,
-                                    entry.count,
-                                    entry.copies,
-                                    entry.line,
-                                    lifetimes[static_cast<std::size_t>(b)]};
+            auto& buffer = at(first_buffer + b);
+            buffer = buffers.entries[static_cast<std::size_t>(b)];
+            buffer.alive = lifetimes[static_cast<std::size_t>(b)];
             // Kept from one forward pass of a generated token to the next.
-            if (keeps_all_activations && entry.line == role::activation)
-                for (auto& span : at(first_buffer + b).alive.intervals) span.first = 0;
+            if (keeps_all_activations && buffer.line == role::activation)
+                for (auto& span : buffer.alive.intervals) span.first = 0;
         }
         // Before the first step, while nothing else lives there: values on their way into a quantized matrix.
         lifetime before_training;

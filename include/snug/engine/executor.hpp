@@ -9,7 +9,7 @@ namespace snug {
 /// Walks over a model and runs it: turns references into addresses by the plan and calls the layers. The same
 /// traversal as the recorder's; no arithmetic here.
 template <class Composition>
-class executor {
+class executor : public in_order {
   public:
     using model = typename Composition::model;
     using setting = typename Composition::setting;
@@ -23,48 +23,39 @@ class executor {
     void draw() { draws_ = true; }
 
     template <class Node, bool Added>
-    void forward(buffer_reference x, buffer_reference y, buffer_reference base) const {
+    void leaf(calls::forward<Node, Added> const& of) const {
         using L = typename Node::type;
-        L::forward(call<Node>(), input<L>(x), sink<Added, L::output_width>(y, base));
+        L::forward(call<Node>(), input<L>(of.x), sink<Added, L::output_width>(of.y, of.base));
     }
-
-    /// y = f(layer(x)), with the function of the elementwise layer that follows; layer(x) is stored in `between`.
     template <class Node, class Elementwise>
-    void forward_through(buffer_reference x, buffer_reference between, buffer_reference y) const {
+    void leaf(calls::forward_through<Node, Elementwise> const& of) const {
         using L = typename Node::type;
-        L::forward(call<Node>(), input<L>(x), joined<kernels::stored_through, Elementwise>(between, y));
+        L::forward(call<Node>(), input<L>(of.x),
+                   joined<kernels::stored_through, Elementwise>(of.between, of.y));
     }
-
-    /// What backward reads of forward, without its output.
     template <class Node>
-    void save(buffer_reference x) const {
+    void leaf(calls::save<Node> const& of) const {
         using L = typename Node::type;
         auto const its_call = call<Node>();
-        if constexpr (layer::saves_without_output<L>) L::save(its_call, input<L>(x));
-        else L::forward(its_call, input<L>(x), discarded<L::output_width>{});
+        if constexpr (layer::saves_without_output<L>) L::save(its_call, input<L>(of.x));
+        else L::forward(its_call, input<L>(of.x), discarded<L::output_width>{});
     }
-
     template <class Node, bool Added>
-    void backward(buffer_reference x, buffer_reference y, buffer_reference dy, buffer_reference dx,
-                  buffer_reference base) const {
+    void leaf(calls::backward<Node, Added> const& of) const {
         using L = typename Node::type;
-        L::backward(call<Node, pass::backward>(), input<L>(x), activations<L::output_width>(y),
-                    activations<L::output_width>(dy), sink<Added, L::input_width>(dx, base));
+        L::backward(call<Node, pass::backward>(), input<L>(of.x), activations<L::output_width>(of.y),
+                    activations<L::output_width>(of.dy), sink<Added, L::input_width>(of.dx, of.base));
     }
-
-    /// dx = f'(between) · layer'(x)ᵀ dy, with the function of the elementwise layer that comes before.
     template <class Node, class Elementwise>
-    void backward_through(buffer_reference x, buffer_reference y, buffer_reference dy,
-                          buffer_reference between, buffer_reference dx) const {
+    void leaf(calls::backward_through<Node, Elementwise> const& of) const {
         using L = typename Node::type;
-        L::backward(call<Node, pass::backward>(), input<L>(x), activations<L::output_width>(y),
-                    activations<L::output_width>(dy),
-                    joined<kernels::times_derivative, Elementwise>(between, dx));
+        L::backward(call<Node, pass::backward>(), input<L>(of.x), activations<L::output_width>(of.y),
+                    activations<L::output_width>(of.dy),
+                    joined<kernels::times_derivative, Elementwise>(of.between, of.dx));
     }
-
     template <class Node, class TiedNode>
-    void loss(buffer_reference x, buffer_reference targets) const {
-        run_head<true, Node, TiedNode>(x, targets);
+    void leaf(calls::loss<Node, TiedNode> const& of) const {
+        run_head<true, Node, TiedNode>(of.x, of.targets);
     }
 
     /// The loss without gradients.
@@ -82,20 +73,7 @@ class executor {
             .row(0);
     }
 
-    template <class Body>
-    void loop(index_t count, Body const& body) const {
-        for (index_t i = 0; i < count; ++i) body(i);
-    }
-    buffer_reference select(bool first, buffer_reference a, buffer_reference b) const {
-        return first ? a : b;
-    }
-    void enter_block(index_t block) { block_ = block; }
-    void release(int, int) const {}
-    void carry(buffer_reference) const {}
-
   protected:
-    index_t block() const { return block_; }
-
     /// Null for a declaration of size 0: it lies nowhere.
     std::byte* declared(int id, index_t copy) const {
         auto const i = static_cast<std::size_t>(id);
@@ -104,7 +82,7 @@ class executor {
         return base_ + Composition::plan.offsets[i] + copy % buffer.copies * buffer.stride();
     }
     std::byte* address(buffer_reference buffer) const {
-        return declared(Composition::first_buffer + buffer.id, buffer.copy < 0 ? block_ : buffer.copy);
+        return declared(Composition::first_buffer + buffer.id, buffer.copy < 0 ? block() : buffer.copy);
     }
 
     /// The rows of this span in a buffer that holds `width` elements of type T for every token.
@@ -143,8 +121,8 @@ class executor {
         layer_call<L, setting, Pass> result;
         for (std::size_t i = 0; i < result.values.size(); ++i) {
             auto const parameter = Node::first_parameter + static_cast<int>(i);
-            result.values[i] = declared(Composition::weight(parameter), block_);
-            result.gradients[i] = declared(Composition::gradient(parameter), block_);
+            result.values[i] = declared(Composition::weight(parameter), block());
+            result.gradients[i] = declared(Composition::gradient(parameter), block());
         }
         std::size_t s = 0;
         meta::for_each<layer::saved<L>>([&]<class B>(B) {
@@ -158,7 +136,7 @@ class executor {
         result.starts = starts_;
         if (draws_)
             result.draws = {&numbers()->dropout_key, static_cast<std::uint64_t>(Node::first_parameter),
-                            static_cast<std::uint64_t>(block_)};
+                            static_cast<std::uint64_t>(block())};
         return result;
     }
 
@@ -188,7 +166,6 @@ class executor {
 
     std::byte* base_;
     span_of_tokens span_;
-    index_t block_ = 0;
     bool draws_ = false;
     std::int32_t const* starts_ = nullptr;
 };
@@ -199,18 +176,18 @@ class leaf_visitor : public executor<Composition> {
   public:
     leaf_visitor(std::byte* base, F const& f) : executor<Composition>(base, {1, 1, 0}), f_(f) {}
 
-    template <class Node, bool>
-    void forward(buffer_reference, buffer_reference, buffer_reference) const {
-        f_.template operator()<Node>(this->template call<Node>(), this->block());
-    }
-
-    template <class Node, class Elementwise>
-    void forward_through(buffer_reference, buffer_reference, buffer_reference) const {
-        forward<Node, false>({}, {}, {});
-        forward<Elementwise, false>({}, {}, {});
+    template <class Call>
+    void leaf(Call const&) const {
+        visit<typename Call::node>();
+        if constexpr (requires { typename Call::elementwise; }) visit<typename Call::elementwise>();
     }
 
   private:
+    template <class Node>
+    void visit() const {
+        f_.template operator()<Node>(this->template call<Node>(), this->block());
+    }
+
     F const& f_;
 };
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <snug/layers/layer.hpp>
+#include <tuple>
 
 namespace snug {
 
@@ -10,39 +12,13 @@ template <std::size_t Buffers>
 struct recording_walker {
     recorder<Buffers> record{};
 
-    template <class Node, bool Added>
-    constexpr void forward(buffer_reference x, buffer_reference y, buffer_reference base) {
-        touch<Node>(pass::forward, x, y, base);
-    }
-
-    template <class Node, class Elementwise>
-    constexpr void forward_through(buffer_reference x, buffer_reference between, buffer_reference y) {
-        touch<Node>(pass::forward, x, between, y);
-    }
-
-    template <class Node>
-    constexpr void save(buffer_reference x) {
-        touch<Node>(pass::forward, x);
-    }
-
-    template <class Node, bool Added>
-    constexpr void backward(buffer_reference x, buffer_reference y, buffer_reference dy, buffer_reference dx,
-                            buffer_reference base) {
-        using L = typename Node::type;
-        touch<Node>(pass::backward, layer::backward_reads_input<L> ? x : buffer_reference{},
-                    layer::backward_reads_output<L> ? y : buffer_reference{}, dy, dx, base);
-    }
-
-    template <class Node, class Elementwise>
-    constexpr void backward_through(buffer_reference x, buffer_reference y, buffer_reference dy,
-                                    buffer_reference between, buffer_reference dx) {
-        backward<Node, true>(x, y, dy, dx, between);
-    }
-
-    /// The head: forward and backward at once, the gradient takes the place of x.
-    template <class Node, class TiedNode>
-    constexpr void loss(buffer_reference x, buffer_reference targets) {
-        touch<Node>(pass::forward, x, targets);
+    /// One position: what the call touches, the saved buffers, and the workspace.
+    template <class Call>
+    constexpr void leaf(Call const& call) {
+        using Node = typename Call::node;
+        std::apply([&](auto... buffers) { record.call(buffers...); }, call.touched());
+        for (int i = 0; i < Node::saved_count; ++i) record.also(Node::saved(i));
+        record.also(Node::workspace(Call::which));
     }
 
     template <class Body>
@@ -73,15 +49,6 @@ struct recording_walker {
     template <class... References>
     constexpr void use(References... references) {
         record.call(references...);
-    }
-
-  private:
-    /// One position: what is given, the saved buffers, and the workspace.
-    template <class Node, class... References>
-    constexpr void touch(pass which, References... given) {
-        record.call(given...);
-        for (int i = 0; i < Node::saved_count; ++i) record.also(Node::saved(i));
-        record.also(Node::workspace(which));
     }
 };
 

@@ -91,7 +91,7 @@ struct repeat : detail::stretch_name<First, Blocks> {
         layer::declare_buffers<block_node<Node>, Setting>(table, where);
     }
 
-    template <class Node, bool Added, class Walker>
+    template <class Node, bool Added, walker Walker>
     static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y,
                                        buffer_reference) {
         static_assert(
@@ -108,7 +108,7 @@ struct repeat : detail::stretch_name<First, Blocks> {
         }
     }
 
-    template <class Node, bool Added, class Walker>
+    template <class Node, bool Added, walker Walker>
     static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference,
                                         buffer_reference dy, buffer_reference dx, buffer_reference) {
         static_assert(

@@ -39,7 +39,7 @@ struct residual {
         inner::template declare_buffers<inner_node<Node>, Setting>(table, where);
     }
 
-    template <class Node, bool Added, class Walker>
+    template <class Node, bool Added, walker Walker>
     static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y,
                                        buffer_reference) {
         static_assert(!Added,
@@ -47,7 +47,7 @@ struct residual {
         layer::forward<inner_node<Node>, true>(walker, x, y, x);
     }
 
-    template <class Node, bool Added, class Walker>
+    template <class Node, bool Added, walker Walker>
     static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference,
                                         buffer_reference dy, buffer_reference dx, buffer_reference) {
         static_assert(!Added,

@@ -116,7 +116,7 @@ struct in_sequence {
         each([&]<int K>() { layer::declare_buffers<child_node<Node, K>, Setting>(table, where); });
     }
 
-    template <class Node, bool Added, class Walker>
+    template <class Node, bool Added, walker Walker>
     static constexpr void walk_forward(Walker& walker, buffer_reference x, buffer_reference y,
                                        buffer_reference base) {
         each([&]<int K>() {
@@ -124,8 +124,8 @@ struct in_sequence {
             if constexpr (joins_products<K>) {
                 // Layer K - 1 has done it.
             } else if constexpr (joins_products<K + 1>)
-                walker.template forward_through<child_node<Node, K>, child_node<Node, K + 1>>(
-                    in, value<Node>(K), value<Node>(K + 1));
+                walker.leaf(calls::forward_through<child_node<Node, K>, child_node<Node, K + 1>>{
+                    in, value<Node>(K), value<Node>(K + 1)});
             else if constexpr (K == length - 1)
                 layer::forward<child_node<Node, K>, Added>(walker, in, y, base);
             else layer::forward<child_node<Node, K>, false>(walker, in, value<Node>(K), {});
@@ -135,7 +135,7 @@ struct in_sequence {
         });
     }
 
-    template <class Node, bool Added, class Walker>
+    template <class Node, bool Added, walker Walker>
     static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference y,
                                         buffer_reference dy, buffer_reference dx, buffer_reference base) {
         each_reversed([&]<int K>() {
@@ -149,8 +149,8 @@ struct in_sequence {
             if constexpr (joins_products<K>) {
                 // Layer K + 1 has done it.
             } else if constexpr (joins_products<K - 1>)
-                walker.template backward_through<child_node<Node, K>, child_node<Node, K - 1>>(
-                    in, out, d_out, value<Node>(K - 2), gradient<Node, K - 2>(dy));
+                walker.leaf(calls::backward_through<child_node<Node, K>, child_node<Node, K - 1>>{
+                    in, out, d_out, value<Node>(K - 2), gradient<Node, K - 2>(dy)});
             else if constexpr (K == 0)
                 layer::backward<child_node<Node, K>, Added>(walker, in, out, d_out, dx, base);
             else

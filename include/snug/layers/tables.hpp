@@ -31,16 +31,6 @@ struct parameter_entry {
     constexpr index_t trained() const { return trains ? total() : 0; }
 };
 
-/// A buffer of a model before its lifetime is known.
-struct buffer_entry {
-    path name{};
-    std::string_view element{};
-    index_t element_size = 0;
-    index_t count = 0;
-    index_t copies = 1;
-    role line = role::activation;
-};
-
 template <std::size_t N>
 struct parameter_table {
     std::array<parameter_entry, N> entries{};
@@ -49,15 +39,15 @@ struct parameter_table {
     constexpr void add(parameter_entry entry) { entries[size++] = entry; }
 };
 
+/// Buffers whose lifetimes are not known yet.
 template <std::size_t N>
 struct buffer_table {
-    std::array<buffer_entry, N> entries{};
+    std::array<declaration, N> entries{};
     std::size_t size = 0;
 
     template <class T>
     constexpr void add(path name, index_t count, index_t copies, role line) {
-        entries[size++] = {name,  element_name<T>,         static_cast<index_t>(sizeof(T)),
-                           count, count == 0 ? 1 : copies, line};
+        entries[size++] = declare<T>(name, count, count == 0 ? 1 : copies, line);
     }
 };
 

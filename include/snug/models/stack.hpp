@@ -183,15 +183,14 @@ struct stack {
     }
 
     /// Forward, loss and backward of one micro-batch. The recorder of the plan and the step walk the same way.
-    template <class Walker>
+    template <walker Walker>
     static constexpr void walk_training(Walker& walker) {
         walk_forward(walker);
-        walker.template loss<typename nodes::head, typename nodes::embedding>(buffer_reference{output},
-                                                                              buffer_reference{targets});
+        walker.leaf(calls::loss<typename nodes::head, typename nodes::embedding>{{output}, {targets}});
         layer::backward<typename nodes::body, false>(walker, {tokens}, {output}, {output}, {}, {});
     }
 
-    template <class Walker>
+    template <walker Walker>
     static constexpr void walk_forward(Walker& walker) {
         layer::forward<typename nodes::body, false>(walker, {tokens}, {output}, {});
     }
