@@ -283,6 +283,27 @@ static_assert(squared_relu<8>::output_width == 8 && snug::layer::elementwise<squ
 
 }  // namespace documented_layers
 
+namespace documented_walks {
+
+struct counting : snug::in_order {
+    int forward = 0, backward = 0;
+
+    template <class Call>  // Call::node::type is the layer
+    constexpr void leaf(Call const&) {
+        ++(Call::which == snug::pass::forward ? forward : backward);
+    }
+};
+
+constexpr counting counted = [] {
+    counting walker;
+    snug::models::smollm2_135m::walk_training(walker);
+    return walker;
+}();
+// Eight leaves in each of 30 blocks, the embedding, the last norm, and the head, which does both at once.
+static_assert(snug::walker<counting> && counted.forward == 30 * 8 + 3 && counted.backward == 30 * 8 + 2);
+
+}  // namespace documented_walks
+
 template <class... Layers>
 struct chain : snug::sequence<Layers...> {};
 
