@@ -9,7 +9,7 @@ cd "$1"
 find snug -name '*.hpp' -o -name '*.cuh' | LC_ALL=C sort | xargs awk '
 BEGIN {
     # In order of dependency; a name that ends in a slash is a folder.
-    rooms = "version.hpp units.hpp utf8.hpp error.hpp meta.hpp diagnose/ policy.hpp batch.hpp precision/ quantization/ memory/ kernels/ " \
+    rooms = "version.hpp units.hpp utf8.hpp error.hpp meta.hpp random.hpp diagnose/ policy.hpp batch.hpp precision/ quantization/ memory/ kernels/ " \
             "ops/ backend/ layers/ models/ adapters/ checkpointing/ accumulation/ sharding/ " \
             "optimizers/ distributed/ io/ engine/ trainer.hpp search/ plan.hpp snug.hpp snug.cuh"
     room_count = split(rooms, room)

@@ -7,7 +7,7 @@
 #include <snug/engine/executor.hpp>
 #include <snug/engine/host_view.hpp>
 #include <snug/engine/run.hpp>
-#include <snug/kernels/random.hpp>
+#include <snug/random.hpp>
 #include <string>
 
 namespace snug {

@@ -12,10 +12,10 @@
 #include <snug/engine/load.hpp>
 #include <snug/engine/run.hpp>
 #include <snug/kernels/elements.hpp>
-#include <snug/kernels/random.hpp>
 #include <snug/layers/hooks.hpp>
 #include <snug/optimizers/optimizer.hpp>
 #include <snug/optimizers/update.hpp>
+#include <snug/random.hpp>
 #include <string>
 #include <tuple>
 #include <vector>

@@ -18,7 +18,7 @@
 #include <snug/io/examples.hpp>
 #include <snug/io/size.hpp>
 #include <snug/io/token_batch.hpp>
-#include <snug/kernels/random.hpp>
+#include <snug/random.hpp>
 
 namespace snug::io {
 

@@ -15,7 +15,7 @@
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
 #include <snug/io/size.hpp>
-#include <snug/kernels/random.hpp>
+#include <snug/random.hpp>
 
 namespace snug::io {
 

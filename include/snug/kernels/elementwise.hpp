@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/kernels/sinks.hpp>
 #include <snug/kernels/store.hpp>
-#include <snug/memory/tensor.hpp>
 
 /// A function of single elements and its derivative, in passes over rows, or where a product stores. `Function` has
 ///

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <snug/kernels/random.hpp>
+#include <snug/kernels/sinks.hpp>
 #include <snug/kernels/store.hpp>
-#include <snug/memory/tensor.hpp>
 #include <snug/meta.hpp>
 #include <snug/quantization/matrix.hpp>
+#include <snug/random.hpp>
 
 /// What products of a low-rank update store, and what is done to its rows: named function objects for `ops`. They depend on
 /// widths only, not on the names of layers: a device compiler cannot write those in the name of a kernel.

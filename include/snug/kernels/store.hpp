@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <snug/memory/tensor.hpp>
+#include <snug/kernels/sinks.hpp>
 #include <type_traits>
 #include <utility>
 

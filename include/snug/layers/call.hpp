@@ -3,10 +3,10 @@
 
 #include <array>
 #include <cstddef>
-#include <snug/kernels/random.hpp>
+#include <snug/kernels/sinks.hpp>
 #include <snug/layers/traits.hpp>
-#include <snug/memory/tensor.hpp>
 #include <snug/quantization/matrix.hpp>
+#include <snug/random.hpp>
 
 /// What a layer works with in one call.
 namespace snug {

@@ -3,8 +3,8 @@
 
 #include <cmath>
 #include <ratio>
-#include <snug/kernels/random.hpp>
 #include <snug/meta.hpp>
+#include <snug/random.hpp>
 
 /// Initial values of parameters. An initialiser is a struct with `value(seed, stream, i)`: element i of the tensor
 /// that `stream` numbers. Stateless, so that the values do not depend on threads or on the order of tensors.

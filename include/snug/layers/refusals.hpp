@@ -2,8 +2,8 @@
 #pragma once
 
 #include <concepts>
+#include <snug/kernels/sinks.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/memory/tensor.hpp>
 #include <snug/ops/backend.hpp>
 #include <snug/policy.hpp>
 #include <type_traits>

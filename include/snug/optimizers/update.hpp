@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <limits>
 #include <snug/kernels/elements.hpp>
-#include <snug/kernels/random.hpp>
 #include <snug/meta.hpp>
 #include <snug/optimizers/state_block.hpp>
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/rounding.hpp>
+#include <snug/random.hpp>
 #include <tuple>
 #include <type_traits>
 

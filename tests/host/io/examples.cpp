@@ -13,7 +13,7 @@
 #include <snug/io/examples.hpp>
 #include <snug/io/packed_batches.hpp>
 #include <snug/io/tokenizer.hpp>
-#include <snug/kernels/random.hpp>
+#include <snug/random.hpp>
 
 #include "faults.hpp"
 

@@ -20,7 +20,7 @@
 #include <snug/io/tokenizer/normalizer.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 #include <snug/io/tokenizer/regex.hpp>
-#include <snug/kernels/random.hpp>
+#include <snug/random.hpp>
 #include <snug/utf8.hpp>
 
 #include "../../reference/fixture.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <snug/kernels/random.hpp>
 #include <snug/precision/formats.hpp>
+#include <snug/random.hpp>
 
 #include <catch2/catch.hpp>
 

@@ -12,7 +12,7 @@
 #include <snug/error.hpp>
 #include <snug/kernels/activations.hpp>
 #include <snug/kernels/elementwise.hpp>
-#include <snug/memory/tensor.hpp>
+#include <snug/kernels/sinks.hpp>
 #include <snug/ops/backend.hpp>
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/fp16.hpp>

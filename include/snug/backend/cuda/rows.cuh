@@ -9,7 +9,7 @@
 #include <snug/backend/cuda/row_sizes.hpp>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/backend/cuda/team.cuh>
-#include <snug/memory/tensor.hpp>
+#include <snug/kernels/sinks.hpp>
 #include <snug/ops/backend.hpp>
 #include <type_traits>
 

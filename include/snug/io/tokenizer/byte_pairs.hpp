@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include <snug/kernels/random.hpp>
+#include <snug/random.hpp>
 
 namespace snug::io {
 

@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-#include <snug/kernels/random.hpp>
+#include <snug/random.hpp>
 
 namespace numbers = snug::random;
 
