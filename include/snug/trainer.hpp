@@ -111,6 +111,11 @@ class trainer : public run<detail::composition_of<Policies...>> {
     using run<composition>::run;
 };
 
+/// The parameters of a trainer in the order of its snapshots, a constant: an array of `parameter_entry`, whose `name.view()` is what
+/// `weights`, `gradients` and the like are asked by.
+template <class T>
+inline constexpr auto const& parameters = detail::trainer_of<T>::composition::parameter_table.entries;
+
 /// Parameters that training changes, a constant.
 template <class T>
 inline constexpr index_t trainable_parameter_count = [] {

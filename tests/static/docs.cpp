@@ -2,7 +2,9 @@
 
 // The code and the figures of docs/. A snippet of a page stands here word for word, or in examples/custom_block.cpp; a
 // figure of a page is asserted here.
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <iostream>
 #include <snug/snug.hpp>
@@ -282,6 +284,33 @@ using squared_relu = snug::elementwise<Width, squared_relu_function>;
 static_assert(squared_relu<8>::output_width == 8 && snug::layer::elementwise<squared_relu<8>>);
 
 }  // namespace documented_layers
+
+// docs/models.md, docs/training.md -----------------------------------------------------------------------------------
+
+namespace documented_models {
+
+using small_llama = snug::models::llama<snug::layers<6>, snug::heads<6>, snug::kv_heads<2>, snug::width<384>,
+                                        snug::mlp<1024>, snug::vocabulary<32000>, snug::context<1024>>;
+
+static_assert(snug::parameter_count<small_llama> == 34'018'176);
+static_assert(snug::parameter_count<snug::models::smollm2_135m> == 134'515'008);
+
+template <class Run>
+double largest_weight(Run& run) {
+    double largest = 0;
+    for (auto const& parameter : snug::parameters<Run>)
+        if (!parameter.is_quantized() && !parameter.is_derived())
+            for (auto const weight : run.weights(parameter.name.view()))  // copy after copy, row by row
+                largest = std::max(largest, std::abs(static_cast<double>(weight)));
+    return largest;
+}
+
+struct documented : snug::trainer<small_llama, snug::batch<1, 64>> {};
+static_assert(snug::parameters<documented>[0].name.view() == "embedding.table" &&
+              snug::parameters<documented>[0].dimensions[0] == 32000);
+double (*const used)(documented&) = &largest_weight<documented>;
+
+}  // namespace documented_models
 
 namespace documented_walks {
 
