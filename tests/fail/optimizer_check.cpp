@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: 'check' in the options of an optimizer is a function without arguments
+// expected-error: 'check' in the options of an optimizer is one public function without arguments
 // expected-error: the_options_of_an_optimizer_are_checked_by_a_function_without_arguments
 #include <snug/plan.hpp>
 

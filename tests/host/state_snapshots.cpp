@@ -80,19 +80,47 @@ std::uint64_t field(std::string const& content, std::size_t at) {
     return value;
 }
 
+std::uint64_t sum_of(std::string const& content, std::size_t first, std::size_t length) {
+    return io::checksum::of(std::as_bytes(std::span(content)).subspan(first, length));
+}
+
+/// With the checksums of table and header right.
+void write_sealed(std::string const& path, std::string content) {
+    auto const table = field(content, 32), size = field(content, 40);
+    auto sum = sum_of(content, table, size);
+    std::memcpy(content.data() + 48, &sum, sizeof sum);
+    sum = sum_of(content, 0, 56);
+    std::memcpy(content.data() + 56, &sum, sizeof sum);
+    test::write_file(path, content);
+}
+
 /// The snapshot with another number for a key, and all checksums right.
 void forge(std::string const& path, std::string const& key, std::int64_t number) {
     auto content = test::read_file(path);
-    auto const table = field(content, 32), size = field(content, 40);
-    auto const at = content.find(key, table) + key.size();
+    auto const at = content.find(key, field(content, 32)) + key.size();
     std::memcpy(content.data() + at, &number, sizeof number);
-    auto const seal = [&](std::size_t first, std::size_t length, std::size_t to) {
-        auto const sum = io::checksum::of(std::as_bytes(std::span(content)).subspan(first, length));
-        std::memcpy(content.data() + to, &sum, sizeof sum);
-    };
-    seal(table, size, 48);
-    seal(0, 56, 56);
-    test::write_file(path, content);
+    write_sealed(path, content);
+}
+
+/// The same with another element of a tensor of floats.
+void forge(std::string const& path, std::string const& tensor, std::size_t element, float value) {
+    std::size_t offset = 0, size = 0;
+    {
+        io::snapshot_reader const file(path);
+        offset = static_cast<std::size_t>(file.tensor(tensor).offset);
+        size = file.tensor(tensor).bytes.size();
+    }
+    auto content = test::read_file(path);
+    auto const before = sum_of(content, offset, size);
+    std::memcpy(content.data() + offset + element * sizeof value, &value, sizeof value);
+    auto const after = sum_of(content, offset, size);
+    // The entry begins with the name behind its length; another tensor may have the same sum.
+    auto const length = static_cast<std::uint32_t>(tensor.size());
+    auto const entry = content.find(
+        std::string(reinterpret_cast<char const*>(&length), sizeof length) + tensor, field(content, 32));
+    auto const at = content.find(std::string(reinterpret_cast<char const*>(&before), sizeof before), entry);
+    std::memcpy(content.data() + at, &after, sizeof after);
+    write_sealed(path, content);
 }
 
 template <class Run>
@@ -157,6 +185,50 @@ TEST_CASE("a snapshot of another adapter or optimizer is refused by the name of 
         Contains("\"optimizer: snug::kernels::adamw_step\", expected \"optimizer: other_adam::update\""));
 }
 
+namespace {
+
+template <int Factor>
+struct leaky {
+    template <class S>
+    static constexpr S value(S x) {
+        return x > 0 ? x : x / Factor;
+    }
+    template <class S>
+    static constexpr S derivative(S x) {
+        return x > 0 ? S(1) : S(1) / Factor;
+    }
+};
+template <int Factor>
+struct of_leaky : stack<named<"embedding", embedding<32, 16>>,
+                        named<"blocks", repeat<1, residual<linear<16, 16>, elementwise<16, leaky<Factor>>,
+                                                           named<"down", linear<16, 16>>>>>,
+                        named<"head", head_with_loss<16, 32, true>>> {};
+template <int Power>
+struct rule_without_a_name {
+    using axis = snug::axis::optimizer;
+    using states = meta::list<optimizer_state<"m", float>>;
+    struct options {};
+    static auto rule(options, update_numbers const&) {
+        return [](auto weight, auto gradient, float& m) {
+            m += static_cast<float>(gradient);
+            return weight - static_cast<decltype(weight)>(m) / Power;
+        };
+    }
+};
+
+}  // namespace
+
+TEST_CASE("numbers in any arguments of a layer, and lambdas of two optimizers, are told apart") {
+    CHECK((refused<on_rows<of_leaky<2>>, on_rows<of_leaky<2>>>()).empty());
+    CHECK_THAT((refused<on_rows<of_leaky<2>>, on_rows<of_leaky<1000>>>()),
+               Contains("leaky<2>") && Contains("leaky<1000>"));
+    CHECK((refused<on_rows<tiny<2>, rule_without_a_name<3>>, on_rows<tiny<2>, rule_without_a_name<3>>>())
+              .empty());
+    CHECK_THAT(
+        (refused<on_rows<tiny<2>, rule_without_a_name<3>>, on_rows<tiny<2>, rule_without_a_name<4>>>()),
+        Contains("rule_without_a_name<3>") && Contains("rule_without_a_name<4>"));
+}
+
 TEST_CASE("a snapshot that does not say what its numbers mean is refused") {
     test::scratch directory;
     {
@@ -191,8 +263,17 @@ TEST_CASE("numbers of a snapshot that no training gives are refused by name, wit
 TEST_CASE("a snapshot with weights that are not finite is refused by tensor and element") {
     test::scratch directory;
     plain broken(3);
-    broken.weights("norm.weight")[5] = std::numeric_limits<float>::infinity();
     broken.save(directory / "s");
+    auto const good = test::read_file(directory / "s");
+    // What would be refused is not written over what would not.
+    for (float const value : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+        broken.weights("norm.weight")[5] = value;
+        CHECK_THAT(
+            test::refusal([&] { broken.save(directory / "s"); }),
+            Contains("tensor norm.weight") && Contains("at element 5") && Contains("the file is as it was"));
+    }
+    CHECK((test::read_file(directory / "s") == good));
+    forge(directory / "s", "norm.weight", 5, std::numeric_limits<float>::infinity());
     plain run(4);
     auto const before = run.copy_of_weights("head.weight");
     CHECK_THAT(test::refusal([&] { run.resume(directory / "s"); }),

@@ -321,3 +321,21 @@ TEST_CASE("a name that is no parameter's is refused with the closest ones") {
                           Catch::Contains("the closest are blocks.qkv.weight"));
     CHECK_THROWS_WITH(run.copy_of_weights("?"), Catch::Contains("such as embedding.table"));
 }
+
+TEST_CASE("gradients of weights that were replaced are not applied to the new ones") {
+    in_fp32 run;
+    tokens const data;
+    run.accumulate(data.batch());
+    run.set_weights("norm.weight", run.copy_of_weights("norm.weight"));
+    CHECK_THAT(words_of([&] { run.update({}); }), Catch::Contains("nothing was accumulated"));
+    CHECK(run.steps() == 0);
+}
+
+TEST_CASE("an epsilon that is 0 in fp32 is refused") {
+    in_fp32 run;
+    tokens const data;
+    for (double const epsilon : {1e-46, 0.0, -1.0, 1e39, not_a_number}) {
+        run.options.optimizer.epsilon = epsilon;
+        CHECK_THAT(words_of([&] { run.step(data.batch()); }), Catch::Contains("options.optimizer.epsilon"));
+    }
+}

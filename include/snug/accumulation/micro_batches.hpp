@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
 #include <snug/policy.hpp>
+#include <type_traits>
 
 namespace snug::accumulation {
 
@@ -18,7 +20,7 @@ struct micro_batches {
 namespace snug {
 template <class P>
 concept accumulation_policy = policy<P> && std::same_as<typename P::axis, axis::accumulation> && requires {
-    { P::count } -> std::convertible_to<index_t>;
+    requires std::integral<std::remove_cvref_t<decltype(P::count)>>;
     requires P::count >
     0;
 };

@@ -210,13 +210,32 @@ inline std::vector<std::string_view> names_of(io::json const& config, char const
     return names;
 }
 
-/// The modules that the file says it adapts are those that its tensors adapt. A list can be compared; an expression in an untrusted file is not run, and the
-/// tensors alone tell.
+/// The last name of a module: "q_proj" of "self_attn.q_proj".
+inline std::string_view last_name(std::string_view module) {
+    auto const dot = module.rfind('.');
+    return dot == module.npos ? module : module.substr(dot + 1);
+}
+
+/// The modules that the file says it adapts are those that its tensors adapt: PEFT goes by what is said, and passes over tensors of
+/// others. A list can be compared; an expression in an untrusted file is not run.
 inline void check_targets(io::json const& config, std::vector<std::string> const& modules) {
     constexpr std::size_t most = 65536;
+    if (!config.has("target_modules")) {
+        // PEFT's own choice for the families that are here.
+        for (std::string_view const module : modules)
+            if (auto const name = last_name(module); name != "q_proj" && name != "v_proj" && name != "c_attn")
+                config.refuse(
+                    "no target_modules, which are q_proj and v_proj or c_attn then, and tensors of " +
+                        std::string(module),
+                    "a list of all modules that are adapted");
+    }
     for (auto const* const key : {"target_modules", "exclude_modules"}) {
-        if (!config.has(key) || config.at(key).is_text()) continue;
+        if (!config.has(key)) continue;
         auto const& value = config.at(key);
+        if (value.is_text()) {
+            if (std::string_view(key) == "target_modules" && value.text() == "all-linear") continue;
+            value.refuse(value.what(), "a list of names, or \"all-linear\": an expression is not run");
+        }
         if (value.elements().size() > most)
             value.refuse(std::to_string(value.elements().size()) + " names",
                          "at most " + std::to_string(most));
@@ -263,12 +282,13 @@ inline void check_adapter_config(io::json const& config, adapter_numbers const& 
             throw error(
                 value.where(), "the key " + io::printable(key),
                 "a key of PEFT's LoraConfig that this library knows: what others change is not known");
+        // An object without members is a configuration with all its defaults, but for the one that is so when it is off.
         bool const is_off = value.is_null() || (value.is_flag() && !value.flag()) ||
                             (value.is_array() && value.elements().empty()) ||
-                            (value.is_object() && value.members().empty());
+                            (value.is_object() && value.members().empty() && key == "loftq_config");
         if (known->rule == peft_rule::off && !is_off)
-            value.refuse(value.what(), "null, false or nothing: " + std::string(known->meaning) +
-                                           ", which is not implemented");
+            value.refuse(value.what(),
+                         "null or false: " + std::string(known->meaning) + ", which is not implemented");
     }
     check_number(config, "r", "rank_pattern", 8, compiled.rank, compiled.modules);
     check_number(config, "lora_alpha", "alpha_pattern", 8, compiled.alpha, compiled.modules);

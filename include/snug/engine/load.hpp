@@ -323,6 +323,10 @@ void run<C>::load(File const& file, load_options const& allowed) {
         }
         here.write_back();
     }
+    // Gradients and states were those of other weights.
+    clear_states();
+    steps_ = 0;
+    loss_scale_ = {};
     start_adapters();
 }
 

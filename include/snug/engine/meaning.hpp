@@ -23,7 +23,7 @@ std::string name_of_type() {
 #endif
     std::string_view text = __PRETTY_FUNCTION__;
     text.remove_prefix(text.find("T = ") + 4);
-    if (text.find("lambda") != text.npos) return "a lambda";
+    if (text.find("<lambda(") != text.npos || text.find("(lambda at") != text.npos) return "a lambda";
     text = text.substr(0, text.find_first_of(";]<"));
     std::string name(text);
     for (std::string_view const hidden : {"{anonymous}::", "(anonymous namespace)::"})
@@ -48,8 +48,7 @@ inline std::string in_brackets(std::initializer_list<std::string> arguments) {
     return text.empty() ? text : text + ">";
 }
 
-// Compilers leave out defaulted arguments or write them, and write numbers in several ways: so a type is taken apart. Templates of
-// other kinds of arguments have only their name.
+// Compilers leave out defaulted arguments or write them, and write numbers in several ways: so a type is taken apart.
 template <template <index_t...> class T, index_t... N>
 std::string text_of_arguments(std::type_identity<T<N...>>, preferred<4>) {
     return in_brackets({std::to_string(N)...});
@@ -74,9 +73,23 @@ template <template <index_t, index_t, bool, class...> class T, index_t N, index_
 std::string text_of_arguments(std::type_identity<T<N, M, B, A...>>, preferred<3>) {
     return in_brackets({std::to_string(N), std::to_string(M), B ? "true" : "false", text_of_type<A>()...});
 }
+// Other kinds of arguments as the compiler writes them, but for the ends of numbers ("2l", "2L", "2"): of two compilers one may
+// refuse what the other wrote, but none takes the one for the other.
 template <class T>
 std::string text_of_arguments(std::type_identity<T>, preferred<0>) {
-    return {};
+    std::string_view text = __PRETTY_FUNCTION__;
+    text.remove_prefix(text.find("T = ") + 4);
+    int depth = 0;
+    std::string arguments;
+    for (char const c : text) {
+        if (depth == 0 && (c == ';' || c == ']')) break;
+        depth += c == '<' ? 1 : 0;
+        bool const ends_a_number = (c == 'l' || c == 'L' || c == 'u' || c == 'U') && !arguments.empty() &&
+                                   arguments.back() >= '0' && arguments.back() <= '9';
+        if (depth > 0 && c != ' ' && !ends_a_number) arguments += c;
+        depth -= c == '>' ? 1 : 0;
+    }
+    return arguments;
 }
 
 /// "snug::rms_norm<32, std::ratio<1, 100000>>".
@@ -200,7 +213,9 @@ std::string meaning_of() {
     add_adapted<typename C::model::body>(result, {});
     // The arithmetic of an update, whatever the policy that chooses it is called, and wherever the states lie.
     using rule = decltype(optimizer::rule(typename optimizer::options{}, update_numbers{}));
-    result.add("optimizer", text_of_type<rule>());
+    // All lambdas have one name; the policy's own says which it is.
+    auto const name_of_rule = text_of_type<rule>();
+    result.add("optimizer", name_of_rule.starts_with("a lambda") ? text_of_type<optimizer>() : name_of_rule);
     if constexpr (requires { add_numbers(result, given::numbers); }) add_numbers(result, given::numbers);
     add_layers<typename given::body>(result, {});
     add_layers<typename given::head>(result, {});

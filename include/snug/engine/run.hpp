@@ -144,7 +144,9 @@ class run {
     std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt,
                                        generation_options const& options = {});
 
-    /// Writes a snapshot: weights, optimizer state, step, and the caller's `notes` (key, value). Whole or not at all.
+    /// Writes a snapshot: weights, optimizer state, step, and the caller's `notes` (key, value). Whole or not at all. Gradients that
+    /// wait for an update are not in it. Throws `snug::error`, with the file as it was, when a weight or a state is infinite or not
+    /// a number: `resume` would refuse it.
     void save(std::string const& path,
               std::vector<std::pair<std::string, std::string>> const& notes = {}) const;
     /// Restores a snapshot bit by bit and returns the caller's notes. Throws `snug::error`, with nothing changed, when
@@ -153,7 +155,7 @@ class run {
 
     /// The model's weights from a file of Hugging Face's (`io::safetensors`) or llama.cpp's (`io::gguf`) naming, or with this
     /// library's names; quantized on the way where a scheme stores them. An adapter keeps its A and B; the magnitudes of DoRA
-    /// become the lengths of the rows. Throws `snug::error`, with nothing changed, when a tensor is missing, has another shape,
+    /// become the lengths of the rows. Training begins anew: gradients and optimizer states are cleared, steps count from 0. Throws `snug::error`, with nothing changed, when a tensor is missing, has another shape,
     /// is one that the model has no place for, or holds a number that is not finite (see `load_options`).
     template <class File>
     void load(File const& file, load_options const& allowed = {});
@@ -208,11 +210,11 @@ class run {
     std::vector<weight_type> copy_of_weights(std::string_view name) const;
     std::vector<gradient_type> copy_of_gradients(std::string_view name) const;
     std::vector<std::byte> copy_of_stored(std::string_view name) const;
-    /// Replaces a parameter's weights; the master copy follows. Throws `snug::error`, with nothing changed, when the number of
+    /// Replaces a parameter's weights; the master copy follows, and gradients that wait for an update are cleared. Throws `snug::error`, with nothing changed, when the number of
     /// values is another, or one is infinite or not a number and that is not allowed.
     void set_weights(std::string_view name, std::span<weight_type const> values,
                      load_options const& allowed = {});
-    /// The same for a quantized parameter, in its scheme's layout.
+    /// The same for a quantized parameter, in its scheme's layout. What the scheme reads as infinite or not a number is refused.
     void set_stored(std::string_view name, std::span<std::byte const> bytes);
 
     training_options<typename Composition::optimizer> options{};
@@ -280,6 +282,7 @@ class run {
     template <class T>
     bool is_finite(int declaration);
     [[noreturn]] void refuse_gradient(step_result const& result, step_numbers const& numbers);
+    std::string what_is_not_finite(place& where) const;
     [[noreturn]] void refuse_update(step_result const& result) const;
     step_numbers found() const;
     step_result finish_step(step_result so_far, step_numbers const& numbers);
@@ -302,9 +305,10 @@ class run {
     std::vector<typename Composition::precision::activation> logits_{};  ///< copied from a device
     std::int64_t steps_ = 0;
     loss_scale loss_scale_{};
-    index_t accumulated_ = 0;    ///< counted tokens of the last batch whose gradients wait for an update
-    std::int64_t vanished_ = 0;  ///< steps in a row without a gradient
-    index_t kept_ = 0;           ///< tokens of a sequence whose keys and values are there
+    index_t accumulated_ = 0;  ///< counted tokens of the last batch whose gradients wait for an update
+    index_t accumulated_batches_ = 0;  ///< that wait for it
+    std::int64_t vanished_ = 0;        ///< steps in a row without a gradient
+    index_t kept_ = 0;                 ///< tokens of a sequence whose keys and values are there
 };
 
 }  // namespace snug

@@ -135,6 +135,9 @@ std::int64_t run<C>::checksum_of_base() const {
 template <class C>
 void run<C>::save(std::string const& path,
                   std::vector<std::pair<std::string, std::string>> const& notes) const {
+    place where;
+    if (auto const element = what_is_not_finite(where); !element.empty())
+        throw error({path, -1, where.tensor}, element, "finite weights and states; the file is as it was");
     host_view const here(*this);
     io::snapshot_writer file(path);
     file.number("steps", steps_);

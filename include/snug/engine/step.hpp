@@ -97,6 +97,7 @@ template <class C>
 void run<C>::clear_gradients() {
     for (int p = 0; p < C::parameters; ++p) clear(elements<gradient_type>(C::gradient(p)));
     accumulated_ = 0;
+    accumulated_batches_ = 0;
     vanished_ = 0;
 }
 
@@ -240,13 +241,15 @@ index_t run<C>::begin_step(token_batch const& batch) {
     walker.draw();
     for (index_t m = 0; m < C::micro_batches; ++m) {
         stage(batch, m, walker);
-        auto const key = random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_),
-                                      static_cast<std::uint64_t>(m));
+        auto const key =
+            random::bits(options.dropout_seed, static_cast<std::uint64_t>(steps_),
+                         static_cast<std::uint64_t>(accumulated_batches_ * C::micro_batches + m));
         ops::copy_in<backend>(&at<step_numbers>(C::numbers)->dropout_key, &key, sizeof key);
         ops::run_recorded<backend>(recordings_[batch.starts.empty() ? 0 : 1],
                                    [&] { model::walk_training(walker); });
     }
     accumulated_ = counted;
+    ++accumulated_batches_;
     return counted;
 }
 
@@ -324,6 +327,7 @@ step_result run<C>::finish_step(step_result result, step_numbers const& numbers)
     bool const vanished =
         numbers.gradient_squares == 0 && numbers.loss > loss_at_a_minimum * static_cast<double>(accumulated_);
     accumulated_ = 0;
+    accumulated_batches_ = 0;
     if (!std::isfinite(numbers.gradient_scale)) {
         bool goes_on = false;
         if constexpr (scales_loss<typename C::precision>)
@@ -417,10 +421,9 @@ void run<C>::refuse_gradient(step_result const& result, step_numbers const& numb
                 "a finite one; the weights are unchanged");
 }
 
-/// Says what an update has made of which weight or state.
+/// The first number of weights and states that is not finite, and where it is; empty when there is none.
 template <class C>
-void run<C>::refuse_update(step_result const& result) const {
-    place where;
+std::string run<C>::what_is_not_finite(place& where) const {
     std::string element;
     for (int p = 0; p < C::parameters && element.empty(); ++p) {
         auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
@@ -443,6 +446,14 @@ void run<C>::refuse_update(step_result const& result) const {
                 for_each_number<typename State::element>(id, visit);
         });
     }
+    return element;
+}
+
+/// Says what an update has made of which weight or state.
+template <class C>
+void run<C>::refuse_update(step_result const& result) const {
+    place where;
+    auto const element = what_is_not_finite(where);
     throw error(
         std::move(where),
         (element.empty() ? "weights or states too large for their type" : element) +
@@ -690,6 +701,7 @@ void run<C>::replace(std::string_view name, int p, std::span<T const> values) {
                     std::to_string(to.size()) + ", as this trainer was compiled for");
     ops::copy_in<typename C::backend>(to.data(), values.data(), values.size_bytes());
     follow(p);
+    clear_gradients();  // they were those of other weights
     refresh();
 }
 
@@ -706,7 +718,27 @@ void run<C>::set_weights(std::string_view name, std::span<weight_type const> val
 
 template <class C>
 void run<C>::set_stored(std::string_view name, std::span<std::byte const> bytes) {
-    replace(name, quantized_parameter_named(name), bytes);
+    auto const p = quantized_parameter_named(name);
+    with_quantized(p, [&]<class Parameter>(Parameter) {
+        using scheme = typename Parameter::scheme;
+        arena const beside({Parameter::stored_bytes});  // a scheme reads aligned memory
+        auto const size = static_cast<std::size_t>(Parameter::stored_bytes);
+        for (std::size_t first = 0; first + size <= bytes.size(); first += size) {
+            std::memcpy(beside.data(), bytes.data() + first, size);
+            auto const stored = scheme::view_of(beside.data(), Parameter::extent);
+            auto const [i, value] = detail::first_not_finite<on_host<typename C::backend>>(
+                Parameter::shape::count, [&](index_t begin, std::span<float> to) {
+                    scheme::decode(stored, begin, static_cast<index_t>(to.size()), to.data());
+                });
+            if (i < Parameter::shape::count)
+                throw error({{}, -1, std::string(name)},
+                            "bytes that the quantization scheme reads as " +
+                                detail::element_as_text(
+                                    value, i + static_cast<index_t>(first / size) * Parameter::shape::count),
+                            "finite weights");
+        }
+    });
+    replace(name, p, bytes);
 }
 
 /// Without a look at every number where the program is.

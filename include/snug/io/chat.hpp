@@ -86,6 +86,9 @@ class chatml {
                 {tokens.path()}, "a chat template that is not ChatML",
                 "none, or <|im_start|>, role, line break, content, <|im_end|> and line break for each "
                 "message, with at most a system message before them: others are not implemented");
+        if (!given && tokens.encode(own->system) != tokens.encode(own->system, special_tokens::plain_text))
+            throw error({tokens.path()}, "a chat template whose system message has special tokens in it",
+                        "a text: special tokens are plain text in a message");
         return given ? std::move(*given) : own->system;
     }
 

@@ -112,7 +112,9 @@ class chatml_reader {
     }
 
     bool split(std::string_view source) {
-        bool trims = false, behind_statement = false;
+        bool trims = false, behind_statement = false, begins_a_line = true;
+        // Jinja makes line breaks of them.
+        if (source.find('\r') != source.npos) return false;
         while (true) {
             auto const open = std::min(source.find("{{"), std::min(source.find("{%"), source.find("{#")));
             auto text = source.substr(0, open);
@@ -120,20 +122,25 @@ class chatml_reader {
             bool const is_output = !ends && source[open + 1] == '{';
             if (trims)
                 while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-            else if (behind_statement && text.starts_with('\n')) text.remove_prefix(1);
+            else if (behind_statement && text.starts_with('\n')) {
+                text.remove_prefix(1);
+                begins_a_line = true;
+            }
             if (!ends) {
                 if (open + 2 < source.size() && source[open + 2] == '-') {
                     while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
                 } else if (!is_output) {
                     auto const line = text.find_last_not_of(" \t");
-                    if (line == text.npos) text = {};
-                    else if (text[line] == '\n') text = text.substr(0, line + 1);
+                    if (line == text.npos) {
+                        if (begins_a_line) text = {};
+                    } else if (text[line] == '\n') text = text.substr(0, line + 1);
                 }
             }
             if (!text.empty()) pieces_.push_back({true, {}, {{std::string(text), false}}});
             if (ends) return true;
             auto const close = end_of(source, open);
             if (close == source.npos) return false;
+            begins_a_line = false;
             trims = source[close - 1] == '-';
             behind_statement = !is_output;
             auto inside = source.substr(open + 2, close - open - 2);

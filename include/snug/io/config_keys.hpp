@@ -38,7 +38,7 @@ inline constexpr std::string_view understood_of_mistral[] = {"sliding_window", "
 inline constexpr std::string_view understood_of_qwen2[] = {"max_window_layers", "sliding_window",
                                                            "use_sliding_window"};
 
-/// Keys of `config.json` that change nothing here. A value of null is harmless in every key that is not understood.
+/// Keys of `config.json` that change nothing here. A value of null is harmless in every key that is not understood, but for flags.
 inline constexpr harmless_key harmless_in_config[] = {
     // What the file is, and who wrote it.
     {"_commit_hash"},

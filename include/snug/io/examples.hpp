@@ -73,10 +73,10 @@ class examples {
     /// A file with a JSON object in each line, `{"prompt": TEXT, "completion": TEXT}` or
     /// `{"messages": [{"role": TEXT, "content": TEXT}, ...]}`. The completion counts, or what the assistant says. Prompt and
     /// completion are tokenized each by itself. Special tokens are plain text. Empty lines are skipped. A message may have a
-    /// "weight" of 0, not to be learnt, or 1. A conversation is left out as a whole when it holds what is not understood: a
-    /// message without a role that is a word, or with another name for the assistant ("Assistant", "gpt", "model"), a content
+    /// "weight" of 0, not to be learnt, or 1. A line is left out as a whole when it holds what is not understood: a
+    /// message whose role is not "system", "user", "assistant" or "tool", a content
     /// that is no text (null beside tool calls, parts), another weight, another key of a message that says something, tools
-    /// and the like beside the messages; or when weights leave nothing to learn. `left_out()` counts them. Other keys of the
+    /// and the like beside them; or when weights leave nothing to learn. `left_out()` counts them. Other keys of the
     /// object say nothing here. Throws, with the number of the line, on one that is too long, is anything else, or has
     /// nothing that counts, and when all of them are left out.
     static examples from_json_lines(std::string const& path, tokenizer const& tokens) {
@@ -196,33 +196,42 @@ class examples {
                            [](json const& one) { return one.has("weight"); });
     }
 
-    /// Other systems' names for the one who replies, in letters of any case.
-    static bool means_assistant(std::string_view role) {
-        constexpr std::string_view names[] = {"assistant", "gpt", "chatgpt", "model", "bot", "ai"};
-        auto const lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-        return std::ranges::any_of(
-            names, [&](std::string_view name) { return std::ranges::equal(name, role, {}, {}, lower); });
-    }
-
-    /// What of a conversation is not understood; empty when all of it is, or when it is not one.
+    /// What of a line is not understood; empty when all of it is, or when it is no example.
     static std::string not_understood(json const& object) {
-        if (!object.is_object() || !object.has("messages") || !object.at("messages").is_array()) return {};
+        if (!object.is_object()) return {};
         // What changes the prompt, or asks for another kind of training. Of others, such as an id, nothing is known to.
-        constexpr std::string_view others[] = {
-            "tools",   "functions", "function_call", "tool_choice", "parallel_tool_calls",  "response_format",
-            "images",  "videos",    "audios",        "documents",   "chat_template_kwargs", "chosen",
-            "rejected"};
+        constexpr std::string_view others[] = {"tools",
+                                               "functions",
+                                               "function_call",
+                                               "tool_choice",
+                                               "parallel_tool_calls",
+                                               "response_format",
+                                               "images",
+                                               "videos",
+                                               "audios",
+                                               "documents",
+                                               "chat_template_kwargs",
+                                               "chosen",
+                                               "rejected",
+                                               "image",
+                                               "video",
+                                               "audio",
+                                               "system",
+                                               "label",
+                                               "loss_mask",
+                                               "train"};
         for (auto const key : others)
             if (object.has(key) && !is_nothing(object.at(key))) return '"' + std::string(key) + '"';
         if (object.has("weight") && !is_number(object.at("weight"), 1))
             return "a \"weight\" of the whole other than 1";
+        if (!object.has("messages") || !object.at("messages").is_array()) return {};
         for (auto const& message : object.at("messages").elements()) {
             if (!message.is_object()) return "a message that is " + message.what();
             if (!message.has("role") || !message.at("role").is_text()) return "a message without a \"role\"";
             std::string_view const role = message.at("role").text();
-            if (!is_word(role)) return "the role " + printable(role) + ", which is no word";
-            if (role != "assistant" && means_assistant(role))
-                return "the role " + printable(role) + ", where only \"assistant\" is learnt";
+            // Another name may be another system's for the one who replies: "gpt", "model".
+            constexpr std::string_view roles[] = {"system", "user", "assistant", "tool"};
+            if (std::ranges::find(roles, role) == std::end(roles)) return "the role " + printable(role);
             if (message.find("content") == nullptr && !message.has("tool_calls"))
                 return "a message without \"content\"";
             for (auto const& [key, value] : message.members()) {

@@ -98,8 +98,12 @@ class config_reader {
     }
     void require_known_keys(std::string_view type) const {
         for (auto const& [key, value] : config_.members()) {
-            if (is_understood(type, key) || value.is_null()) continue;
+            if (is_understood(type, key)) continue;
             auto const* const harmless = find_among(key, harmless_in_config);
+            // Null is no default of a flag: transformers refuses it or takes it for false.
+            bool const is_flag =
+                harmless != nullptr && (harmless->values == "true" || harmless->values == "false");
+            if (value.is_null() && !is_flag) continue;
             if (harmless == nullptr) value.refuse(value.what(), std::string(what_is_known));
             if (!harmless->values.empty() && !is(value, harmless->values))
                 value.refuse(value.what(), std::string(harmless->values) + ": the rest is not implemented");
@@ -204,6 +208,9 @@ class config_reader {
         auto some = given != 0;
         if (config_.has("layer_types")) {
             some = false;
+            if (auto const count = static_cast<index_t>(config_.at("layer_types").elements().size());
+                count != layers)
+                refuse("layer_types", "a type for each of the " + std::to_string(layers) + " layers");
             for (auto const& layer : config_.at("layer_types").elements()) {
                 auto const& kind = layer.text();
                 if (kind != "full_attention" && (kind != "sliding_attention" || given == 0))

@@ -13,6 +13,7 @@ namespace snug {
 
 template <index_t... Dimensions>
 struct shape {
+    static_assert(((Dimensions >= 0) && ... && true), "snug: a dimension of a parameter is negative");
     static constexpr int rank = sizeof...(Dimensions);
     static constexpr index_t count = (Dimensions * ... * 1);
     static constexpr std::array<index_t, sizeof...(Dimensions)> dimensions{Dimensions...};
@@ -81,6 +82,7 @@ struct statistic {};
 /// A buffer that forward writes and backward reads: `PerToken` elements for every token of the micro-batch.
 template <text Name, class Element, index_t PerToken>
 struct saved_per_token {
+    static_assert(PerToken >= 0, "snug: a layer saves a negative number of elements for each token");
     static constexpr auto name = Name;
     using element = Element;
     static constexpr index_t per_token = PerToken;

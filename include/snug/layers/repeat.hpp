@@ -8,6 +8,33 @@
 
 namespace snug {
 
+namespace layer {
+
+/// L is a repeated block, or has one inside.
+template <class L>
+constexpr bool repeats() {
+    if constexpr (requires { L::keeps_all_blocks; }) return true;
+    else if constexpr (composite<L>)
+        return []<class... Children>(meta::list<Children...>*) {
+            return (repeats<Children>() || ... || false);
+        }(static_cast<typename L::children*>(nullptr));
+    else return false;
+}
+
+}  // namespace layer
+
+namespace refusal {
+
+template <class Block, bool Repeats>
+struct a_repeated_block_has_no_repeated_block_inside {
+    static_assert(!Repeats,
+                  "snug: a block of snug::repeat has another snug::repeat inside (see Block): parameters and "
+                  "buffers are counted by one number of a block. Repeat all of them once, or write the inner "
+                  "ones as snug::sequence<B, B, B>");
+};
+
+}  // namespace refusal
+
 namespace detail {
 
 /// The buffers of a stretch of blocks are called by its first and last block: "blocks.5-11.input".
@@ -47,6 +74,9 @@ struct repeat : detail::stretch_name<First, Blocks> {
     static_assert(Segment >= 0, "snug: a segment of blocks is not shorter than 0, which keeps all of them");
     static_assert(sizeof(refusal::what_is_added_or_repeated_must_keep_its_width<Block, Block::input_width,
                                                                                 Block::output_width>) > 0);
+
+    static_assert(
+        sizeof(refusal::a_repeated_block_has_no_repeated_block_inside<Block, layer::repeats<Block>()>) > 0);
 
     using children = meta::list<Block>;
     using block = Block;

@@ -19,6 +19,13 @@ struct this_is_not_a_layer {
         "snug: a layer needs 'input_width' and 'output_width' as constants (see Given)");
 };
 
+template <class Layer, index_t InputWidth, index_t OutputWidth>
+struct the_widths_of_a_layer_are_at_least_1 {
+    static_assert(InputWidth > 0 && OutputWidth > 0,
+                  "snug: a layer has an input or output of less than one element (see Layer, InputWidth, "
+                  "OutputWidth)");
+};
+
 template <class Before, class After, index_t OutputWidth, index_t InputWidth>
 struct a_layer_does_not_fit_the_one_before_it {
     static_assert(OutputWidth == InputWidth,
@@ -54,6 +61,9 @@ struct in_sequence {
 
     using children = meta::list<Layers...>;
     static_assert((sizeof(refusal::this_is_not_a_layer<Layers>) * ... * 1) > 0);
+    static_assert((sizeof(refusal::the_widths_of_a_layer_are_at_least_1<Layers, Layers::input_width,
+                                                                        Layers::output_width>) *
+                   ... * 1) > 0);
     static_assert((sizeof(detail::declared_well<Layers>) * ... * 1) > 0);
     static_assert(
         sizeof(detail::fit_together<meta::mp::mp_pop_back<children>, meta::mp::mp_pop_front<children>>) > 0);

@@ -153,16 +153,24 @@ inline constexpr bool has_derived =
 
 template <class L, class Setting>
 constexpr index_t forward_workspace() {
-    if constexpr (requires { L::template forward_workspace<Setting>(); })
-        return L::template forward_workspace<setting_of<Setting, L>>();
-    else return 0;
+    if constexpr (requires { L::template forward_workspace<Setting>(); }) {
+        constexpr index_t size = L::template forward_workspace<setting_of<Setting, L>>();
+        static_assert(size >= 0, "snug: a layer's forward_workspace is a negative number of bytes");
+        return size;
+    } else {
+        return 0;
+    }
 }
 
 template <class L, class Setting>
 constexpr index_t backward_workspace() {
-    if constexpr (requires { L::template backward_workspace<Setting>(); })
-        return L::template backward_workspace<setting_of<Setting, L>>();
-    else return 0;
+    if constexpr (requires { L::template backward_workspace<Setting>(); }) {
+        constexpr index_t size = L::template backward_workspace<setting_of<Setting, L>>();
+        static_assert(size >= 0, "snug: a layer's backward_workspace is a negative number of bytes");
+        return size;
+    } else {
+        return 0;
+    }
 }
 
 /// The layer says how much workspace this pass needs; only then it gets any.

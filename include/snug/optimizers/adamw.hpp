@@ -20,6 +20,7 @@ struct adamw {
     static_assert(sizeof(refusal::adamw_takes_states_of_a_type<States>) > 0);
     using element = typename std::conditional_t<refusal::adamw_takes_states_of_a_type<States>::holds, States,
                                                 snug::optimizers::states<float>>::element;
+    static_assert(sizeof(refusal::adamw_keeps_squares_of_gradients<element>) > 0);
     using states = meta::list<state_of<"first_moment", element>,
                               state_of<"second_moment", element, quantization::codebooks::dynamic_unsigned>>;
 
@@ -31,8 +32,10 @@ struct adamw {
         void check() const {
             detail::require_share("options.optimizer.beta1", beta1);
             detail::require_share("options.optimizer.beta2", beta2);
-            detail::require_setting(std::isfinite(epsilon) && epsilon > 0, "options.optimizer.epsilon",
-                                    epsilon, "a finite number above 0");
+            // The update is computed in fp32, if not in fp64.
+            detail::require_setting(std::isfinite(epsilon) && epsilon >= 1.2e-38 && epsilon <= 1e38,
+                                    "options.optimizer.epsilon", epsilon,
+                                    "a number that fp32 holds, above 1.2e-38");
         }
     };
 

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <snug/memory/declaration.hpp>
 #include <snug/optimizers/require.hpp>
 #include <snug/optimizers/state_block.hpp>
 #include <snug/policy.hpp>
+#include <snug/precision/fp16.hpp>
 #include <snug/precision/integers.hpp>
 #include <snug/precision/policies.hpp>
+#include <string_view>
 
 namespace snug {
 
@@ -19,6 +22,14 @@ struct the_states_of_an_optimizer_are_floating_point {
     static_assert(element_type<T>,
                   "snug: an optimizer's states are floating point: snug::fp32, snug::fp64, snug::bf16, or a "
                   "format of your own that converts from and to float; or snug::int8, in blocks (see T)");
+};
+
+template <class T>
+struct adamw_keeps_squares_of_gradients {
+    static_assert(!std::same_as<T, fp16>,
+                  "snug: adamw keeps squares of gradients, which snug::fp16 rounds to 0 below 2.4e-4 of a "
+                  "gradient; the update would divide by nothing. Use states<snug::fp32>, <snug::bf16> or "
+                  "<snug::int8> (see T)");
 };
 
 template <class Given>
@@ -116,6 +127,37 @@ inline constexpr bool lists_states<meta::list<State...>> = requires {
     requires(element_type<typename State::element> && ... && true);
 };
 
+/// ... each with a name of its own.
+template <class... State>
+constexpr bool have_names_of_their_own(meta::list<State...>) {
+    std::array<std::string_view, sizeof...(State)> const names{State::name.view()...};
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (names[i].empty()) return false;
+        for (std::size_t j = 0; j < i; ++j)
+            if (names[i] == names[j]) return false;
+    }
+    return true;
+}
+
+/// Not by value, where what it changes is lost.
+template <class Update, class S, class States>
+inline constexpr bool takes_states_by_value = false;
+template <class Update, class S, class... State>
+    requires(sizeof...(State) > 0)
+inline constexpr bool takes_states_by_value<Update, S, meta::list<State...>> =
+    requires(Update const& update, S number) {
+    update(number, number, typename State::element{}...);
+};
+
+/// An update of the right form that gives a weight, not the answer of a comparison.
+template <class Update, class S, class States>
+inline constexpr bool gives_a_weight = true;
+template <class Update, class S, class... State>
+inline constexpr bool gives_a_weight<Update, S, meta::list<State...>> =
+    requires(Update const& update, S number, typename State::element&... states) {
+    requires !std::same_as<decltype(update(number, number, states...)), bool>;
+};
+
 }  // namespace detail
 
 namespace refusal {
@@ -124,12 +166,18 @@ namespace refusal {
 template <class Policy, class S>
 struct the_update_of_an_optimizer_takes_a_weight_a_gradient_and_its_states {
     using update = decltype(Policy::rule(typename Policy::options{}, update_numbers{}));
-    static constexpr bool holds = detail::updates_elements<update, S, typename Policy::states>;
+    static constexpr bool is_called = detail::updates_elements<update, S, typename Policy::states> &&
+                                      detail::gives_a_weight<update, S, typename Policy::states>;
+    static constexpr bool loses_states = detail::takes_states_by_value<update, S, typename Policy::states>;
+    static constexpr bool holds = is_called && !loses_states;
     static_assert(
-        holds,
+        is_called,
         "snug: what the 'rule' of an optimizer gives is called as update(weight, gradient, states&...) "
         "const, with one number for each of 'states' in their order, and returns the new weight; this "
         "one cannot be called so (see Policy)");
+    static_assert(!is_called || !loses_states,
+                  "snug: the update of an optimizer takes its states by value, where what it changes is "
+                  "lost: update(weight, gradient, State& state) takes references (see Policy)");
 };
 
 template <class Policy>
@@ -139,6 +187,13 @@ struct the_states_of_an_optimizer_are_a_list {
         holds,
         "snug: the 'states' of an optimizer are snug::meta::list of snug::optimizer_state<\"name\", "
         "type>, and of nothing else (see Policy)");
+    static constexpr bool are_told_apart = [] {
+        if constexpr (holds) return detail::have_names_of_their_own(typename Policy::states{});
+        else return true;
+    }();
+    static_assert(are_told_apart,
+                  "snug: two states of an optimizer have the same name, or one has none: a snapshot could "
+                  "not tell them apart (see Policy)");
 };
 
 template <class Policy>
@@ -167,17 +222,39 @@ struct the_options_of_an_optimizer_are_checked_by_a_function_without_arguments {
     static constexpr bool holds = Holds;
     static_assert(
         holds,
-        "snug: 'check' in the options of an optimizer is a function without arguments: 'void check() "
-        "const', which throws snug::error for numbers that it refuses (see Options)");
+        "snug: 'check' in the options of an optimizer is one public function without arguments and without "
+        "an answer: 'void check() const', which throws snug::error for numbers that it refuses (see "
+        "Options)");
 };
 
 }  // namespace refusal
 
+namespace detail {
+
+struct named_check {
+    int check;
+};
+template <class Options>
+struct check_named_twice : Options, named_check {};
+/// The options have a `check`, whatever it is: the name means two things then.
+template <class Options>
+inline constexpr bool names_check = !requires {
+    &check_named_twice<Options>::check;
+};
+template <class Options>
+    requires std::is_final_v<Options>
+inline constexpr bool names_check<Options> = requires { &Options::check; };
+
+}  // namespace detail
+
 /// Throws for numbers that an optimizer's options refuse, if they refuse any.
 template <class Options>
 void check_optimizer(Options const& options) {
-    if constexpr (requires { &Options::check; }) {
-        constexpr bool holds = requires { options.check(); };
+    if constexpr (detail::names_check<Options>) {
+        constexpr bool holds = requires {
+            { options.check() } -> std::same_as<void>;
+            &Options::check;
+        };
         static_assert(sizeof(refusal::the_options_of_an_optimizer_are_checked_by_a_function_without_arguments<
                              Options, holds>) > 0);
         if constexpr (holds) options.check();

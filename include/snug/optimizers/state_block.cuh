@@ -71,7 +71,9 @@ struct lane_window {
         auto* const codes = block->codes.data() + first;
 #pragma unroll
         for (int k = 0; k < share; ++k) {
-            auto const y = rounded_product(values.own[k], reciprocal);
+            auto y = rounded_product(values.own[k], reciprocal);
+            if constexpr (block_type::least > 0)
+                if (values.own[k] > 0 && y < block_type::least) y = block_type::least;
             codes[k] = detail::nearest_code<Map>(y < -1.0f ? -1.0f : y > 1.0f ? 1.0f : y);
         }
         if (first == 0) block->scale = largest;

@@ -25,10 +25,23 @@ struct state_block {
     void decode(float* to) const {
         code::decode(codes.data(), 0, elements, quantization::block_parameters{scale}, to);
     }
+    /// The least that a number above 0 is kept as, as a part of the largest; 0: such a number may become 0. A second moment that
+    /// became 0 beside a first one that did not would make the next update as large as the first moment over epsilon.
+    static constexpr float least = [] {
+        float result = 1;
+        for (auto const value : Map::values) {
+            if (value < 0) return 0.0f;
+            if (value > 0 && value < result) result = value;
+        }
+        return result;
+    }();
     /// The first `count` of `from`; what the last block of a tensor lacks is zero.
     void encode(float* from, index_t count) {
         std::fill(from + count, from + elements, 0.0f);
         auto const block = code::measure(quantization::detail::extremes_of(from, elements), false);
+        if constexpr (least > 0)
+            for (index_t i = 0; i < count; ++i)
+                if (from[i] > 0 && from[i] < least * block.scale) from[i] = least * block.scale;
         code::encode(from, elements, block, false, codes.data());
         scale = block.scale;
     }

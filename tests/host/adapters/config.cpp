@@ -18,7 +18,10 @@ std::string said_of(std::string const& members, detail::adapter_numbers const& c
     auto path = (std::filesystem::temp_directory_path() / "snug_config_XXXXXX").string();
     REQUIRE(mkdtemp(path.data()) != nullptr);
     auto const file = path + "/adapter_config.json";
-    std::ofstream(file) << R"({"peft_type": "LORA")" << (members.empty() ? "" : ", ") << members << "}";
+    auto const* const all =
+        members.find("target_modules") == members.npos ? R"(, "target_modules": "all-linear")" : "";
+    std::ofstream(file) << R"({"peft_type": "LORA")" << all << (members.empty() ? "" : ", ") << members
+                        << "}";
     std::string said;
     try {
         io::json_document const config(file, 1 << 24);
@@ -54,10 +57,12 @@ TEST_CASE("a key that would change what an adapter computes is refused by name")
             CHECK_THAT(said_of(name + ": " + on, plain),
                        Catch::Contains(name) && Catch::Contains(std::string(key.meaning)));
         }
-        for (auto const* const off : {"null", "false", "[]", "{}"}) {
+        for (auto const* const off : {"null", "false", "[]"}) {
             INFO(name << ": " << off);
             CHECK(said_of(name + ": " + off, plain).empty());
         }
+        // All the defaults of what is then on.
+        CHECK(said_of(name + ": {}", plain).empty() == (key.name == "loftq_config"));
     }
     for (auto const* const stranger : {"\"use_what_is_new\": null", "\"R\": 8", "\"lora_alpha \": 8"})
         CHECK_THAT(said_of(stranger, plain), Catch::Contains("found the key"));
@@ -112,7 +117,7 @@ TEST_CASE("blocks and modules that a file names are the trainer's, or it is refu
           R"("layers_to_transform": [1, 0, 2], "layers_pattern": "layers")", R"("layers_to_transform": [])",
           R"("layers_to_transform": null, "layers_pattern": [])",
           R"("target_modules": ["q_proj", "up_proj"])", R"("target_modules": "all-linear")",
-          R"("target_modules": ".*\\.(q|up)_proj", "exclude_modules": ["k_proj", "proj", "elf_attn.q_proj"])",
+          R"("exclude_modules": ["k_proj", "proj", "elf_attn.q_proj"])",
           R"("target_modules": ["self_attn.q_proj", "model.layers.0.mlp.up_proj", "1.mlp.up_proj"])"}) {
         INFO(same);
         CHECK(said_of(same, plain) == "");
@@ -124,6 +129,10 @@ TEST_CASE("blocks and modules that a file names are the trainer's, or it is refu
         {R"("layers_to_transform": [0, 1], "layers_pattern": "h")", "layers_pattern"},
         {R"("target_modules": ["q_proj"])", "without model.layers.0.mlp.up_proj"},
         {R"("target_modules": [])", "target_modules"},
+        {R"("target_modules": null)", "no target_modules"},
+        {R"("target_modules": ".*\\.(q|up)_proj")", "an expression is not run"},
+        {R"("target_modules": "q_proj")", "an expression is not run"},
+        {R"("exclude_modules": ".*v_proj")", "an expression is not run"},
         {R"("target_modules": [7])", "a string"},
         {R"("exclude_modules": ["up_proj"])", "exclude_modules"}};
     for (auto const& [text, words] : others) {

@@ -252,6 +252,11 @@ TEST_CASE("dropout differs from step to step and between micro-batches, and is n
     CHECK(without.step(data.batch()).loss != first.loss);
     CHECK(run.evaluate(data.batch()).loss == without.evaluate(data.batch()).loss);
 
+    // Two batches that wait for one update are masked as differently as two micro-batches.
+    auto const one = run.accumulate(data.batch()), two = run.accumulate(data.batch());
+    CHECK(one.loss != two.loss);
+    run.update(two);
+
     // The mean of two different micro-batches is that of neither.
     auto quiet = data;
     for (std::size_t i = 32; i < 64; ++i) quiet.targets[i] = -1;

@@ -148,6 +148,52 @@ TEST_CASE("a step with states in 8 bits is the step with what they decode to") {
     }
 }
 
+TEST_CASE("a rare row is updated in 8 bits by no more than its gradients give") {
+    using untied = models::llama<layers<1>, heads<2>, width<32>, mlp<64>, vocabulary<512>, context<16>>;
+    auto const largest_move = []<class Run>(Run* which) {
+        (void)which;
+        Run run(1);
+        auto const before = run.copy_of_weights("embedding.table");
+        run.options.learning_rate = schedule::constant(1e-3);
+        run.options.weight_decay = 0;
+        for (std::uint64_t step = 0; step < 40; ++step) {
+            std::vector<std::int32_t> inputs, targets;
+            for (std::uint64_t i = 0; i < 64; ++i) {
+                // Most are the first few tokens; the others come once in a while.
+                auto const chance = random::bits(5, step, i);
+                auto const token =
+                    static_cast<std::int32_t>((chance >> (chance % 9)) % 512 % (1 + chance % 511));
+                inputs.push_back(token);
+                targets.push_back((token + 1) % 512);
+            }
+            run.step({inputs, targets});
+        }
+        auto const after = run.copy_of_weights("embedding.table");
+        float largest = 0;
+        for (std::size_t i = 0; i < after.size(); ++i)
+            largest = std::max(largest, std::abs(after[i] - before[i]));
+        return largest;
+    };
+    // Forty steps of at most a few rates each.
+    using exact = trainer<untied, batch<4, 16>>;
+    using rounded = trainer<untied, batch<4, 16>, in_8_bits>;
+    CHECK(largest_move(static_cast<exact*>(nullptr)) < 0.08f);
+    CHECK(largest_move(static_cast<rounded*>(nullptr)) < 0.08f);
+}
+
+TEST_CASE("a second moment above 0 is not kept as 0, however large others of its block are") {
+    using second = optimizers::state_block<quantization::codebooks::dynamic_unsigned>;
+    float values[256] = {};
+    values[0] = 1;
+    values[1] = 1e-12f;
+    second block;
+    block.encode(values, 256);
+    block.decode(values);
+    CHECK(values[1] == second::least);
+    CHECK(values[2] == 0);
+    CHECK(optimizers::state_block<quantization::codebooks::dynamic_signed>::least == 0);
+}
+
 TEST_CASE("a run with states in 8 bits or paged resumes to the same bits, also one as the other") {
     auto const path = (std::filesystem::temp_directory_path() / "snug_states.snapshot").string();
     trainer_with<in_8_bits> run;

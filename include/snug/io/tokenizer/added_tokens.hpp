@@ -20,6 +20,7 @@ struct added_token {
     bool special = false;      ///< one that steers the model, as <|im_end|>, and not a part of what is said
     bool left_strip = false;   ///< takes the white space before it
     bool right_strip = false;  ///< takes the white space behind it
+    std::int64_t stated_id = -1;  ///< in the file, where `tokenizers` gives it another
 };
 
 /// Finds added tokens: from left to right, of several at one place the longest.
@@ -36,8 +37,10 @@ class added_tokens {
     /// Needs texts that are not empty, each once, and no more than `most_bytes`.
     explicit added_tokens(std::vector<added_token> tokens) : tokens_(std::move(tokens)) {
         std::sort(tokens_.begin(), tokens_.end(), [](added_token const& a, added_token const& b) {
-            return std::lexicographical_compare(a.text.rbegin(), a.text.rend(), b.text.rbegin(),
-                                                b.text.rend());
+            // As unsigned bytes, in whose order children are looked for.
+            return std::lexicographical_compare(
+                a.text.rbegin(), a.text.rend(), b.text.rbegin(), b.text.rend(),
+                [](unsigned char left, unsigned char right) { return left < right; });
         });
         for (auto const& token : tokens_) longest_ = std::max(longest_, token.text.size());
         grow();

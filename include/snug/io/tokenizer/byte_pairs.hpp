@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <snug/io/tokenizer/keyed_hash.hpp>
 #include <snug/random.hpp>
 
 namespace snug::io {
@@ -134,12 +135,13 @@ class byte_pairs {
     /// The slot that holds the key, or the empty one where it would be.
     std::size_t place_of(std::uint64_t wanted) const noexcept {
         auto const mask = table_.size() - 1;
-        auto at = random::mix(wanted) & mask;
+        auto at = random::mix(wanted ^ hash_key_) & mask;
         while (table_[at].key != wanted && table_[at].key != empty) at = (at + 1) & mask;
         return at;
     }
 
     std::array<std::int32_t, 256> of_byte_{};
+    std::uint64_t hash_key_ = detail::hash_key();
     std::vector<slot> table_ = std::vector<slot>(1);  // never full: a search ends at an empty slot
     std::int32_t unknown_ = none;
     bool one_for_a_run_ = false;

@@ -66,6 +66,7 @@ inline void read_steps(json const& rule, std::vector<pre_tokenizer::step>& steps
             pattern.refuse("a pattern that is both Regex and String", "one of them");
         auto const literal = !pattern.has("Regex");
         auto const& text = pattern.at(literal ? "String" : "Regex");
+        if (literal && text.text().empty()) text.refuse("an empty text to split at", "a character at least");
         pre_tokenizer::step step{regex(text.text(), text.where(), literal)};
         auto const& behavior = rule.at("behavior");
         if (behavior.text() == "Removed") step.keep_matches = false;
@@ -163,12 +164,35 @@ inline added_token read_added_token(json const& token, std::int64_t id, bool& no
     return read;
 }
 
+/// What `tokenizers` makes of the id of an added token: that of the vocabulary, or the next one. It does not look at the file's.
+class next_ids {
+  public:
+    explicit next_ids(tokenizer_parts const& parts) {
+        for (auto const& token : parts.vocabulary) known_.emplace(token.letters, token.id);
+        size_ = static_cast<std::int64_t>(known_.size());
+        for (auto const* const list : {&parts.added_first, &parts.added_then})
+            for (auto const& token : *list) largest_ = std::max(largest_, token.id);
+    }
+    /// Of a token of the vocabulary the id stays as it was read, to be compared with that.
+    void number(added_token& token) {
+        token.stated_id = token.id;
+        if (!known_.contains(token.text)) token.id = std::max(size_, largest_ + 1);
+        largest_ = std::max(largest_, token.id);
+    }
+
+  private:
+    std::unordered_map<std::string_view, std::int64_t, keyed_hash> known_;
+    std::int64_t size_ = 0, largest_ = -1;
+};
+
 inline void read_added(json const& root, tokenizer_parts& parts) {
     if (!root.has("added_tokens")) return;
+    next_ids ids(parts);
     for (auto const& token : root.at("added_tokens").elements()) {
         only(token, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
         bool normalized = false;
         auto read = read_added_token(token, token.at("id").integer(), normalized);
+        ids.number(read);
         (normalized ? parts.added_then : parts.added_first).push_back(std::move(read));
     }
 }
@@ -176,7 +200,7 @@ inline void read_added(json const& root, tokenizer_parts& parts) {
 /// Tokens of a tokenizer_config.json, by their ids: those that tokenizer.json has must be the same there, the others are
 /// added.
 inline void read_added_decoder(json const& decoder, tokenizer_parts& parts) {
-    std::unordered_map<std::string_view, std::pair<added_token const*, bool>> known;
+    std::unordered_map<std::string_view, std::pair<added_token const*, bool>, keyed_hash> known;
     for (auto const* const list : {&parts.added_first, &parts.added_then})
         for (auto const& token : *list)
             known.emplace(token.text, std::pair(&token, list == &parts.added_then));
@@ -195,14 +219,38 @@ inline void read_added_decoder(json const& decoder, tokenizer_parts& parts) {
             continue;
         }
         auto const& [there, then] = other->second;
-        if (there->id != read.id || there->special != read.special || there->left_strip != read.left_strip ||
-            there->right_strip != read.right_strip || then != normalized)
+        if (there->stated_id != read.id || there->special != read.special ||
+            there->left_strip != read.left_strip || there->right_strip != read.right_strip ||
+            then != normalized)
             token.refuse("the token " + printable(read.text) +
                              " with another id, special, lstrip, rstrip or normalized",
                          "what " + parts.file + " says of it");
     }
-    for (auto& [token, normalized] : more)
+    std::ranges::sort(more, {}, [](auto const& one) { return one.first.id; });
+    next_ids ids(parts);
+    for (auto& [token, normalized] : more) {
+        ids.number(token);
         (normalized ? parts.added_then : parts.added_first).push_back(std::move(token));
+    }
+}
+
+/// Special tokens that a tokenizer_config.json names, one or several, are added tokens: transformers adds what is none.
+inline void require_added(json const& named, std::string_view key, tokenizer_parts const& parts) {
+    if (named.is_array()) {
+        for (auto const& one : named.elements()) require_added(one, key, parts);
+        return;
+    }
+    if (named.is_object() && named.find("content") == nullptr) {
+        for (auto const& [name, one] : named.members()) require_added(one, key, parts);
+        return;
+    }
+    if (!named.is_text() && !named.is_object()) return;
+    std::string_view const text = named.is_text() ? named.text() : named.at("content").text();
+    for (auto const* const list : {&parts.added_first, &parts.added_then})
+        for (auto const& added : *list)
+            if (added.text == text) return;
+    named.refuse(printable(text) + " as " + std::string(key),
+                 "one of the added tokens: transformers would add it, and find it in texts");
 }
 
 /// Keys of a tokenizer_config.json that do not change the tokens of a text: what they name is said elsewhere too, or is
@@ -329,6 +377,8 @@ inline void read_neighbours(std::string const& path, tokenizer_parts& parts) {
         auto const& root = config.root();
         check_config(root, parts);
         if (root.has("added_tokens_decoder")) read_added_decoder(root.at("added_tokens_decoder"), parts);
+        for (auto const& [key, value] : root.members())
+            if (key.ends_with("_token") || key.ends_with("special_tokens")) require_added(value, key, parts);
         auto const id_of = [&](char const* key) -> std::optional<std::int64_t> {
             if (!root.has(key)) return std::nullopt;
             auto const& token = root.at(key);

@@ -18,6 +18,7 @@
 #include <snug/io/tokenizer/added_tokens.hpp>
 #include <snug/io/tokenizer/byte_letters.hpp>
 #include <snug/io/tokenizer/byte_pairs.hpp>
+#include <snug/io/tokenizer/keyed_hash.hpp>
 #include <snug/io/tokenizer/normalizer.hpp>
 #include <snug/io/tokenizer/pre_tokenizer.hpp>
 
@@ -30,10 +31,11 @@ struct tokenizer_tables {
     tokenizer_tables& operator=(tokenizer_tables const&) = delete;
 
     std::string file;
-    std::vector<std::string> texts;                                  ///< bytes, by id
-    std::vector<bool> there;                                         ///< of each id, whether it has a token
-    std::unordered_map<std::string_view, std::int32_t> ids;          ///< by bytes
-    std::unordered_map<std::string_view, std::int32_t> whole_words;  ///< words that end as one token
+    std::vector<std::string> texts;  ///< bytes, by id
+    std::vector<bool> there;         ///< of each id, whether it has a token
+    std::unordered_map<std::string_view, std::int32_t, detail::keyed_hash> ids;  ///< by bytes
+    std::unordered_map<std::string_view, std::int32_t, detail::keyed_hash>
+        whole_words;  ///< words that end as one token
     byte_pairs pairs;
     std::vector<unicode_form> forms;  ///< that a text is put into
     pre_tokenizer rules;
@@ -116,7 +118,7 @@ class tokenizer_builder {
     void count_tokens() {
         constexpr std::size_t most = 1 << 24, most_bytes = added_tokens::most_bytes;
         constexpr std::int64_t most_holes = 1 << 18;
-        std::unordered_map<std::string_view, std::int64_t> seen;
+        std::unordered_map<std::string_view, std::int64_t, detail::keyed_hash> seen;
         std::int64_t largest = -1;
         auto const see = [&](std::string_view text, std::int64_t id) {
             auto const [other, added] = seen.emplace(text, id);
@@ -175,7 +177,7 @@ class tokenizer_builder {
     }
 
     void place_added(std::vector<added_token> const& tokens) {
-        std::unordered_map<std::string_view, bool> seen;
+        std::unordered_map<std::string_view, bool, detail::keyed_hash> seen;
         for (auto const& token : tokens) {
             if (token.text.empty()) refuse("an added token without text", "one with text");
             auto const at = place(token.text, token.id);
@@ -205,7 +207,7 @@ class tokenizer_builder {
     /// What is looked for in a normalized text is normalized itself.
     void normalize_added() {
         if (parts_.forms.empty()) return;
-        std::unordered_map<std::string, bool> seen;
+        std::unordered_map<std::string, bool, detail::keyed_hash> seen;
         for (auto& token : parts_.added_then) {
             for (auto const form : parts_.forms) {
                 std::string normal;
@@ -270,7 +272,8 @@ class tokenizer_builder {
     std::int64_t slots_ = 0;
     std::vector<std::string_view> letters_of_;  ///< by id, as the vocabulary writes them
     byte_letters letters_;
-    std::unordered_map<std::string_view, std::int32_t> spelled_;  // by letters; the views are of the file
+    std::unordered_map<std::string_view, std::int32_t, detail::keyed_hash>
+        spelled_;  // by letters; the views are of the file
     std::array<std::int32_t, 256> of_byte_{};
 };
 
