@@ -308,7 +308,7 @@ double largest_weight(Run& run) {
 struct documented : snug::trainer<small_llama, snug::batch<1, 64>> {};
 static_assert(snug::parameters<documented>[0].name.view() == "embedding.table" &&
               snug::parameters<documented>[0].dimensions[0] == 32000);
-double (*const used)(documented&) = &largest_weight<documented>;
+[[maybe_unused]] double (*const used)(documented&) = &largest_weight<documented>;
 
 }  // namespace documented_models
 
