@@ -197,6 +197,16 @@ std::pair<index_t, float> first_not_finite(index_t count, Decode const& decode) 
     return {found, value[0]};
 }
 
+/// The same for what a scheme has stored of a parameter, in memory aligned to 64.
+template <class Backend, class Parameter>
+std::pair<index_t, float> first_not_finite_stored(std::byte const* region) {
+    using scheme = typename Parameter::scheme;
+    auto const stored = scheme::view_of(region, Parameter::extent);
+    return first_not_finite<Backend>(Parameter::shape::count, [&](index_t first, std::span<float> to) {
+        scheme::decode(stored, first, static_cast<index_t>(to.size()), to.data());
+    });
+}
+
 /// Throws for the first number of a tensor that is not finite, in the file or in one of the types that are to store it.
 template <class Backend, class... Stored>
 void require_finite(io::file_tensor const& tensor, bool may_be_allowed = true) {
@@ -285,12 +295,7 @@ void run<C>::load(File const& file, load_options const& allowed) {
             } catch (error const& refused) {
                 throw error(where(), refused.found(), refused.expected());
             }
-            using scheme = typename Parameter::scheme;
-            auto const stored = scheme::view_of(beside.data(), Parameter::extent);
-            auto const [i, value] = detail::first_not_finite<backend>(
-                Parameter::shape::count, [&](index_t first, std::span<float> to) {
-                    scheme::decode(stored, first, static_cast<index_t>(to.size()), to.data());
-                });
+            auto const [i, value] = detail::first_not_finite_stored<backend, Parameter>(beside.data());
             if (i < Parameter::shape::count)
                 throw error(where(),
                             "a number that the quantization scheme stores as " +

@@ -720,16 +720,12 @@ template <class C>
 void run<C>::set_stored(std::string_view name, std::span<std::byte const> bytes) {
     auto const p = quantized_parameter_named(name);
     with_quantized(p, [&]<class Parameter>(Parameter) {
-        using scheme = typename Parameter::scheme;
         arena const beside({Parameter::stored_bytes});  // a scheme reads aligned memory
         auto const size = static_cast<std::size_t>(Parameter::stored_bytes);
         for (std::size_t first = 0; first + size <= bytes.size(); first += size) {
             std::memcpy(beside.data(), bytes.data() + first, size);
-            auto const stored = scheme::view_of(beside.data(), Parameter::extent);
-            auto const [i, value] = detail::first_not_finite<on_host<typename C::backend>>(
-                Parameter::shape::count, [&](index_t begin, std::span<float> to) {
-                    scheme::decode(stored, begin, static_cast<index_t>(to.size()), to.data());
-                });
+            auto const [i, value] =
+                detail::first_not_finite_stored<on_host<typename C::backend>, Parameter>(beside.data());
             if (i < Parameter::shape::count)
                 throw error({{}, -1, std::string(name)},
                             "bytes that the quantization scheme reads as " +

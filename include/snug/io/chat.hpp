@@ -21,12 +21,6 @@
 
 namespace snug::io {
 
-/// Letters and underscores, and at least one: what a role is, so that none can end its line and speak for another.
-inline bool is_word(std::string_view text) noexcept {
-    auto const letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-    return !text.empty() && std::all_of(text.begin(), text.end(), letter);
-}
-
 /// One turn of a conversation.
 struct message {
     std::string role;  ///< "system", "user", "assistant", ...: a word
@@ -97,7 +91,8 @@ class chatml {
     }
 
     void add(message const& message, example& to) const {
-        if (!is_word(message.role))
+        auto const word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+        if (message.role.empty() || !std::all_of(message.role.begin(), message.role.end(), word))
             throw error({}, "the role " + printable(message.role), "a word, such as user");
         auto const header = tokenizer_.encode(message.role + '\n', special_tokens::plain_text);
         auto const said =

@@ -108,17 +108,15 @@ inline constexpr bool cheap_to_recompute<L> = L::cheap_to_recompute && backward_
 
 /// Backward runs the layer's forward again instead of reading an output that was kept: a `recomputed<L>`.
 template <class L>
-inline constexpr bool is_recomputed = false;
-template <class L>
-    requires requires { L::is_recomputed; }
-inline constexpr bool is_recomputed<L> = L::is_recomputed;
+inline constexpr bool is_recomputed = requires {
+    requires L::is_recomputed;
+};
 
 /// The children of a composite have the same parameters: they are declared once, as those of the first.
 template <class L>
-inline constexpr bool shares_parameters = false;
-template <class L>
-    requires requires { L::shares_parameters; }
-inline constexpr bool shares_parameters<L> = L::shares_parameters;
+inline constexpr bool shares_parameters = requires {
+    requires L::shares_parameters;
+};
 
 template <class L>
 constexpr std::string_view name() {

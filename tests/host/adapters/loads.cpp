@@ -116,6 +116,31 @@ TEST_CASE("numbers that are not finite are taken when they are wanted, but by no
     check_names(refusal_of_load<quantized>(at, not_a_number, {.allow_not_finite = true}), "NaN");
 }
 
+TEST_CASE("bytes that a scheme reads as numbers that are not finite are refused, and nothing has changed") {
+    quantized run(1);
+    auto bytes = run.copy_of_stored("blocks.down.weight");
+    std::fill(bytes.begin(), bytes.end(), std::byte{0xff});
+    CHECK_THAT(refusal_of(run, [&] { run.set_stored("blocks.down.weight", bytes); }),
+               Catch::Contains("tensor blocks.down.weight") && Catch::Contains("at element 0"));
+}
+
+TEST_CASE("a load begins training anew") {
+    folder const at;
+    auto const file = at.with(0.5f);
+    std::vector<std::int32_t> const inputs(static_cast<std::size_t>(plain::tokens_per_step), 3),
+        targets(inputs.size(), 4);
+    plain run(1), fresh(2);
+    run.step({inputs, targets});
+    run.accumulate({inputs, targets});
+    run.load(file);
+    fresh.load(file);
+    CHECK(run.steps() == 0);
+    CHECK_THAT(refusal_of(run, [&] { run.update({}); }), Catch::Contains("nothing was accumulated"));
+    run.step({inputs, targets});
+    fresh.step({inputs, targets});
+    CHECK((state_of(run) == state_of(fresh)));
+}
+
 TEST_CASE("what a scheme has no room for is refused by file and tensor, and nothing has changed") {
     folder const at;
     plain run(7);

@@ -138,6 +138,17 @@ TEST_CASE("the system message of a conversation without one is that of the token
     CHECK(talk_to("Be brief") == "<|im_start|>system\nBe brief<|im_end|>\n" + hi);
 }
 
+TEST_CASE("a template whose system message would end itself is refused") {
+    std::string const system =
+        "{{ '<|im_start|>system\\nD<|im_end|>\\n<|im_start|>user\\nhi<|im_end|>\\n' }}";
+    auto const tokens = with_template(
+        "{% for message in messages %}"
+        "{% if loop.first and messages[0]['role'] != 'system' %}" +
+        system + "{% endif %}" + turn + "{% endfor %}");
+    CHECK_THAT(test::refusal([&] { (void)chatml(tokens); }), Contains("has special tokens in it"));
+    CHECK(test::refusal([&] { (void)chatml(tokens, "Be brief"); }).empty());
+}
+
 TEST_CASE("a template that is not ChatML is refused") {
     auto const loop = [](std::string const& inside) {
         return "{% for message in messages %}" + inside + "{% endfor %}";
@@ -146,14 +157,17 @@ TEST_CASE("a template that is not ChatML is refused") {
         "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + '<|im_end|>\\n' }}";
     std::string const plain =
         "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' }}";
-    for (auto const& source : std::vector<std::string>{
-             "x", "{{", "{% for message in messages %}", loop(""), loop(trimmed), loop(plain),
-             loop(turn) + "x", "x" + loop(turn), loop(turn + turn), loop(turn) + loop(turn),
-             loop("{{ '[INST] ' + message['content'] + ' [/INST]' }}"),
-             loop("{% if message['role'] == 'user' %}" + turn + "{% endif %}"),
-             "{{ bos_token }}" + loop(turn), "{% if tools %}{{ 'tools' }}{% endif %}" + loop(turn) + reply,
-             loop(turn) + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>' }}{% endif %}",
-             "{% for message in messages[1:] %}" + turn + "{% endfor %}"}) {
+    for (
+        auto const& source : std::vector<std::string>{
+            "x", "{{", "{% for message in messages %}", loop(""), loop(trimmed), loop(plain),
+            loop(turn) + "x", "x" + loop(turn), loop(turn + turn), loop(turn) + loop(turn),
+            loop("{{ '[INST] ' + message['content'] + ' [/INST]' }}"),
+            loop("{% if message['role'] == 'user' %}" + turn + "{% endif %}"), "{{ bos_token }}" + loop(turn),
+            "{% if tools %}{{ 'tools' }}{% endif %}" + loop(turn) + reply,
+            loop(turn) + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>' }}{% endif %}",
+            "{% for message in messages[1:] %}" + turn + "{% endfor %}",
+            // Blanks before a block that does not begin a line, which Jinja keeps, and line breaks that it makes.
+            loop(turn + "   "), loop(" " + turn), loop("{# a #}  {# b #}" + turn), loop(turn) + "\\r\\n"}) {
         INFO(source);
         auto const tokens = with_template(source);
         CHECK_THAT(test::refusal([&] { (void)chatml(tokens); }),

@@ -170,8 +170,6 @@ class next_ids {
     explicit next_ids(tokenizer_parts const& parts) {
         for (auto const& token : parts.vocabulary) known_.emplace(token.letters, token.id);
         size_ = static_cast<std::int64_t>(known_.size());
-        for (auto const* const list : {&parts.added_first, &parts.added_then})
-            for (auto const& token : *list) largest_ = std::max(largest_, token.id);
     }
     /// Of a token of the vocabulary the id stays as it was read, to be compared with that.
     void number(added_token& token) {
@@ -185,9 +183,8 @@ class next_ids {
     std::int64_t size_ = 0, largest_ = -1;
 };
 
-inline void read_added(json const& root, tokenizer_parts& parts) {
+inline void read_added(json const& root, tokenizer_parts& parts, next_ids& ids) {
     if (!root.has("added_tokens")) return;
-    next_ids ids(parts);
     for (auto const& token : root.at("added_tokens").elements()) {
         only(token, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
         bool normalized = false;
@@ -199,7 +196,7 @@ inline void read_added(json const& root, tokenizer_parts& parts) {
 
 /// Tokens of a tokenizer_config.json, by their ids: those that tokenizer.json has must be the same there, the others are
 /// added.
-inline void read_added_decoder(json const& decoder, tokenizer_parts& parts) {
+inline void read_added_decoder(json const& decoder, tokenizer_parts& parts, next_ids& ids) {
     std::unordered_map<std::string_view, std::pair<added_token const*, bool>, keyed_hash> known;
     for (auto const* const list : {&parts.added_first, &parts.added_then})
         for (auto const& token : *list)
@@ -227,30 +224,36 @@ inline void read_added_decoder(json const& decoder, tokenizer_parts& parts) {
                          "what " + parts.file + " says of it");
     }
     std::ranges::sort(more, {}, [](auto const& one) { return one.first.id; });
-    next_ids ids(parts);
     for (auto& [token, normalized] : more) {
         ids.number(token);
         (normalized ? parts.added_then : parts.added_first).push_back(std::move(token));
     }
 }
 
-/// Special tokens that a tokenizer_config.json names, one or several, are added tokens: transformers adds what is none.
-inline void require_added(json const& named, std::string_view key, tokenizer_parts const& parts) {
-    if (named.is_array()) {
-        for (auto const& one : named.elements()) require_added(one, key, parts);
-        return;
-    }
-    if (named.is_object() && named.find("content") == nullptr) {
-        for (auto const& [name, one] : named.members()) require_added(one, key, parts);
-        return;
-    }
-    if (!named.is_text() && !named.is_object()) return;
-    std::string_view const text = named.is_text() ? named.text() : named.at("content").text();
+/// The added tokens of a tokenizer and their ids. The views are of the tokens' texts.
+using added_ids = std::unordered_map<std::string_view, std::int64_t, keyed_hash>;
+inline added_ids ids_of_added(tokenizer_parts const& parts) {
+    added_ids ids;
     for (auto const* const list : {&parts.added_first, &parts.added_then})
-        for (auto const& added : *list)
-            if (added.text == text) return;
-    named.refuse(printable(text) + " as " + std::string(key),
-                 "one of the added tokens: transformers would add it, and find it in texts");
+        for (auto const& token : *list) ids.emplace(token.text, token.id);
+    return ids;
+}
+
+/// A token that a tokenizer_config.json names: its text, or an object that has it.
+inline std::string_view named_text(json const& named) {
+    return named.is_text() ? named.text() : named.at("content").text();
+}
+
+/// Special tokens that a tokenizer_config.json names, one or several, are added tokens: transformers adds what is none.
+inline void require_added(json const& named, std::string_view key, added_ids const& added) {
+    if (named.is_array()) {
+        for (auto const& one : named.elements()) require_added(one, key, added);
+    } else if (named.is_object() && named.find("content") == nullptr) {
+        for (auto const& [name, one] : named.members()) require_added(one, key, added);
+    } else if ((named.is_text() || named.is_object()) && !added.contains(named_text(named))) {
+        named.refuse(printable(named_text(named)) + " as " + std::string(key),
+                     "one of the added tokens: transformers would add it, and find it in texts");
+    }
 }
 
 /// Keys of a tokenizer_config.json that do not change the tokens of a text: what they name is said elsewhere too, or is
@@ -370,25 +373,19 @@ inline std::string default_template(json const& chat) {
 }
 
 /// What lies beside a tokenizer.json: tokenizer_config.json and chat_template.jinja.
-inline void read_neighbours(std::string const& path, tokenizer_parts& parts) {
+inline void read_neighbours(std::string const& path, tokenizer_parts& parts, next_ids& ids) {
     auto const folder = path.substr(0, path.rfind('/') + 1);
     if (auto const config_path = folder + "tokenizer_config.json"; is_there(config_path)) {
         auto const config = json_document(config_path, longest_json);
         auto const& root = config.root();
         check_config(root, parts);
-        if (root.has("added_tokens_decoder")) read_added_decoder(root.at("added_tokens_decoder"), parts);
+        if (root.has("added_tokens_decoder")) read_added_decoder(root.at("added_tokens_decoder"), parts, ids);
+        auto const added = ids_of_added(parts);
         for (auto const& [key, value] : root.members())
-            if (key.ends_with("_token") || key.ends_with("special_tokens")) require_added(value, key, parts);
+            if (key.ends_with("_token") || key.ends_with("special_tokens")) require_added(value, key, added);
         auto const id_of = [&](char const* key) -> std::optional<std::int64_t> {
             if (!root.has(key)) return std::nullopt;
-            auto const& token = root.at(key);
-            auto const& text = token.is_text() ? token.text() : token.at("content").text();
-            for (auto const* const list : {&parts.added_first, &parts.added_then})
-                for (auto const& added : *list)
-                    if (added.text == text) return added.id;
-            for (auto const& [letters, id] : parts.vocabulary)
-                if (letters == text) return id;
-            token.refuse(printable(text) + ", which is no token of " + path, "a token");
+            return added.at(named_text(root.at(key)));
         };
         parts.begin = id_of("bos_token");
         parts.end = id_of("eos_token");
@@ -427,8 +424,9 @@ inline std::shared_ptr<tokenizer_tables const> read_tokenizer_json(std::string c
     if (root.has("decoder"))
         detail::only(root.at("decoder"), {"type", "add_prefix_space", "trim_offsets", "use_regex"});
     detail::read_model(root.at("model"), parts);
-    detail::read_added(root, parts);
-    detail::read_neighbours(path, parts);
+    detail::next_ids ids(parts);
+    detail::read_added(root, parts, ids);
+    detail::read_neighbours(path, parts, ids);
     return detail::tokenizer_builder(std::move(parts)).build();
 }
 
