@@ -53,6 +53,16 @@ struct times {
     double fastest() const { return *std::min_element(seconds.begin(), seconds.end()); }
 };
 
+/// A step against the roofline: what snug::work says that it does, by its median time. Operations are those of products and of
+/// attention's causal half, what is computed again included; bytes are those that must move.
+template <class T>
+void print_work(char const* name, times const& steps) {
+    auto const gflop = static_cast<double>(snug::work<T>.step().total()) * 1e-9;
+    auto const gigabytes = static_cast<double>(snug::work<T>.step().bytes) * 1e-9;
+    std::printf("%s: %.1f GFLOP and %.2f GB a step, %.1f FLOP/byte: %.1f GFLOP/s and %.1f GB/s\n", name,
+                gflop, gigabytes, gflop / gigabytes, gflop / steps.median(), gigabytes / steps.median());
+}
+
 /// One step's worth of random tokens for the trainer T.
 template <class T>
 class random_tokens {

@@ -79,7 +79,7 @@ function(snug_add_program target source)
             return()
         endif()
     endif()
-    if(includes MATCHES "<snug/io/(tokenizer|chat|examples|packed_batches)")
+    if(includes MATCHES "<snug/(io|data)/(tokenizer|chat|examples|packed_batches)")
         list(APPEND libraries snug::tokenizer)
         if(NOT TARGET snug::pcre2 OR NOT TARGET snug::utf8proc)
             message(STATUS "Left out: ${target}, for want of PCRE2 or utf8proc (libpcre2-dev, libutf8proc-dev)")
@@ -94,14 +94,18 @@ function(snug_add_program target source)
     endif()
 endfunction()
 
-# snug_add_programs(folder prefix targets): every .cpp under the folder by snug_add_program, named after its place:
-# matmul/square.cpp -> <prefix>matmul.square. Sets <targets> to those that are built.
+# snug_add_programs(folder prefix targets [left_out]): every .cpp under the folder by snug_add_program, named after its place:
+# matmul/square.cpp -> <prefix>matmul.square; but not what the regular expression <left_out> matches. Sets <targets> to those
+# that are built.
 function(snug_add_programs folder prefix targets)
     file(GLOB_RECURSE sources RELATIVE "${folder}" CONFIGURE_DEPENDS "${folder}/*.cpp")
     set(built "")
     foreach(source IN LISTS sources)
         string(REGEX REPLACE "\\.cpp$" "" target "${prefix}${source}")
         string(REPLACE "/" "." target "${target}")
+        if(ARGC GREATER 3 AND target MATCHES "${ARGV3}")
+            continue()
+        endif()
         snug_add_program(${target} "${folder}/${source}")
         if(TARGET ${target})
             list(APPEND built ${target})

@@ -81,26 +81,25 @@ struct scaled_linear {
 
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        snug::ops::matmul<typename Call::backend>(
-            x, snug::transposed{call.operand(weight{})}, call.workspace(),
+        snug::ops::matmul(
+            call.on, x, snug::transposed{call.operand(weight{})}, call.workspace(),
             snug::ops::bound<keep_and_scale<output_width>>(call.saved(unscaled{}), call.value(scale{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X, Y, DY dy, DX dx) {
-        using backend = typename Call::backend;
         using setting = typename Call::setting;
         using S = typename setting::statistic;
         using element = typename setting::activation;
         auto* const scaled = reinterpret_cast<element*>(call.workspace());
         auto* const scratch = call.workspace() + scaled_gradient<setting>();
-        snug::ops::add_column_sums<backend>(
-            dy.rows, output_width, scratch, call.gradient(scale{}),
+        snug::ops::add_column_sums(
+            call.on, dy.rows, output_width, scratch, call.gradient(scale{}),
             snug::ops::bound<scale_gradient<S, output_width>>(dy, call.saved(unscaled{})));
-        snug::ops::for_each_row<backend, output_width>(
-            dy.rows, snug::ops::bound<scale_row<S, output_width>>(dy, call.value(scale{}), scaled));
-        snug::ops::matmul<backend>(snug::matrix<element const, output_width>{scaled, dy.rows},
-                                   call.operand(weight{}), scratch, dx);
+        snug::ops::for_each_row<output_width>(
+            call.on, dy.rows, snug::ops::bound<scale_row<S, output_width>>(dy, call.value(scale{}), scaled));
+        snug::ops::matmul(call.on, snug::matrix<element const, output_width>{scaled, dy.rows},
+                          call.operand(weight{}), scratch, dx);
     }
 
   private:

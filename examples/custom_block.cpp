@@ -46,17 +46,22 @@ struct squared_relu {
     };
 
     template <class Call, class X, class Y>
-    static void forward(Call const&, X x, Y y) {
+    static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
-        snug::ops::for_each_row<typename Call::backend, Width>(x.rows,
-                                                               snug::ops::bound<forward_row<S>>(x, y));
+        snug::ops::for_each_row<Width>(call.on, x.rows, snug::ops::bound<forward_row<S>>(x, y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
-    static void backward(Call const&, X x, Y, DY dy, DX dx) {
+    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using S = typename Call::setting::statistic;
-        snug::ops::for_each_row<typename Call::backend, Width>(x.rows,
-                                                               snug::ops::bound<backward_row<S>>(x, dy, dx));
+        snug::ops::for_each_row<Width>(call.on, x.rows, snug::ops::bound<backward_row<S>>(x, dy, dx));
+    }
+
+    /// For snug::work: forward reads x and stores y, backward reads x and dy and stores dx.
+    template <class Setting>
+    static constexpr snug::layer_work work() {
+        return {.forward = {.bytes = snug::bytes_of::rows<Setting>(2 * Width)},
+                .backward = {.bytes = snug::bytes_of::rows<Setting>(3 * Width)}};
     }
 };
 
@@ -102,19 +107,27 @@ struct layer_scale {
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
-        snug::ops::for_each_row<typename Call::backend, Width>(
-            x.rows, snug::ops::bound<scale_row<S>>(x, call.value(scale{}), y));
+        snug::ops::for_each_row<Width>(call.on, x.rows,
+                                       snug::ops::bound<scale_row<S>>(x, call.value(scale{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
-        using backend = typename Call::backend;
         using S = typename Call::setting::statistic;
         // Before dx is written: it may lie where x or dy lies.
-        snug::ops::add_column_sums<backend>(x.rows, Width, call.workspace(), call.gradient(scale{}),
-                                            snug::ops::bound<scale_gradient<S>>(x, dy));
-        snug::ops::for_each_row<backend, Width>(x.rows,
-                                                snug::ops::bound<scale_row<S>>(dy, call.value(scale{}), dx));
+        snug::ops::add_column_sums(call.on, x.rows, Width, call.workspace(), call.gradient(scale{}),
+                                   snug::ops::bound<scale_gradient<S>>(x, dy));
+        snug::ops::for_each_row<Width>(call.on, x.rows,
+                                       snug::ops::bound<scale_row<S>>(dy, call.value(scale{}), dx));
+    }
+
+    /// For snug::work: backward reads x and dy for the gradient of the scale, and dy again for dx.
+    template <class Setting>
+    static constexpr snug::layer_work work() {
+        using namespace snug::bytes_of;
+        constexpr auto pass = rows<Setting>(2 * Width) + values<Setting>(scale{});
+        return {.forward = {.bytes = pass},
+                .backward = {.bytes = pass + rows<Setting>(2 * Width) + gradient<Setting>(scale{})}};
     }
 };
 
@@ -200,6 +213,9 @@ class made_up_language {
 struct trainer : snug::trainer<model, lion, pairs, snug::batch<16, 32>, snug::precision::mixed<snug::bf16>> {
     using trainer_type::trainer_type;  // constructors: a seed can be given
 };
+
+// A step's products: 6 operations for every weight and token.
+static_assert(snug::work<trainer>.model().products == 6 * (3 * 12 * 64 * 64 + vocabulary * 64) * 16 * 32);
 
 // Own layers and policies are part of the plan like all others.
 static_assert(snug::fits<trainer, snug::budget<snug::bytes{32 << 20}>>);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fine-tunes a pretrained SmolLM2 by QLoRA, on all cores of this computer. `./snug finetune` builds and runs it.
-#include <snug/io/chat.hpp>
-#include <snug/io/examples.hpp>
-#include <snug/io/packed_batches.hpp>
-#include <snug/io/tokenizer.hpp>
+#include <snug/data/chat.hpp>
+#include <snug/data/examples.hpp>
+#include <snug/data/packed_batches.hpp>
+#include <snug/data/tokenizer.hpp>
 #include <snug/quantization/double_quantized.hpp>
 #include <snug/quantization/nf4.hpp>
 #include <snug/snug.hpp>

@@ -61,9 +61,9 @@ struct table {
 };
 
 /// A layer's call with parameters, saved buffers and a workspace of its own.
-template <class Layer>
+template <class Layer, snug::pass Pass = snug::pass::forward>
 auto call_of(carver& from) {
-    snug::layer_call<Layer, setting> call;
+    snug::layer_call<Layer, setting, Pass> call;
     std::size_t i = 0;
     snug::meta::for_each<snug::layer::parameters<Layer>>([&]<class P>(P) {
         call.values[i] = reinterpret_cast<std::byte*>(from.take<bf16>(P::shape::count));
@@ -74,7 +74,8 @@ auto call_of(carver& from) {
         using element = snug::resolved<typename B::element, setting>;
         call.saved_buffers[i++] = reinterpret_cast<std::byte*>(from.take<element>(B::per_token * rows));
     });
-    call.workspace = from.take<std::byte>(snug::layer::backward_workspace<Layer, setting>());
+    call.on = measure::on();
+    call.scratch = from.take<std::byte>(snug::layer::backward_workspace<Layer, setting>());
     call.span = {setting::sequences, setting::tokens, 0};
     return call;
 }
@@ -96,7 +97,7 @@ struct draw_tokens {
 };
 std::int32_t* tokens(carver& from, index_t count) {
     auto* const result = from.take<std::int32_t>(count);
-    ops::for_each_element<snug::cuda>(count, ops::bound<draw_tokens>(result));
+    ops::for_each_element(measure::on(), count, ops::bound<draw_tokens>(result));
     return result;
 }
 struct make_positive {
@@ -116,10 +117,11 @@ void norm_rows(table& t, std::string const& name, std::string const& width) {
     });
     // As in a residual block: added to the gradient that passes by. The gradients of the parameters in it.
     t.row(name + " backward" + width, bytes_of(4.0 * Width), [](carver& from) {
-        return [call = call_of<Norm>(from), x = activations<Width>(from), dy = activations<Width>(from),
-                base = activations<Width>(from), dx = activations<Width>(from)] {
-            Norm::backward(call, x, matrix<bf16, Width>{}, dy, snug::added<bf16, Width>{dx, base});
-        };
+        return
+            [call = call_of<Norm, snug::pass::backward>(from), x = activations<Width>(from),
+             dy = activations<Width>(from), base = activations<Width>(from), dx = activations<Width>(from)] {
+                Norm::backward(call, x, matrix<bf16, Width>{}, dy, snug::added<bf16, Width>{dx, base});
+            };
     });
 }
 
@@ -139,12 +141,12 @@ void rows_of(table& t) {
     t.row("layer_norm backward, rows only" + width, bytes_of(4.0 * Width), [](carver& from) {
         return [call = call_of<layer_norm>(from), x = activations<Width>(from), dy = activations<Width>(from),
                 base = activations<Width>(from), dx = activations<Width>(from)] {
-            ops::for_each_row<snug::cuda, Width>(
-                rows, ops::bound<typename layer_norm::backward_row>(
-                          x, dy, call.value(typename layer_norm::weight{}),
-                          static_cast<float const*>(call.saved(typename layer_norm::mean{})),
-                          static_cast<float const*>(call.saved(typename layer_norm::rstd{})),
-                          snug::added<bf16, Width>{dx, base}));
+            ops::for_each_row<Width>(measure::on(), rows,
+                                     ops::bound<typename layer_norm::backward_row>(
+                                         x, dy, call.value(typename layer_norm::weight{}),
+                                         static_cast<float const*>(call.saved(typename layer_norm::mean{})),
+                                         static_cast<float const*>(call.saved(typename layer_norm::rstd{})),
+                                         snug::added<bf16, Width>{dx, base}));
         };
     });
     norm_rows<rms_norm, Width>(t, "rms_norm", width);
@@ -171,8 +173,9 @@ void rows_of(table& t) {
     // Queries and keys, of rows that hold values too.
     t.row("rotary, heads of " + std::to_string(head_width) + width, bytes_of(4.0 * Width), [](carver& from) {
         return [call = call_of<attention>(from), x = activations<3 * Width>(from)] {
-            ops::for_each_row<snug::cuda, head_width>(
-                rows, ops::bound<typename attention::template rotate_row<float>>(call.positions(), x, 1));
+            ops::for_each_row<head_width>(
+                measure::on(), rows,
+                ops::bound<typename attention::template rotate_row<float>>(call.positions(), x, 1));
         };
     });
     t.row("embedding forward" + width, bytes_of(2.0 * Width), [](carver& from) {
@@ -191,15 +194,15 @@ void rows_of(table& t) {
         return
             [sums = from.take<float>(Width), x = activations<Width>(from),
              workspace = from.take<std::byte>(ops::column_sums_workspace<snug::cuda, float>(rows, Width))] {
-                ops::add_column_sums<snug::cuda>(rows, Width, workspace, sums, snug::elements_of{x});
+                ops::add_column_sums(measure::on(), rows, Width, workspace, sums, snug::elements_of{x});
             };
     });
     t.row("column sums, layer_norm's weight" + width, bytes_of(2.0 * Width), [](carver& from) {
         return
             [call = call_of<layer_norm>(from), x = activations<Width>(from), dy = activations<Width>(from),
              workspace = from.take<std::byte>(ops::column_sums_workspace<snug::cuda, float>(rows, Width))] {
-                ops::add_column_sums<snug::cuda>(
-                    rows, Width, workspace, call.gradient(typename layer_norm::weight{}),
+                ops::add_column_sums(
+                    measure::on(), rows, Width, workspace, call.gradient(typename layer_norm::weight{}),
                     ops::bound<typename layer_norm::weight_gradient>(
                         x, dy, static_cast<float const*>(call.saved(typename layer_norm::mean{})),
                         static_cast<float const*>(call.saved(typename layer_norm::rstd{}))));
@@ -215,8 +218,8 @@ void cross_entropy(table& t) {
         return [logits = activations<Vocabulary, head::logits_stride>(from, count),
                 targets = static_cast<std::int32_t const*>(tokens(from, count)),
                 scale = static_cast<double const*>(from.take<double>(1)), losses = from.take<double>(count)] {
-            ops::for_each_row<snug::cuda, Vocabulary>(
-                count,
+            ops::for_each_row<Vocabulary>(
+                measure::on(), count,
                 ops::bound<typename head::template loss_row<float, true>>(logits, targets, scale, losses));
         };
     });
@@ -241,10 +244,10 @@ void optimizer(table& t) {
     // Master weight, gradient and two moments are read; they and the bf16 weight are written.
     t.row("AdamW, fp32 states", 34.0 * parameters, [](carver& from) {
         auto* const second = from.take<float>(parameters);
-        ops::for_each_element<snug::cuda>(parameters, ops::bound<make_positive>(second));
+        ops::for_each_element(measure::on(), parameters, ops::bound<make_positive>(second));
         return [where = tensor(from), first = from.take<float>(parameters), second] {
-            ops::for_each_element<snug::cuda>(
-                parameters,
+            ops::for_each_element(
+                measure::on(), parameters,
                 ops::bound<snug::optimizers::update_elements<update>>(rule, where, first, second));
         };
     });
@@ -254,15 +257,15 @@ void optimizer(table& t) {
         using blocks = snug::optimizers::update_blocks<update, 256, first_unit, second_unit>;
         return [where = tensor(from), first = from.take<first_unit>(parameters / 256),
                 second = from.take<second_unit>(parameters / 256)] {
-            ops::for_each_row<snug::cuda, 256>(parameters / 256,
-                                               ops::bound<blocks>(rule, where, parameters, first, second));
+            ops::for_each_row<256>(measure::on(), parameters / 256,
+                                   ops::bound<blocks>(rule, where, parameters, first, second));
         };
     });
     t.row("sum of squares (gradient norm)", 4.0 * parameters, [](carver& from) {
         return [values = static_cast<float const*>(from.take<float>(parameters)),
                 partials = from.take<double>(ops::sum_partials), total = from.take<double>(1)] {
-            ops::add_sum<snug::cuda>(parameters, partials, total,
-                                     ops::bound<snug::kernels::square_of>(values));
+            ops::add_sum(measure::on(), parameters, partials, total,
+                         ops::bound<snug::kernels::square_of>(values));
         };
     });
 }
@@ -297,8 +300,8 @@ void decoding(table& t, char const* name) {
           [](carver& from) {
               auto const stored = Scheme::view_of(from.take<std::byte>(stored_bytes), extent);
               return [stored, out = from.take<bf16>(count)] {
-                  cuda::launch(decode<Scheme>, static_cast<unsigned>(count / (256 * 16)), 256, 0, stored,
-                               count, out);
+                  cuda::launch(measure::on(), decode<Scheme>, static_cast<unsigned>(count / (256 * 16)), 256,
+                               0, stored, count, out);
               };
           });
 }

@@ -12,17 +12,17 @@ struct training
                     snug::accumulation::micro_batches<MicroBatches>, snug::on<snug::cuda>> {};
 
 template <class Training>
-int run(char const* name, int argc, char** argv, double layers, double width) {
+int run(char const* name, int argc, char** argv) {
     return measure::reported([&] {
         int const steps = measure::count_argument(argc, argv, 20);
         measure::print_device();
-        auto const parameters =
-            static_cast<double>(snug::parameter_count<typename Training::composition::model>);
-        auto const flop = measure::pretraining_flop(parameters, layers, width, 1024);
+        constexpr auto flop = measure::pretraining_flop<Training>;
         std::printf(
-            "N = %.0f parameters (positions and the tied table once); 6 N + 12 x %.0f x %.0f x 1024 = %.4e "
+            "N = %lld parameters (positions and the tied table once); 6 N + 12 x layers x width x 1024 = "
+            "%.4e "
             "FLOP per token\n",
-            parameters, layers, width, flop);
+            static_cast<long long>(snug::parameter_count<typename Training::composition::model>),
+            flop / static_cast<double>(Training::tokens_per_step));
         measure::print_training<Training>(name, steps, flop);
     });
 }

@@ -21,4 +21,4 @@ struct training
 template struct snug::require_fit<training, snug::devices::h100_80gb>;
 static_assert(snug::fits<training, snug::devices::h100_80gb>);
 
-int main(int argc, char** argv) { return pretrain::run<training>("GPT-2 124M", argc, argv, 12, 768); }
+int main(int argc, char** argv) { return pretrain::run<training>("GPT-2 124M", argc, argv); }

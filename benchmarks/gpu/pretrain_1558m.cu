@@ -23,4 +23,4 @@ struct training
 template struct snug::require_fit<training, snug::devices::h100_80gb>;
 static_assert(snug::fits<training, snug::devices::h100_80gb>);
 
-int main(int argc, char** argv) { return pretrain::run<training>("GPT-2 1558M", argc, argv, 48, 1600); }
+int main(int argc, char** argv) { return pretrain::run<training>("GPT-2 1558M", argc, argv); }

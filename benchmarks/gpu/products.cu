@@ -73,9 +73,10 @@ class bare_product {
         check(cublasLtMatmulPreferenceSetAttribute(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                    &workspace, sizeof workspace),
               "cublasLtMatmulPreferenceSetAttribute");
-        check(cublasLtMatmulAlgoGetHeuristic(cuda::library(), &operation_, &right_, &left_, &result_,
-                                             &result_, &preference, most, found_, &count_),
-              "cublasLtMatmulAlgoGetHeuristic");
+        check(
+            cublasLtMatmulAlgoGetHeuristic(cuda::execution_of(measure::on()).library(), &operation_, &right_,
+                                           &left_, &result_, &result_, &preference, most, found_, &count_),
+            "cublasLtMatmulAlgoGetHeuristic");
         // The other fields of a result are valid only where its state says so.
         auto const* const end = std::remove_if(found_, found_ + count_, [](auto const& result) {
             return result.state != CUBLAS_STATUS_SUCCESS;
@@ -90,9 +91,10 @@ class bare_product {
         float const one = 1, factor = shape_.adds ? 1.0f : 0.0f;
         // What is added to a gradient is the gradient itself.
         void const* const base = shape_.adds && !shape_.to_fp32 ? o.base : o.result;
-        check(cublasLtMatmul(cuda::library(), &operation_, &one, o.right, &right_, o.left, &left_, &factor,
-                             base, &result_, o.result, &result_, &found_[algorithm].algo, workspace,
-                             static_cast<std::size_t>(cuda::library_workspace), cuda::stream()),
+        check(cublasLtMatmul(cuda::execution_of(measure::on()).library(), &operation_, &one, o.right, &right_,
+                             o.left, &left_, &factor, base, &result_, o.result, &result_,
+                             &found_[algorithm].algo, workspace,
+                             static_cast<std::size_t>(cuda::library_workspace), cuda::stream(measure::on())),
               "cublasLtMatmul");
     }
 
@@ -196,24 +198,24 @@ void linear(bench& b, std::string const& name, index_t rows) {
               auto const y = matrix<bf16, Out>{static_cast<bf16*>(o.result), rows};
               auto const run = [&](auto sink) {
                   if constexpr (Bias)
-                      ops::matmul<snug::cuda>(x, transposed{w}, b.workspace,
-                                              snug::with_bias{sink, static_cast<bf16 const*>(o.bias)});
-                  else ops::matmul<snug::cuda>(x, transposed{w}, b.workspace, sink);
+                      ops::matmul(measure::on(), x, transposed{w}, b.workspace,
+                                  snug::with_bias{sink, static_cast<bf16 const*>(o.bias)});
+                  else ops::matmul(measure::on(), x, transposed{w}, b.workspace, sink);
               };
               if constexpr (Residual) run(snug::added<bf16, Out>{y, matrix<bf16 const, Out>{o.base, rows}});
               else run(snug::written<bf16, Out>{y});
           });
     b.row(name + " input gradient", {rows, In, Out, false, false, false, false, false}, bar,
           [&](operands const& o) {
-              ops::matmul<snug::cuda>(matrix<bf16, Out>{o.left, rows}, matrix<bf16 const, In>{o.right, Out},
-                                      b.workspace,
-                                      snug::written<bf16, In>{{static_cast<bf16*>(o.result), rows}});
+              ops::matmul(measure::on(), matrix<bf16, Out>{o.left, rows},
+                          matrix<bf16 const, In>{o.right, Out}, b.workspace,
+                          snug::written<bf16, In>{{static_cast<bf16*>(o.result), rows}});
           });
     b.row(name + " weight gradient", {Out, In, rows, true, false, true, false, true}, bar,
           [&](operands const& o) {
-              ops::matmul<snug::cuda>(transposed{matrix<bf16, Out>{o.left, rows}},
-                                      matrix<bf16, In>{o.right, rows}, b.workspace,
-                                      snug::accumulated<float, In>{{static_cast<float*>(o.result), Out}});
+              ops::matmul(measure::on(), transposed{matrix<bf16, Out>{o.left, rows}},
+                          matrix<bf16, In>{o.right, rows}, b.workspace,
+                          snug::accumulated<float, In>{{static_cast<float*>(o.result), Out}});
           });
 }
 
@@ -226,8 +228,8 @@ void gelu_gradient(bench& b, std::string const& name, index_t rows) {
     auto const x = [&](operands const& o) { return matrix<bf16, In>{o.base, rows}; };
     auto const dx = [&](operands const& o) { return matrix<bf16, In>{static_cast<bf16*>(o.result), rows}; };
     auto const run = [&](operands const& o, auto sink) {
-        ops::matmul<snug::cuda>(matrix<bf16, Out>{o.left, rows}, matrix<bf16 const, In>{o.right, Out},
-                                b.workspace, sink);
+        ops::matmul(measure::on(), matrix<bf16, Out>{o.left, rows}, matrix<bf16 const, In>{o.right, Out},
+                    b.workspace, sink);
     };
     b.row(name + " in the epilogue", shape, 0, [&](operands const& o) {
         run(o, snug::kernels::times_derivative<function, float, bf16, In>{x(o), dx(o)});
@@ -235,8 +237,8 @@ void gelu_gradient(bench& b, std::string const& name, index_t rows) {
     b.row(name + " in a pass", shape, 0, [&](operands const& o) {
         auto const to = snug::written<bf16, In>{dx(o)};
         run(o, to);
-        ops::for_each_row<snug::cuda, In>(
-            rows, ops::bound<snug::kernels::derivative_row<function, float>>(x(o), dx(o), to));
+        ops::for_each_row<In>(measure::on(), rows,
+                              ops::bound<snug::kernels::derivative_row<function, float>>(x(o), dx(o), to));
     });
 }
 
@@ -248,22 +250,20 @@ void head(bench& b, std::string const& name, index_t rows) {
     using logits = matrix<bf16, vocabulary, stride>;
     b.row(name + " forward", {rows, stride, width, false, true, false, false, false}, bar,
           [&](operands const& o) {
-              ops::matmul<snug::cuda>(
-                  matrix<bf16, width>{o.left, rows},
-                  transposed{matrix<bf16 const, width>{o.right, vocabulary}}, b.workspace,
-                  snug::written<bf16, vocabulary, stride>{{static_cast<bf16*>(o.result), rows}});
+              ops::matmul(measure::on(), matrix<bf16, width>{o.left, rows},
+                          transposed{matrix<bf16 const, width>{o.right, vocabulary}}, b.workspace,
+                          snug::written<bf16, vocabulary, stride>{{static_cast<bf16*>(o.result), rows}});
           });
     b.row(name + " input gradient", {rows, width, stride, false, false, false, false, false}, bar,
           [&](operands const& o) {
-              ops::matmul<snug::cuda>(logits{o.left, rows}, matrix<bf16 const, width>{o.right, vocabulary},
-                                      b.workspace,
-                                      snug::written<bf16, width>{{static_cast<bf16*>(o.result), rows}});
+              ops::matmul(measure::on(), logits{o.left, rows}, matrix<bf16 const, width>{o.right, vocabulary},
+                          b.workspace, snug::written<bf16, width>{{static_cast<bf16*>(o.result), rows}});
           });
     b.row(name + " weight gradient", {stride, width, rows, true, false, true, false, true}, bar,
           [&](operands const& o) {
-              ops::matmul<snug::cuda>(
-                  transposed{logits{o.left, rows}}, matrix<bf16, width>{o.right, rows}, b.workspace,
-                  snug::accumulated<float, width>{{static_cast<float*>(o.result), vocabulary}});
+              ops::matmul(measure::on(), transposed{logits{o.left, rows}}, matrix<bf16, width>{o.right, rows},
+                          b.workspace,
+                          snug::accumulated<float, width>{{static_cast<float*>(o.result), vocabulary}});
           });
 }
 
@@ -295,10 +295,10 @@ void adapted(bench& b, std::string const& name, index_t rows) {
     auto const both_ways = [&](std::string const& what, bare_shape const& shape, auto store,
                                auto... product) {
         b.row(what + ", library", shape, 0, [&](operands const& o) {
-            (void)cuda::detail::by_library(b.workspace, store(o), product(o)...);
+            (void)cuda::detail::by_library(measure::on(), b.workspace, store(o), product(o)...);
         });
         b.row(what + ", own kernel", shape, 0,
-              [&](operands const& o) { cuda::own_matmul(store(o), product(o)...); });
+              [&](operands const& o) { cuda::own_matmul(measure::on(), store(o), product(o)...); });
     };
     auto const title = name + ", " + std::to_string(rows);
     bare_shape const forward{rows, Out, In, false, true, false, false, false};
@@ -334,14 +334,13 @@ void thin(bench& b, std::string const& name, index_t rows) {
         return snug::scaled{snug::written<bf16, 16>{{static_cast<bf16*>(o.result), rows}}, 2.0};
     };
     b.row(name + " x A^T", {rows, 16, Width, false, true, false, false, false}, 0, [&](operands const& o) {
-        ops::matmul<snug::cuda>(b.workspace, low(o),
-                                snug::product{matrix<bf16, Width>{o.left, rows},
-                                              transposed{matrix<bf16 const, Width>{o.right, 16}}});
+        ops::matmul(measure::on(), b.workspace, low(o),
+                    snug::product{matrix<bf16, Width>{o.left, rows},
+                                  transposed{matrix<bf16 const, Width>{o.right, 16}}});
     });
     b.row(name + " dy B", {rows, 16, Width, false, false, false, false, false}, 0, [&](operands const& o) {
-        ops::matmul<snug::cuda>(
-            b.workspace, low(o),
-            snug::product{matrix<bf16, Width>{o.left, rows}, matrix<bf16 const, 16>{o.right, Width}});
+        ops::matmul(measure::on(), b.workspace, low(o),
+                    snug::product{matrix<bf16, Width>{o.left, rows}, matrix<bf16 const, 16>{o.right, Width}});
     });
 }
 
@@ -364,13 +363,14 @@ void attention(bench& b, index_t tokens) {
         std::max(ops::attention_forward_workspace<snug::cuda, shape, bf16>(sequences, tokens),
                  ops::attention_backward_workspace<snug::cuda, shape, bf16>(sequences, tokens)));
     auto const forward = measure::seconds_per_call(4, 7, [&](int) {
-        ops::attention_forward<snug::cuda, shape>(sequences, tokens, 0, static_cast<bf16 const*>(qkv),
-                                                  nullptr, out, logsumexp, workspace);
+        ops::attention_forward<shape>(measure::on(), sequences, tokens, 0, static_cast<bf16 const*>(qkv),
+                                      nullptr, out, logsumexp, workspace);
     });
     auto const backward = measure::seconds_per_call(4, 7, [&](int) {
-        ops::attention_backward<snug::cuda, shape>(
-            sequences, tokens, static_cast<bf16 const*>(qkv), nullptr, static_cast<bf16 const*>(out),
-            static_cast<bf16 const*>(d_out), static_cast<float const*>(logsumexp), d_qkv, workspace);
+        ops::attention_backward<shape>(measure::on(), sequences, tokens, static_cast<bf16 const*>(qkv),
+                                       nullptr, static_cast<bf16 const*>(out),
+                                       static_cast<bf16 const*>(d_out), static_cast<float const*>(logsumexp),
+                                       d_qkv, workspace);
     });
     auto const whole = static_cast<double>(sequences * Heads * HeadWidth) * static_cast<double>(tokens) *
                        static_cast<double>(tokens);

@@ -27,25 +27,18 @@ struct small : training<1, 512, snug::optimizers::adamw<>> {};
 struct large : training<4, 1024, snug::optimizers::adamw<>> {};
 struct large_paged : training<4, 1024, snug::optimizers::paged<snug::optimizers::adamw<>>> {};
 
-/// Forward and the gradients of activations: 4 N; the frozen weights have no gradient, and computing a block again is not
-/// counted. Of attention's scores forward and backward, of the adapter forward and backward.
+/// Of a step: the model's products, which are 4 N for each token and 6 of the adapter's parameters, since frozen weights have no
+/// gradient, and attention's, not halved for being causal. Computing a block again is not counted.
 template <class Training>
-double flop_per_token() {
-    using model = snug::models::llama2_7b;
-    constexpr double layers = 32, width = 4096;
-    constexpr auto trained = static_cast<double>(snug::trainable_parameter_count<Training>);
-    constexpr auto base =
-        static_cast<double>(snug::parameter_count<model>) - 32000.0 * width;  // no product with the embedding
-    return 4 * base + 6 * trained +
-           12 * layers * width * static_cast<double>(Training::composition::batch::tokens);
-}
+constexpr double flop =
+    static_cast<double>(snug::work<Training>.model().products) + measure::whole_attention<Training>;
 
 std::string_view filter = "";
 
 template <class Training>
 void measure_one(char const* name, int steps) {
     if (std::string_view(name).find(filter) == std::string_view::npos) return;
-    measure::print_training<Training>(name, steps, flop_per_token<Training>());
+    measure::print_training<Training>(name, steps, flop<Training>);
 }
 
 }  // namespace
@@ -59,8 +52,8 @@ int main(int argc, char** argv) {
         if (argc > 2) filter = argv[2];
         measure::print_device();
         std::printf(
-            "4 N + 6 trained + 12 x 32 x 4096 x T FLOP per token (N without the embedding's table; what is "
-            "computed again is not counted)\n");
+            "4 N + 6 trained + 12 x 32 x 4096 x T FLOP per token (N without the embedding's table and the "
+            "norms; what is computed again is not counted)\n");
         measure_one<small>("Llama-2 7B QLoRA 1 x 512", steps);
         measure_one<large>("Llama-2 7B QLoRA 4 x 1024, states on the device", steps);
         measure_one<large_paged>("Llama-2 7B QLoRA 4 x 1024, paged states", steps);

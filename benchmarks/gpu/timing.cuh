@@ -36,6 +36,12 @@ inline double smallest_of(std::vector<double> const& values) {
     return *std::min_element(values.begin(), values.end());
 }
 
+/// The context of all that a benchmark runs itself; trainers have their own.
+inline cuda::tag on() {
+    static auto const only = snug::ops::prepare<snug::cuda>(snug::memory_bill{});
+    return only.on();
+}
+
 struct device_memory {
     std::size_t free = 0, total = 0;
 };
@@ -78,9 +84,8 @@ class device_room {
     std::byte* data() const { return static_cast<std::byte*>(first_); }
     std::size_t size() const { return size_; }
     void fill() const {
-        snug::ops::for_each_element<snug::cuda>(
-            static_cast<snug::index_t>(size_ / 4),
-            snug::ops::bound<small_numbers>(static_cast<std::uint32_t*>(first_)));
+        snug::ops::for_each_element(on(), static_cast<snug::index_t>(size_ / 4),
+                                    snug::ops::bound<small_numbers>(static_cast<std::uint32_t*>(first_)));
     }
 
     /// Two bf16 numbers of magnitude 1/8 to 1 in 32 bits, which are an fp32 number of such a magnitude too.
@@ -121,7 +126,7 @@ class carver {
 /// count, and the graph is replayed `replays` times between events. The median replay.
 template <class Call>
 double seconds_per_call(int calls, int replays, Call const& call) {
-    auto const stream = cuda::stream();
+    auto const stream = cuda::stream(on());
     call(0);  // libraries choose algorithms, kernels are loaded
     check(cudaStreamSynchronize(stream), "a first call");
     cudaGraph_t graph = nullptr;
@@ -155,7 +160,7 @@ inline double copy_bandwidth(device_room const& room, std::size_t size) {
     auto const sets = std::max<std::size_t>(room.size() / (2 * size), 1);
     auto const seconds = seconds_per_call(static_cast<int>(std::max<std::size_t>(sets, 4)), 9, [&](int i) {
         auto* const from = room.data() + static_cast<std::size_t>(i) % sets * 2 * size;
-        cuda::copy_on_device(from + size, from, size);
+        cuda::copy_on_device(on(), from + size, from, size);
     });
     return 2 * static_cast<double>(size) / seconds;
 }

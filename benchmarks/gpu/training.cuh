@@ -24,13 +24,12 @@ inline constexpr int warm_up_steps = 4;
 template <class Training>
 training_figures train(int steps) {
     training_figures result;
-    // The stream and the library's handle are not the trainer's: what they take is in neither difference.
-    (void)cuda::stream();
-    (void)cuda::library();
+    // What the process keeps of a first context is not the trainer's: it is in neither difference.
+    (void)on();
     result.before = memory_now();
     auto start = seconds_now();
     auto const run = std::make_unique<Training>();
-    cuda::synchronize();
+    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
     result.construction_seconds = seconds_now() - start;
     result.constructed = memory_now();
     if (run->allocated() != snug::footprint<Training>.total + snug::footprint<Training>.paged) {
@@ -53,17 +52,30 @@ training_figures train(int steps) {
     return result;
 }
 
-/// Prints bill, memory and speed; `flop_per_token` by the benchmark's convention. The last line is JSON, as that of the peers.
+/// Floating-point operations of a step's attention, forward and backward, not halved for being causal.
 template <class Training>
-void print_training(char const* name, int steps, double flop_per_token) {
+inline constexpr auto whole_attention = static_cast<double>(2 * snug::work<Training>.model().attention);
+
+/// Prints bill, memory and speed; `flop` of a step by the benchmark's convention. The last line is JSON, as that of the peers.
+template <class Training>
+void print_training(char const* name, int steps, double flop) {
     using c = typename Training::composition;
+    constexpr auto work = snug::work<Training>;
+    constexpr auto causal_flop = static_cast<double>(work.model().total());
     std::printf("\n## %s\n\n", name);
+    std::printf(
+        "FLOP of a step: %.4e by the convention of MFU; by snug::work %.4e of products, %.4e of attention's "
+        "causal half, %.4e computed again; %.1f GB moved, %.1f of them by the update\n\n",
+        flop, static_cast<double>(work.model().products), static_cast<double>(work.model().attention),
+        static_cast<double>(work.recomputed.total()), static_cast<double>(work.step().bytes) * 1e-9,
+        static_cast<double>(work.update.bytes) * 1e-9);
     std::cout << snug::report<Training>() << std::flush;
     auto const figures = train<Training>(steps);
     constexpr double tokens = Training::tokens_per_step;
     constexpr double mebibyte = 1 << 20;
     auto const median = median_of(figures.seconds), fastest = smallest_of(figures.seconds);
-    auto const tflops = [&](double seconds) { return flop_per_token * tokens / seconds * 1e-12; };
+    auto const tflops = [&](double seconds) { return flop / seconds * 1e-12; };
+    auto const percent = [&](double of, double seconds) { return 100 * of / seconds * 1e-12 / peak_tflops; };
     auto const total = static_cast<double>(snug::footprint<Training>.total.count);
     auto const taken = [](device_memory from, device_memory to) {
         return static_cast<double>(from.free) - static_cast<double>(to.free);
@@ -81,26 +93,29 @@ void print_training(char const* name, int steps, double flop_per_token) {
                 taken(figures.constructed, figures.stepped) / mebibyte);
     std::printf("| the driver's constant: all but the footprint   | %8.1f |\n",
                 (context + taken(figures.before, figures.stepped) - total) / mebibyte);
-    std::printf("\n| step                     |  ms       | tokens/s  | TFLOP/s | MFU %%  |\n");
-    std::printf("| median of %3d            | %9.2f | %9.0f | %7.1f | %6.2f |\n", steps, median * 1e3,
-                tokens / median, tflops(median), 100 * tflops(median) / peak_tflops);
-    std::printf("| fastest                  | %9.2f | %9.0f | %7.1f | %6.2f |\n", fastest * 1e3,
-                tokens / fastest, tflops(fastest), 100 * tflops(fastest) / peak_tflops);
+    std::printf("\n| step                     |  ms       | tokens/s  | TFLOP/s | MFU %%  | causal %% |\n");
+    std::printf("| median of %3d            | %9.2f | %9.0f | %7.1f | %6.2f | %8.2f |\n", steps, median * 1e3,
+                tokens / median, tflops(median), percent(flop, median), percent(causal_flop, median));
+    std::printf("| fastest                  | %9.2f | %9.0f | %7.1f | %6.2f | %8.2f |\n", fastest * 1e3,
+                tokens / fastest, tflops(fastest), percent(flop, fastest), percent(causal_flop, fastest));
     std::printf(
         "\n{\"program\": \"snug\", \"model\": \"%s\", \"batch\": [%lld, %lld], \"micro_batches\": %lld, "
         "\"tokens_per_second\": %.1f, \"tokens_per_second_of_fastest_step\": %.1f, \"step_ms\": %.3f, "
-        "\"mfu\": %.4f, \"footprint_mib\": %.1f, \"device_used_mib\": %.1f, \"loss\": [%.4f, %.4f]}\n",
+        "\"mfu\": %.4f, \"mfu_causal\": %.4f, \"footprint_mib\": %.1f, \"device_used_mib\": %.1f, \"loss\": "
+        "[%.4f, %.4f]}\n",
         name, static_cast<long long>(c::batch::sequences), static_cast<long long>(c::batch::tokens),
         static_cast<long long>(c::micro_batches), tokens / median, tokens / fastest, median * 1e3,
-        tflops(median) / peak_tflops, total / mebibyte,
+        tflops(median) / peak_tflops, percent(causal_flop, median) / 100, total / mebibyte,
         (context + taken(figures.before, figures.stepped)) / mebibyte, figures.first_loss, figures.last_loss);
     std::fflush(stdout);
 }
 
-/// Matrix products of all parameters, forward and backward, and those of attention's scores, not halved for being causal: the
-/// convention of PaLM's appendix B (arXiv 2204.02311) and of llm.c. `layers` × `width` is heads × head width of all layers.
-constexpr double pretraining_flop(double parameters, double layers, double width, double tokens) {
-    return 6 * parameters + 12 * layers * width * tokens;
-}
+/// Of a step, by the convention of PaLM's appendix B (arXiv 2204.02311) and of llm.c: (6 N + 12 · layers · width · T) for each token,
+/// where N is all parameters, those of no product too (positions, norms, biases), and attention is not halved for being causal.
+template <class Training>
+inline constexpr double pretraining_flop =
+    6.0 * static_cast<double>(snug::parameter_count<typename Training::composition::model>) *
+        static_cast<double>(Training::tokens_per_step) +
+    whole_attention<Training>;
 
 }  // namespace measure

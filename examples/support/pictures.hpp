@@ -83,7 +83,6 @@ inline paint paint_of(snug::role line) {
     case snug::role::workspace: return {"workspace", "c3c6ca", "303030"};
     case snug::role::staging: return {"staging", "7a5195", "ffffff"};
     case snug::role::communication: return {"communication", "5c4033", "ffffff"};
-    case snug::role::paged: return {"paged", "8d99ae", "ffffff"};
     }
     return {};
 }
@@ -114,7 +113,7 @@ std::vector<rectangle> rectangles_of(snug::memory_plan<N> const& plan, int posit
     for (std::size_t i = 0; i < N; ++i) {
         auto const& buffer = plan.declarations[i];
         auto const bottom = plan.offsets[i], top = bottom + buffer.size().count;
-        if (top == bottom) continue;
+        if (top == bottom || buffer.where != snug::space::device_memory) continue;
         if (buffer.alive.forever) {
             auto const name = paint_of(buffer.line).label;
             if (!all.empty() && all.back().name == name) all.back().top = top;
@@ -156,7 +155,7 @@ void draw_memory(std::string const& folder) {
         for (auto const& alive : detail::times_of(buffer)) positions = std::max(positions, alive.last + 1);
     auto const layers = detail::layers_of(plan);
     auto const mebibytes = [](snug::index_t count) { return static_cast<double>(count) / (1024.0 * 1024.0); };
-    auto const total = mebibytes(plan.total.count);
+    auto const total = mebibytes(plan.total().count);
     auto const top = 1.1 * total;
 
     std::ostringstream boxes, labels;
@@ -183,7 +182,7 @@ void draw_memory(std::string const& folder) {
            "set terminal svg noenhanced size 1200,720 font \"Helvetica,13\" background rgb \"white\"\n"
            "set output \"memory.svg\"\n"
            "set title \"One training step: what lies where in its "
-        << snug::to_string(plan.total)
+        << snug::to_string(plan.total())
         << "\" font \",18\" offset 0,0.5\n"
            "set xrange [0:"
         << positions << "]\nset yrange [0:" << top

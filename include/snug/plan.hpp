@@ -16,3 +16,6 @@
 #include <snug/quantization/schemes.hpp>
 #include <snug/trainer.hpp>
 #include <snug/version.hpp>
+
+// Last, for the same reason.
+#include <snug/engine/work.hpp>

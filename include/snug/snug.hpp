@@ -7,13 +7,17 @@
 #include <snug/layers/refusals.hpp>
 
 #include <snug/backend/host.hpp>
+#include <snug/data/token_batches.hpp>
+#include <snug/engine/access.hpp>
+#include <snug/engine/adapter_files.hpp>
+#include <snug/engine/evaluate.hpp>
 #include <snug/engine/generate.hpp>
+#include <snug/engine/initialise.hpp>
 #include <snug/engine/load.hpp>
 #include <snug/engine/merge.hpp>
 #include <snug/engine/snapshot.hpp>
 #include <snug/engine/step.hpp>
+#include <snug/hub/model_config.hpp>
 #include <snug/io/gguf.hpp>
-#include <snug/io/model_config.hpp>
 #include <snug/io/safetensors.hpp>
-#include <snug/io/token_batches.hpp>
 #include <snug/plan.hpp>

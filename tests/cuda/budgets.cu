@@ -25,6 +25,10 @@ static_assert(parameter_count<models::gpt2_124m> == 124'439'808);
 static_assert(footprint<pretraining>.weights == 2_B * parameter_count<models::gpt2_124m>);
 static_assert(footprint<pretraining>.optimizer_state == 8_B * parameter_count<models::gpt2_124m>);
 
+static_assert(work<fine_tuning>.model().products ==
+              8 * 1024 * 6 * (parameter_count<models::llama2_7b> - 32000 * 4096 - 65 * 4096));
+static_assert(work<fine_tuning>.recomputed.attention == work<fine_tuning>.forward.attention);
+
 // The page docs/cuda.md: g++ finds the same bytes in tests/static/docs.cpp.
 struct on_a_device : trainer<models::gpt2_1558m, batch<8, 1024>, precision::mixed<bf16>,
                              checkpointing::selective, on<cuda>> {};

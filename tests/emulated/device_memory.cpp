@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../trainer/device_memory.hpp"
 
+#include <thread>
+#include <vector>
+
 namespace {
 
 using tiny = placed<gpt2, batch<2, 32>>;
@@ -8,17 +11,15 @@ using tiny = placed<gpt2, batch<2, 32>>;
 }  // namespace
 
 TEST_CASE("without a device, or with one that is too old, a trainer says so") {
-    // A process that has found a device keeps it: the question is asked directly.
     auto& device = emulation::device();
     auto const count = device.count;
     device.count = 0;
-    CHECK_THROWS_WITH(backend::cuda::require_device(), Catch::Contains("no CUDA device"));
+    CHECK_THROWS_WITH(tiny(), Catch::Contains("no CUDA device"));
     device.count = count;
     auto const properties = device.properties;
     device.properties.major = 7;
     device.properties.minor = 5;
-    CHECK_THROWS_WITH(backend::cuda::require_device(),
-                      Catch::Contains("too old") && Catch::Contains("7.5") && Catch::Contains("8.0"));
+    CHECK_THROWS_WITH(tiny(), Catch::Contains("too old") && Catch::Contains("7.5") && Catch::Contains("8.0"));
     device.properties = properties;
 }
 
@@ -46,6 +47,30 @@ TEST_CASE("nothing depends on when the device gets to its work") {
         CHECK(history(early) == expected_of_pages);
     }
     emulation::device().copies_early = emulation::device().deferred = false;
+}
+
+TEST_CASE("two trainers step at the same time in two threads, as if each were alone") {
+    using paged = placed<llama, batch<2, 32>, optimizers::paged<optimizers::adamw<>>>;
+    std::vector<unsigned char> expected, expected_of_pages;
+    {
+        tiny alone;
+        expected = history(alone);
+        paged pages_alone;
+        expected_of_pages = history(pages_alone);
+    }
+    std::vector<unsigned char> found, found_of_pages;
+    std::thread first([&] {
+        tiny run;
+        found = history(run);
+    });
+    std::thread second([&] {
+        paged run;
+        found_of_pages = history(run);
+    });
+    first.join();
+    second.join();
+    CHECK(found == expected);
+    CHECK(found_of_pages == expected_of_pages);
 }
 
 TEST_CASE("a step waits for the device once, and copies only what it was given and what it found") {

@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "../kernels/device_array.hpp"
+
 namespace cuda = snug::backend::cuda;
 using snug::bf16, snug::fp16;
+using snug_test::on;
 
 namespace {
 
@@ -155,16 +158,16 @@ TEMPLATE_TEST_CASE("the fragments of a product are where the PTX ISA says", "", 
     auto const a = random_numbers<TestType>(256, 1), b = random_numbers<TestType>(128, 2);
     auto const before = random_numbers<float>(128, 3);
     auto d = before;
-    cuda::launch(product_by_elements<TestType>, 1, 32, 0, a.data(), b.data(), d.data());
+    cuda::launch(on(), product_by_elements<TestType>, 1, 32, 0, a.data(), b.data(), d.data());
     check_product(a, b, before, d);
 }
 
 TEMPLATE_TEST_CASE("matrices copied and loaded give the same product", "", bf16, fp16) {
     auto const a = random_numbers<TestType>(256, 1), b = random_numbers<TestType>(128, 2);
     auto d = std::vector<float>(128, -1.0f);
-    cuda::launch(product_by_matrices<TestType, true>, 1, 32, 768, a.data(), b.data(), d.data());
+    cuda::launch(on(), product_by_matrices<TestType, true>, 1, 32, 768, a.data(), b.data(), d.data());
     check_product(a, b, std::vector<float>(128), d);
-    cuda::launch(product_by_matrices<TestType, false>, 1, 32, 768, a.data(), b.data(), d.data());
+    cuda::launch(on(), product_by_matrices<TestType, false>, 1, 32, 768, a.data(), b.data(), d.data());
     CHECK(std::isnan(d[0]));
 }
 
@@ -172,7 +175,7 @@ TEST_CASE("ldmatrix hands out matrices and transposed ones") {
     std::vector<std::uint16_t> from(256);
     for (std::size_t i = 0; i < 256; ++i) from[i] = static_cast<std::uint16_t>(i);
     std::vector<std::uint32_t> four(128), two(64), four_transposed(128), two_transposed(64);
-    cuda::launch(identity_of_matrices, 1, 32, 512, from.data(), four.data(), two.data(),
+    cuda::launch(on(), identity_of_matrices, 1, 32, 512, from.data(), four.data(), two.data(),
                  four_transposed.data(), two_transposed.data());
     for (std::uint32_t m = 0; m < 4; ++m)
         for (std::uint32_t lane = 0; lane < 32; ++lane) {
@@ -188,7 +191,7 @@ TEST_CASE("ldmatrix hands out matrices and transposed ones") {
 
 TEST_CASE("shuffles and votes") {
     std::vector<int> out(64 * 6);
-    cuda::launch(shuffles, 1, 64, 0, out.data());
+    cuda::launch(on(), shuffles, 1, 64, 0, out.data());
     for (int thread = 0; thread < 64; ++thread) {
         int const lane = thread % 32;
         int const* const got = out.data() + thread * 6;
@@ -203,9 +206,9 @@ TEST_CASE("shuffles and votes") {
 
 TEST_CASE("a barrier is kept, and one that is missing shows") {
     std::vector<int> out(3 * 96);
-    cuda::launch(pass_round<true>, 3, 96, 96 * sizeof(int), 5, out.data());
+    cuda::launch(on(), pass_round<true>, 3, 96, 96 * sizeof(int), 5, out.data());
     for (int i = 0; i < 3 * 96; ++i) CHECK(out[i] == (i % 96 + 5) % 96);
-    cuda::launch(pass_round<false>, 3, 96, 96 * sizeof(int), 5, out.data());
+    cuda::launch(on(), pass_round<false>, 3, 96, 96 * sizeof(int), 5, out.data());
     int wrong = 0;
     for (int i = 0; i < 3 * 96; ++i) wrong += out[i] != (i % 96 + 5) % 96;
     CHECK(wrong > 0);
@@ -213,32 +216,32 @@ TEST_CASE("a barrier is kept, and one that is missing shows") {
 
 TEST_CASE("a thread that has returned keeps no barrier waiting, but does a warp") {
     std::vector<int> out(64);
-    cuda::launch(half_returns, 1, 64, 0, out.data());
+    cuda::launch(on(), half_returns, 1, 64, 0, out.data());
     CHECK(out[0] + out[1] + out[63] == 2);
-    CHECK_THAT(failure_of([&] { cuda::launch(half_shuffles, dim3(2), 64, 0, out.data()); }),
+    CHECK_THAT(failure_of([&] { cuda::launch(on(), half_shuffles, dim3(2), 64, 0, out.data()); }),
                Catch::Contains("block (0, 0, 0), thread (") &&
                    Catch::Contains("waits for ever in __shfl_xor_sync, as lane 1 has returned"));
-    CHECK_THAT(failure_of([&] { cuda::launch(lanes_disagree, 1, 32, 0, out.data()); }),
+    CHECK_THAT(failure_of([&] { cuda::launch(on(), lanes_disagree, 1, 32, 0, out.data()); }),
                Catch::Contains("where a lane of its warp called"));
-    cuda::launch(half_returns, 1, 64, 0, out.data());  // a failure leaves nothing behind
+    cuda::launch(on(), half_returns, 1, 64, 0, out.data());  // a failure leaves nothing behind
 }
 
 TEST_CASE("shared memory is poisoned and bounded") {
     std::uint32_t out = 0;
-    cuda::launch(reads_shared, 1, 1, 16, &out);
+    cuda::launch(on(), reads_shared, 1, 1, 16, &out);
     CHECK(out == 0xFFFFFFFFu);
-    CHECK_THAT(failure_of([&] { cuda::launch(writes_too_far, 1, 33, 32); }),
+    CHECK_THAT(failure_of([&] { cuda::launch(on(), writes_too_far, 1, 33, 32); }),
                Catch::Contains("wrote beyond its 32"));
     alignas(16) std::uint32_t from[16], copied[16];
     std::fill(from, from + 16, 7u);
-    cuda::launch(zeros_when_not_valid, 1, 4, 64, from, copied);
+    cuda::launch(on(), zeros_when_not_valid, 1, 4, 64, from, copied);
     for (int i = 0; i < 16; ++i) CHECK(copied[i] == (i / 4 % 2 == 0 ? 7u : 0u));
     // More than 48 KiB has to be asked for, which launch does, and ends at the device's limit.
-    cuda::launch(reads_shared, 1, 1, 64 * 1024, &out);
+    cuda::launch(on(), reads_shared, 1, 1, 64 * 1024, &out);
     CHECK_THROWS_WITH(
-        cuda::launch(reads_shared, 1, 1, 300 * 1024, &out),
+        cuda::launch(on(), reads_shared, 1, 1, 300 * 1024, &out),
         Catch::Contains("cudaFuncSetAttribute: cudaErrorInvalidValue (invalid argument) on device 0"));
-    CHECK_THROWS_WITH(cuda::launch(reads_shared, 1, 2048, 16, &out),
+    CHECK_THROWS_WITH(cuda::launch(on(), reads_shared, 1, 2048, 16, &out),
                       Catch::Contains("cudaErrorInvalidConfiguration"));
 }
 
@@ -246,30 +249,32 @@ TEST_CASE("a captured graph runs when it is launched, every time") {
     int host[64] = {};
     int* memory = nullptr;
     cuda::check(cudaMalloc(&memory, sizeof host), "cudaMalloc");
-    cuda::check(cudaStreamBeginCapture(cuda::stream(), cudaStreamCaptureModeThreadLocal), "begin");
-    cuda::check(cudaMemcpyAsync(memory, host, sizeof host, cudaMemcpyHostToDevice, cuda::stream()), "copy");
-    cuda::launch(add_one, 2, 32, 0, memory);
-    cuda::check(cudaMemcpyAsync(host, memory, sizeof host, cudaMemcpyDeviceToHost, cuda::stream()), "copy");
-    CHECK(cudaStreamSynchronize(cuda::stream()) == cudaErrorStreamCaptureUnsupported);
+    cuda::check(cudaStreamBeginCapture(cuda::stream(on()), cudaStreamCaptureModeThreadLocal), "begin");
+    cuda::check(cudaMemcpyAsync(memory, host, sizeof host, cudaMemcpyHostToDevice, cuda::stream(on())),
+                "copy");
+    cuda::launch(on(), add_one, 2, 32, 0, memory);
+    cuda::check(cudaMemcpyAsync(host, memory, sizeof host, cudaMemcpyDeviceToHost, cuda::stream(on())),
+                "copy");
+    CHECK(cudaStreamSynchronize(cuda::stream(on())) == cudaErrorStreamCaptureUnsupported);
     int* more = nullptr;
     CHECK(cudaMalloc(&more, 4) == cudaErrorStreamCaptureUnsupported);
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
-    cuda::check(cudaStreamEndCapture(cuda::stream(), &graph), "end");
+    cuda::check(cudaStreamEndCapture(cuda::stream(on()), &graph), "end");
     cuda::check(cudaGraphInstantiate(&executable, graph, 0), "instantiate");
     cuda::check(cudaGraphDestroy(graph), "destroy");
     CHECK(host[63] == 0);
     for (int i = 1; i <= 3; ++i) {
-        cuda::check(cudaGraphLaunch(executable, cuda::stream()), "launch");
-        cuda::synchronize();
+        cuda::check(cudaGraphLaunch(executable, cuda::stream(on())), "launch");
+        cuda::synchronize(on());
         CHECK(host[0] == i);
         CHECK(host[63] == i);
     }
     // Put off until the host synchronises, the work of a host that does not is missing.
     emulation::device().deferred = true;
-    cuda::check(cudaGraphLaunch(executable, cuda::stream()), "launch");
+    cuda::check(cudaGraphLaunch(executable, cuda::stream(on())), "launch");
     CHECK(host[0] == 3);
-    cuda::synchronize();
+    cuda::synchronize(on());
     CHECK(host[0] == 4);
     emulation::device().deferred = false;
     cuda::check(cudaGraphExecDestroy(executable), "destroy");

@@ -6,9 +6,9 @@ TEST_CASE("the library is asked for an algorithm once per shape", "[cuda][matmul
     result_memory<float, 24, 24> const result(64, false);
     auto const multiply = [&](snug::index_t rows) {
         stored<float, 32> const a(rows, 2);
-        cuda::matmul_on(cuda::tag{}, workspace().data(),
-                        snug::written<float, 24>{{result.memory.data(), rows}}, product{a.view(), b.view()});
-        cuda::synchronize();
+        cuda::matmul_on(on(), workspace().data(), snug::written<float, 24>{{result.memory.data(), rows}},
+                        product{a.view(), b.view()});
+        cuda::synchronize(on());
     };
     auto const searches = emulation::lt::counted().searches;
     for (int i = 0; i < 3; ++i)
@@ -24,7 +24,7 @@ TEST_CASE("a failure of the library says which product failed, how and where", "
     stored<bf16, 32> const b(24, 1);
     result_memory<float, 24, 24> const result(5, false);
     auto const multiply = [&] {
-        cuda::matmul_on(cuda::tag{}, workspace().data(), snug::written<float, 24>{result.view()},
+        cuda::matmul_on(on(), workspace().data(), snug::written<float, 24>{result.view()},
                         product{a.view(), transposed{b.view()}});
     };
     multiply();
@@ -47,10 +47,10 @@ TEST_CASE("products wait for nothing, take no memory and stay in their workspace
     result_memory<bf16, 24, 24> const result(40, false);
     auto const multiply = [&] {
         auto* const room = whole.data() + line;
-        cuda::matmul_on(cuda::tag{}, room,
+        cuda::matmul_on(on(), room,
                         snug::with_bias<snug::written<bf16, 24>, bf16>{{result.view()}, bias.memory.data()},
                         product{a.view(), b.view()});
-        cuda::matmul_on(cuda::tag{}, room, snug::added<bf16, 24>{result.view(), result.view()},
+        cuda::matmul_on(on(), room, snug::added<bf16, 24>{result.view(), result.view()},
                         product{a.view(), b.view()}, product{a.view(), b.view()});
     };
     multiply();
@@ -64,9 +64,9 @@ TEST_CASE("products wait for nothing, take no memory and stay in their workspace
     auto const allocations = emulation::counted().device_allocations;
     emulation::device().deferred = true;
     multiply();
-    REQUIRE_FALSE(cuda::stream()->waiting.empty());
+    REQUIRE_FALSE(cuda::stream(on())->waiting.empty());
     emulation::device().deferred = false;
-    REQUIRE(cudaStreamSynchronize(cuda::stream()) == cudaSuccess);
+    REQUIRE(cudaStreamSynchronize(cuda::stream(on())) == cudaSuccess);
     REQUIRE(emulation::counted().device_allocations == allocations);
     auto const again = result.memory.values();
     REQUIRE(std::memcmp(again.data(), once.data(), once.size() * sizeof(bf16)) == 0);

@@ -334,6 +334,7 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cu
                                                      cublasLtMatmulHeuristicResult_t results[],
                                                      int* returned) {
     using namespace emulation::lt;
+    auto const alone = emulation::lock();
     if (!handle || handle->state != alive) return refuse(CUBLAS_STATUS_NOT_INITIALIZED, "no handle");
     if (!p || p->state != alive || requested <= 0) return invalid("no preference, or no result requested");
     ++counted().searches;
@@ -371,6 +372,7 @@ inline cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc
                                      cublasLtMatrixLayout_t d_layout, cublasLtMatmulAlgo_t const* algo,
                                      void* workspace, std::size_t workspace_size, cudaStream_t stream) {
     using namespace emulation::lt;
+    auto const alone = emulation::lock();
     if (auto const status = std::exchange(counted().fail_next, CUBLAS_STATUS_SUCCESS);
         status != CUBLAS_STATUS_SUCCESS)
         return status;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <thread>
 
 #include "fibers.hpp"
 #include "warp_matrices.hpp"
@@ -125,6 +126,7 @@ enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
+    cudaErrorCudartUnloading = 4,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
@@ -186,6 +188,7 @@ struct stream {
     work waiting;
     std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
     work* captured = nullptr;
+    std::thread::id captured_by{};
 };
 
 /// What the tests may change: how many devices there are and what they say of themselves; whether work waits until the
@@ -197,7 +200,6 @@ struct device_state {
     bool deferred = false;
     bool copies_early = false;
 
-    cudaError_t last_error = cudaSuccess;
     stream default_stream;
     std::vector<stream*> streams{&default_stream};
     std::map<void*, std::pair<void*, std::size_t>> memory;  // pointer -> the pages it lies in
@@ -205,8 +207,12 @@ struct device_state {
     std::map<void const*, std::size_t> raised_shared;
     std::size_t used = 0;
 
+    /// The calling thread captures a stream: what others do meanwhile is their own business, as the mode of a
+    /// capture says.
     bool capturing() const {
-        return std::any_of(streams.begin(), streams.end(), [](auto* s) { return s->captured != nullptr; });
+        return std::any_of(streams.begin(), streams.end(), [](auto* s) {
+            return s->captured != nullptr && s->captured_by == std::this_thread::get_id();
+        });
     }
     /// Neither pinned nor the device's.
     bool pageable(void const* p) const {
@@ -237,8 +243,9 @@ inline device_state& device() {
     return *only;
 }
 
+inline thread_local cudaError_t last_error = cudaSuccess;
 inline cudaError_t answer(cudaError_t code) {
-    if (code != cudaSuccess) device().last_error = code;
+    if (code != cudaSuccess) last_error = code;
     return code;
 }
 
@@ -293,7 +300,8 @@ inline cudaError_t synchronize(stream& s) {
 }
 inline cudaError_t synchronize_all() {
     if (device().capturing()) return answer(cudaErrorStreamCaptureUnsupported);
-    for (auto* s : device().streams) (void)synchronize(*s);
+    for (auto* s : device().streams)
+        if (!s->captured) (void)synchronize(*s);
     return cudaSuccess;
 }
 
@@ -340,8 +348,8 @@ inline char const* cudaGetErrorString(cudaError_t e) {
     default: return "see the name";
     }
 }
-inline cudaError_t cudaGetLastError() { return std::exchange(emulation::device().last_error, cudaSuccess); }
-inline cudaError_t cudaPeekAtLastError() { return emulation::device().last_error; }
+inline cudaError_t cudaGetLastError() { return std::exchange(emulation::last_error, cudaSuccess); }
+inline cudaError_t cudaPeekAtLastError() { return emulation::last_error; }
 
 inline cudaError_t cudaGetDeviceCount(int* count) {
     *count = emulation::device().count;
@@ -371,6 +379,7 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int)
     return cudaSuccess;
 }
 inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+    auto const alone = emulation::lock();
     *total = emulation::device().properties.totalGlobalMem;
     *free = *total - emulation::device().used;
     return cudaSuccess;
@@ -378,6 +387,7 @@ inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 /// The block ends where a page ends, up to 255 bytes; the page behind it can never be touched.
 inline cudaError_t cudaMalloc(void** result, std::size_t size) {
+    auto const alone = emulation::lock();
     auto& d = emulation::device();
     *result = nullptr;
     if (d.capturing()) return emulation::answer(cudaErrorStreamCaptureUnsupported);
@@ -402,6 +412,7 @@ cudaError_t cudaMalloc(T** result, std::size_t size) {
     return cudaMalloc(reinterpret_cast<void**>(result), size);
 }
 inline cudaError_t cudaFree(void* pointer) {
+    auto const alone = emulation::lock();
     auto& d = emulation::device();
     if (!pointer) return cudaSuccess;
     (void)emulation::synchronize_all();
@@ -413,6 +424,7 @@ inline cudaError_t cudaFree(void* pointer) {
     return cudaSuccess;
 }
 inline cudaError_t cudaMallocHost(void** result, std::size_t size) {
+    auto const alone = emulation::lock();
     *result = std::aligned_alloc(256, (size + 255) / 256 * 256);
     std::memset(*result, emulation::poison, size);
     emulation::device().pinned[*result] = size;
@@ -424,6 +436,7 @@ cudaError_t cudaMallocHost(T** result, std::size_t size) {
     return cudaMallocHost(reinterpret_cast<void**>(result), size);
 }
 inline cudaError_t cudaFreeHost(void* pointer) {
+    auto const alone = emulation::lock();
     (void)emulation::synchronize_all();
     if (pointer && emulation::device().pinned.erase(pointer) == 0)
         return emulation::answer(cudaErrorInvalidValue);
@@ -434,6 +447,7 @@ inline cudaError_t cudaFreeHost(void* pointer) {
 /// As on a device, pageable memory is read before this returns, and written too.
 inline cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t size, cudaMemcpyKind kind,
                                    cudaStream_t s = nullptr) {
+    auto const alone = emulation::lock();
     auto& d = emulation::device();
     bool const puts_off = d.deferred && !d.of(s).captured;
     if (puts_off && kind == cudaMemcpyHostToDevice && d.pageable(from)) {
@@ -450,21 +464,25 @@ inline cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t size,
                                                                         : cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t size, cudaStream_t s = nullptr) {
+    auto const alone = emulation::lock();
     emulation::enqueue(s, [=] { std::memset(to, value, size); });
     return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy(void* to, void const* from, std::size_t size, cudaMemcpyKind) {
+    auto const alone = emulation::lock();
     if (auto const e = emulation::synchronize_all(); e != cudaSuccess) return e;
     emulation::run([=] { std::memmove(to, from, size); });
     return cudaSuccess;
 }
 inline cudaError_t cudaMemset(void* to, int value, std::size_t size) {
+    auto const alone = emulation::lock();
     if (auto const e = emulation::synchronize_all(); e != cudaSuccess) return e;
     emulation::run([=] { std::memset(to, value, size); });
     return cudaSuccess;
 }
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
+    auto const alone = emulation::lock();
     emulation::device().streams.push_back(*s = new emulation::stream);
     return cudaSuccess;
 }
@@ -472,15 +490,22 @@ inline cudaError_t cudaStreamCreate(cudaStream_t* s) {
     return cudaStreamCreateWithFlags(s, cudaStreamDefault);
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t s) {
+    auto const alone = emulation::lock();
+    (void)emulation::synchronize(*s);  // its work is done all the same
     std::erase(emulation::device().streams, s);
     delete s;
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+    auto const alone = emulation::lock();
     return emulation::synchronize(emulation::device().of(s));
 }
-inline cudaError_t cudaDeviceSynchronize() { return emulation::synchronize_all(); }
+inline cudaError_t cudaDeviceSynchronize() {
+    auto const alone = emulation::lock();
+    return emulation::synchronize_all();
+}
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
+    auto const alone = emulation::lock();
     // Waits for what the event stands for now; an event that was never recorded is over.
     auto const now = *e;
     if (now.recorded_in)
@@ -498,30 +523,38 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
     return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s = nullptr) {
+    auto const alone = emulation::lock();
     auto& in = emulation::device().of(s);
     *e = {&in, in.done + in.waiting.size()};
     return cudaSuccess;
 }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return emulation::synchronize_all(); }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) {
+    auto const alone = emulation::lock();
+    return emulation::synchronize_all();
+}
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
     *milliseconds = 0;
     return cudaSuccess;
 }
 
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
+    auto const alone = emulation::lock();
     // As on a device, the default stream cannot be captured.
     if (!s || s->captured) return emulation::answer(cudaErrorStreamCaptureUnsupported);
     (void)emulation::synchronize(*s);
     s->captured = new emulation::work;
+    s->captured_by = std::this_thread::get_id();
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
+    auto const alone = emulation::lock();
     if (!s || !s->captured) return emulation::answer(cudaErrorInvalidValue);
     std::unique_ptr<emulation::work> const nodes(std::exchange(s->captured, nullptr));
     *graph = new emulation::graph{std::move(*nodes)};
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus* status) {
+    auto const alone = emulation::lock();
     *status = s && s->captured ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
     return cudaSuccess;
 }
@@ -531,6 +564,7 @@ inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t s) {
+    auto const alone = emulation::lock();
     for (auto const& f : graph->nodes) emulation::enqueue(s, f);
     return cudaSuccess;
 }
@@ -554,6 +588,7 @@ struct cudaLaunchConfig_t {
 
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute which, int value) {
+    auto const alone = emulation::lock();
     auto& d = emulation::device();
     if (which != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
     if (value < 0 || static_cast<std::size_t>(value) > d.properties.sharedMemPerBlockOptin)
@@ -564,6 +599,7 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute which, int va
 
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(cudaLaunchConfig_t const* config, void (*kernel)(P...), A&&... arguments) {
+    auto const alone = emulation::lock();
     auto& d = emulation::device();
     auto const [grid, block, shared] =
         std::tuple(config->gridDim, config->blockDim, config->dynamicSmemBytes);

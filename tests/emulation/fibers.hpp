@@ -7,8 +7,10 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -38,6 +40,14 @@ inline constexpr int warpSize = 32;
 namespace emulation {
 
 inline constexpr unsigned lanes = 32;
+
+/// There is one device, and one kernel runs on it at a time, whichever threads of the host call: everything
+/// that they share, down to `threadIdx` and static shared arrays, is used under this lock.
+[[nodiscard]] inline std::unique_lock<std::recursive_mutex> lock() {
+    static auto* const only = new std::recursive_mutex;
+    return std::unique_lock(*only);
+}
+
 inline constexpr int poison = 0xFF;
 
 /// What a kernel did wrong. Thrown out of the launch.
@@ -96,7 +106,10 @@ class multiprocessor {
     }
 
     void run(dim3 grid, dim3 block, std::size_t shared_bytes, std::function<void()> const& kernel) {
+        auto const alone = lock();
         if (running_) throw failure("a kernel launched a kernel");
+        // Fibers go on only in the thread that they began in.
+        if (std::exchange(thread_, std::this_thread::get_id()) != std::this_thread::get_id()) end_fibers();
         kernel_ = &kernel;
         running_ = true;
         gridDim = grid, blockDim = block;
@@ -188,11 +201,15 @@ class multiprocessor {
         std::abort();
     }
 
-    [[noreturn]] void abandon() {
+    void end_fibers() {
         for (auto& f : fibers_) f.begun = false;
 #if defined(__SANITIZE_ADDRESS__)
         ASAN_UNPOISON_MEMORY_REGION(stacks_, most_threads * stack_bytes);
 #endif
+    }
+
+    [[noreturn]] void abandon() {
+        end_fibers();
         for (auto& w : warps_) w = {};
         running_ = false;
         throw failure(std::exchange(message_, {}));
@@ -264,6 +281,7 @@ class multiprocessor {
     warp warps_[most_threads / lanes];
     std::byte* stacks_ = nullptr;
     void* scheduler_[5];
+    std::thread::id thread_;
     std::function<void()> const* kernel_ = nullptr;
     std::string message_;
     unsigned threads_ = 0, current_ = 0;

@@ -2,6 +2,7 @@
 // expected-error: a trainer runs here on snug::on<snug::cuda>, whose bodies are not in this file: compile it with nvcc
 #include <snug/plan.hpp>
 
+#include <snug/engine/initialise.hpp>
 #include <snug/engine/step.hpp>
 
 struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 64>, snug::on<snug::cuda>> {};

@@ -20,5 +20,5 @@ void matmul_on(machine, std::byte*, Store const&, Products...) {}
 }  // namespace user
 
 void product(snug::matrix<float, 8> x, snug::matrix<float, 8> w, snug::matrix<float, 16> y) {
-    snug::ops::matmul<user::machine>(x, snug::transposed{w}, nullptr, snug::written<float, 16>{y});
+    snug::ops::matmul(user::machine{}, x, snug::transposed{w}, nullptr, snug::written<float, 16>{y});
 }

@@ -24,5 +24,5 @@ constexpr snug::index_t width = 8;
 #endif
 
 void product(snug::matrix<float, 8> x, snug::matrix<float, width> w, snug::matrix<float, 16> y) {
-    snug::ops::matmul<user::machine>(x, snug::transposed{w}, nullptr, snug::written<float, 16>{y});
+    snug::ops::matmul(user::machine{}, x, snug::transposed{w}, nullptr, snug::written<float, 16>{y});
 }

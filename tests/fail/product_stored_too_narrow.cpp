@@ -24,5 +24,5 @@ constexpr snug::index_t width = 16;
 #endif
 
 void product(snug::matrix<float, 8> x, snug::matrix<float, 16> w, snug::matrix<float, width> y) {
-    snug::ops::matmul<user::machine>(x, w, nullptr, snug::written<float, width>{y});
+    snug::ops::matmul(user::machine{}, x, w, nullptr, snug::written<float, width>{y});
 }

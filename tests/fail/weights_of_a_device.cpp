@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // expected-error: this one's is a device's
 // expected-error: the_memory_of_a_device_is_not_the_programs
-#include <snug/engine/step.hpp>
+#include <snug/engine/access.hpp>
 #include <snug/plan.hpp>
 
 #ifdef REFUSED

@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include <snug/error.hpp>
+#include <snug/hub/model_config.hpp>
 #include <snug/io/json.hpp>
-#include <snug/io/model_config.hpp>
 
 namespace {
 using snug::io::json;

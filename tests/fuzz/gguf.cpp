@@ -8,8 +8,8 @@
 #include <vector>
 
 #include <snug/error.hpp>
+#include <snug/hub/model_config.hpp>
 #include <snug/io/gguf.hpp>
-#include <snug/io/model_config.hpp>
 
 #include "memory_file.hpp"
 

@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include <snug/data/tokenizer.hpp>
 #include <snug/error.hpp>
-#include <snug/io/tokenizer.hpp>
 
 #include "memory_file.hpp"
 

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
+#include <snug/data/tokens.hpp>
 #include <snug/error.hpp>
-#include <snug/io/tokens.hpp>
 
 #include "memory_file.hpp"
 

@@ -11,7 +11,7 @@ BEGIN {
     # In order of dependency; a name that ends in a slash is a folder.
     rooms = "version.hpp units.hpp utf8.hpp error.hpp meta.hpp random.hpp diagnose/ policy.hpp batch.hpp precision/ quantization/ memory/ kernels/ " \
             "ops/ backend/ layers/ models/ adapters/ checkpointing/ accumulation/ sharding/ " \
-            "optimizers/ distributed/ io/ engine/ trainer.hpp search/ plan.hpp snug.hpp snug.cuh"
+            "optimizers/ distributed/ io/ hub/ data/ engine/ trainer.hpp search/ plan.hpp snug.hpp snug.cuh"
     room_count = split(rooms, room)
     cuda = "^(cuda|cub/|cublas|cudnn|curand|cusparse|cusolver|cutlass|cute/|nccl|nvrtc|mma\\.h|thrust/system/cuda)"
     heavy = "^(thrust/|omp\\.h|dnnl|oneapi/|nlohmann/)"
@@ -22,6 +22,10 @@ function room_of(header,   i) {
     for (i = 1; i <= room_count; i++)
         if (header == room[i] || (room[i] ~ /\/$/ && index(header, room[i]) == 1)) return i
     return 0
+}
+# A header that has moved is still found where it was: io/tokens.hpp is data/tokens.hpp.
+function is_address(old, new) {
+    return old ~ /^snug\/io\// && sub(/^snug\/io\//, "", old) && sub(/^snug\/(hub|data)\//, "", new) && old == new
 }
 function visit(header, path,   i, n, list) {
     state[header] = "open"
@@ -48,7 +52,7 @@ FNR == 1 && !room_of(FILENAME) { refuse(FILENAME ": it is in no room (docs/archi
     if ($0 ~ /"/ && header !~ /^snug\//) refuse(here "write #include <snug/...> in place of \"" header "\"")
     if (FILENAME ~ /\.hpp$/ && header ~ /\.cuh$/) refuse(here "a .hpp includes " header)
     if (FILENAME ~ /\.hpp$/ && header ~ cuda) refuse(here "a .hpp includes CUDA: " header)
-    if (header ~ /^snug\// && room_of(FILENAME) && room_of(header) > room_of(FILENAME))
+    if (header ~ /^snug\// && room_of(FILENAME) && room_of(header) > room_of(FILENAME) && !is_address(FILENAME, header))
         refuse(here header " is in a room below (docs/architecture.md, Rooms)")
     included[FILENAME] = included[FILENAME] " " header
 }

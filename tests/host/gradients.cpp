@@ -73,10 +73,13 @@ struct lone_layer {
     using node = snug::node<Layer, 0, 0, false>;
 
     static constexpr int parameters = layer::parameter_declarations<Layer>();
-    static constexpr int weight(int parameter) { return parameter; }
-    static constexpr int gradient(int parameter) { return parameters + parameter; }
-    static constexpr int numbers = 0;  // no layer here drops anything
+    static constexpr region weight(int parameter) { return at(parameter); }
+    static constexpr region gradient(int parameter) { return at(parameters + parameter); }
     static constexpr int first_buffer = 2 * parameters;
+    static constexpr region buffer(int which) { return at(first_buffer + which); }
+    static constexpr struct {
+        region numbers{};  // no layer here drops anything
+    } places{};
     static constexpr int x = layer::buffer_declarations<Layer>(), y = x + 1, dy = x + 2, dx = x + 3;
 
     static constexpr auto parameter_table = [] {
@@ -89,9 +92,9 @@ struct lone_layer {
         std::array<declaration, static_cast<std::size_t>(first_buffer + dx + 1)> all{};
         for (int p = 0; p < parameters; ++p) {
             auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
-            all[static_cast<std::size_t>(weight(p))] =
+            all[static_cast<std::size_t>(p)] =
                 declare<double>(entry.name, entry.count, entry.copies, role::weight);
-            all[static_cast<std::size_t>(gradient(p))] =
+            all[static_cast<std::size_t>(parameters + p)] =
                 declare<double>(entry.name, entry.count, entry.copies, role::gradient);
         }
         buffer_table<static_cast<std::size_t>(x)> buffers;
@@ -109,6 +112,11 @@ struct lone_layer {
         if (Place == place::over_gradient) at(dx) = at(dy);
         return result;
     }();
+
+  private:
+    static constexpr region at(int id) {
+        return {id, 0, plan.declarations[static_cast<std::size_t>(id)].stride()};
+    }
 };
 
 /// Runs one layer: x and the parameters are random, the loss is Σ c · y with a random c.
@@ -141,14 +149,14 @@ class lone_run {
     std::span<double> parameter(int p) { return elements<double>(composition::weight(p)); }
     std::span<double> parameter_gradient(int p) { return elements<double>(composition::gradient(p)); }
     std::vector<input_element>& x() { return x_; }
-    std::span<double> dx() { return elements<double>(composition::first_buffer + composition::dx); }
+    std::span<double> dx() { return elements<double>(composition::buffer(composition::dx)); }
 
     double forward() {
         // A layer may change its input in place (attention turns queries and keys).
-        auto const x = elements<input_element>(composition::first_buffer + composition::x);
+        auto const x = elements<input_element>(composition::buffer(composition::x));
         std::copy(x_.begin(), x_.end(), x.begin());
         layer::forward<typename composition::node, false>(walker_, {composition::x}, {composition::y}, {});
-        auto const y = elements<double>(composition::first_buffer + composition::y);
+        auto const y = elements<double>(composition::buffer(composition::y));
         double loss = 0;
         for (std::size_t i = 0; i < c_.size(); ++i) loss += c_[i] * y[i];
         return loss;
@@ -159,7 +167,7 @@ class lone_run {
             auto const gradient = parameter_gradient(p);
             std::fill(gradient.begin(), gradient.end(), gradient_before);
         }
-        auto const dy = elements<double>(composition::first_buffer + composition::dy);
+        auto const dy = elements<double>(composition::buffer(composition::dy));
         std::copy(c_.begin(), c_.end(), dy.begin());
         layer::backward<typename composition::node, false>(walker_, {composition::x}, {composition::y},
                                                            {composition::dy}, {composition::dx}, {});
@@ -180,15 +188,13 @@ class lone_run {
 
   private:
     template <class T>
-    std::span<T> elements(int id) {
-        auto const i = static_cast<std::size_t>(id);
-        auto const& d = composition::plan.declarations[i];
-        auto* const first = reinterpret_cast<T*>(memory_.data() + composition::plan.offsets[i]);
-        return {first, static_cast<std::size_t>(d.count * d.copies)};
+    std::span<T> elements(region where) {
+        return view_.template elements<T>(where);
     }
 
-    arena memory_{composition::plan.total};
-    executor<composition> walker_{memory_.data(), {setting::sequences, setting::tokens, 0}};
+    arena memory_{composition::plan.total()};
+    engine::memory_view<composition> view_{memory_.data()};
+    executor<composition> walker_{view_, {}, {setting::sequences, setting::tokens, 0}};
     std::vector<input_element> x_ =
         std::vector<input_element>(static_cast<std::size_t>(Layer::input_width * setting::rows));
     std::vector<double> c_ =

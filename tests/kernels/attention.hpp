@@ -185,7 +185,7 @@ struct results {
     std::vector<statistic_of<T>> logsumexp;
 
     results(problem const& p, std::vector<T> const& rows, std::vector<T> const& d_out, bool in_place) {
-        constexpr snug::backend::cuda::tag on{};
+        auto const on = snug_test::on();
         device_array<T> const in(rows), gradient(d_out);
         device_array<std::int32_t> const first(p.starts);
         auto const count = p.sequences * p.tokens;
@@ -199,7 +199,7 @@ struct results {
                              statistics.data(), workspace.data());
         if (p.past == 0) {
             if (in_place)
-                snug::backend::cuda::copy_to_device(d_to.data(), rows.data(), rows.size() * sizeof(T));
+                snug::backend::cuda::copy_to_device(on, d_to.data(), rows.data(), rows.size() * sizeof(T));
             attention_backward_on(on, Shape{}, p.sequences, p.tokens, in_place ? d_to.data() : qkv, starts,
                                   static_cast<T const*>(to.data()), static_cast<T const*>(gradient.data()),
                                   static_cast<statistic_of<T> const*>(statistics.data()), d_to.data(),

@@ -26,6 +26,12 @@ inline std::int64_t launches() { return 0; }
 inline std::int64_t shared_conflicts() { return 0; }
 #endif
 
+/// The context of what a test does itself.
+inline snug::backend::cuda::tag on() {
+    static auto const only = snug::backend::cuda::make_context();
+    return only.on();
+}
+
 /// Numbers in memory of the device, from `offset` elements after a multiple of 256 bytes on, in an allocation of their own that
 /// ends where they end. Until they are written all bits are set: a NaN in every format here, which no comparison lets pass.
 /// Copies are in the order of the operations, as snug's own.
@@ -39,7 +45,7 @@ class device_array {
             cuda::device_memory_calls().allocate(256, std::max<std::size_t>(skipped_ + bytes(), 1)));
         REQUIRE(memory_ != nullptr);
         if (bytes() > 0)
-            cuda::check(cudaMemsetAsync(data(), 0xFF, bytes(), cuda::stream()), "cudaMemsetAsync");
+            cuda::check(cudaMemsetAsync(data(), 0xFF, bytes(), cuda::stream(on())), "cudaMemsetAsync");
     }
     explicit device_array(std::vector<T> const& values, snug::index_t offset = 0)
         : device_array(values.size(), offset) {
@@ -53,12 +59,12 @@ class device_array {
     std::size_t size() const { return size_; }
 
     void assign(T const* from) {
-        if (bytes() > 0) snug::backend::cuda::copy_to_device(data(), from, bytes());
+        if (bytes() > 0) snug::backend::cuda::copy_to_device(on(), data(), from, bytes());
     }
     std::vector<T> values() const {
         std::vector<T> result(size_);
-        if (bytes() > 0) snug::backend::cuda::copy_to_host(result.data(), data(), bytes());
-        snug::backend::cuda::synchronize();
+        if (bytes() > 0) snug::backend::cuda::copy_to_host(on(), result.data(), data(), bytes());
+        snug::backend::cuda::synchronize(on());
         return result;
     }
 

@@ -37,6 +37,7 @@ namespace q = snug::quantization;
 constexpr auto at(index_t i) { return static_cast<std::size_t>(i); }
 
 using snug_test::device_array;
+using snug_test::on;
 
 /// Products that the library did; of a GPU, nobody counts them.
 #if defined(SNUG_CUDA_EMULATION)
@@ -174,7 +175,7 @@ std::vector<Sum> check_own(std::vector<std::pair<dense, dense>> const& factors, 
         device_array<Sum> const sums(
             std::vector<Sum>(at(Rows * Columns), std::numeric_limits<Sum>::quiet_NaN()));
         device_array<int> const calls(std::vector<int>(at(Rows * Columns), 0));
-        cuda::matmul_on(cuda::tag{}, nullptr, recorded<Sum, Columns>{sums.data(), calls.data()}, products...);
+        cuda::matmul_on(on(), nullptr, recorded<Sum, Columns>{sums.data(), calls.data()}, products...);
         auto const counts = calls.values();
         REQUIRE(std::all_of(counts.begin(), counts.end(), [](int c) { return c == 1; }));
         auto const values = sums.values();
@@ -339,7 +340,7 @@ void check_library(index_t offset = 0) {
     auto const check = [&](dense const& a_numbers, dense const& b_numbers, auto p) {
         check_stores<R, M, N, Pad>(
             a_numbers, b_numbers,
-            [&](auto const& store) { cuda::matmul_on(cuda::tag{}, workspace().data(), store, p); }, 1,
+            [&](auto const& store) { cuda::matmul_on(on(), workspace().data(), store, p); }, 1,
             library_has_bias<R, N> ? 1 : 0, offset);
     };
     check(a.numbers, b.numbers, product{a.view(), b.view()});
@@ -522,14 +523,14 @@ void check_decoded() {
     check_stores<R, m, Rows, Pad>(
         x.numbers, flipped(numbers),
         [&](auto const& store) {
-            cuda::detail::decoded_matmul<narrow>(workspace_behind<slice(Rows, Width)>().data(), store,
+            cuda::detail::decoded_matmul<narrow>(on(), workspace_behind<slice(Rows, Width)>().data(), store,
                                                  product{x.view(), transposed{w.view()}});
         },
         slices(Rows), slices(Rows));
     check_stores<R, m, Width, Pad>(
         dy.numbers, numbers,
         [&](auto const& store) {
-            cuda::detail::decoded_matmul<narrow>(workspace_behind<slice(Width, Rows)>().data(), store,
+            cuda::detail::decoded_matmul<narrow>(on(), workspace_behind<slice(Width, Rows)>().data(), store,
                                                  product{dy.view(), w.view()});
         },
         slices(Width), slices(Width));
@@ -560,7 +561,7 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
         for (int run = 0; run < 2; ++run) {
             result_memory<bf16, Width, Width> const result(Rows, false);
             auto const products = library_products();
-            cuda::matmul_on(cuda::tag{}, room.data(), store(result.view()), base, update);
+            cuda::matmul_on(on(), room.data(), store(result.view()), base, update);
             REQUIRE(library_products() - products == (snug_test::is_emulated ? by_library : 0));
             auto const after = result.memory.values();
             REQUIRE(worst_error(after, Width, expected, depth_of(factors), sum_epsilon<bf16>, 0x1.02p-8) <=
@@ -595,10 +596,10 @@ void check_adapter_of_many_rows(Base const& w, dense const& numbers) {
     result_memory<bf16, Out, Out> const z(Rows, false), unscaled(Rows, false), y(Rows, false);
     auto const base = product{x.view(), transposed{w}};
     auto const update = product{low.view(), snug::block_diagonal<bf16, blocks, Rank>{b.memory.data()}};
-    cuda::matmul_on(cuda::tag{}, room.data(),
+    cuda::matmul_on(on(), room.data(),
                     scaled_store{z.view(), scales.memory.data(), {{y.view()}, bias.memory.data()}}, base,
                     update);
-    cuda::matmul_on(cuda::tag{}, room.data(), snug::written<bf16, Out>{unscaled.view()}, base, update);
+    cuda::matmul_on(on(), room.data(), snug::written<bf16, Out>{unscaled.view()}, base, update);
     auto const stored_z = z.memory.values(), got = y.memory.values();
     REQUIRE(std::memcmp(stored_z.data(), unscaled.memory.values().data(), stored_z.size() * sizeof(bf16)) ==
             0);
@@ -642,11 +643,11 @@ void check_elementwise(bool in_one_step) {
 
     result_memory<T, N, N> const before(M, false), after(M, false), alone(M, false);
     auto products = library_products();
-    cuda::matmul_on(cuda::tag{}, workspace().data(),
+    cuda::matmul_on(on(), workspace().data(),
                     with(snug::kernels::stored_through<Function, S, T, N>{before.view(), after.view()}),
                     factors);
     REQUIRE(library_products() - products == (snug_test::is_emulated && library_has_bias<T, N> ? 1 : 0));
-    cuda::matmul_on(cuda::tag{}, workspace().data(), with(snug::written<T, N>{alone.view()}), factors);
+    cuda::matmul_on(on(), workspace().data(), with(snug::written<T, N>{alone.view()}), factors);
     auto const x = before.memory.values();
     REQUIRE(std::memcmp(x.data(), alone.memory.values().data(), x.size() * sizeof(T)) == 0);
     auto const y = after.memory.values();
@@ -659,7 +660,7 @@ void check_elementwise(bool in_one_step) {
 
     result_memory<T, N, N> const gradient(M, false);
     products = library_products();
-    cuda::matmul_on(cuda::tag{}, workspace().data(),
+    cuda::matmul_on(on(), workspace().data(),
                     snug::kernels::times_derivative<Function, S, T, N>{before.view(), gradient.view()},
                     factors);
     REQUIRE(library_products() - products == (snug_test::is_emulated ? 1 : 0));
@@ -776,18 +777,18 @@ TEST_CASE("several plain products, and stores that the library does not know", "
     add(expected, bias.numbers, true);
     result_memory<bf16, n, n> const result(m, false);
     auto const products = library_products();
-    cuda::matmul_on(cuda::tag{}, workspace().data(),
+    cuda::matmul_on(on(), workspace().data(),
                     snug::with_bias<snug::written<bf16, n>, float>{{result.view()}, bias.memory.data()},
                     first, second);
     REQUIRE(worst_error(result.memory.values(), n, expected, k + few, 0x1p-23, 0x1.02p-8) <= 1.0);
     // A single product, but a bias of another type than the result.
     auto alone = multiplied({{a.numbers, b.numbers}});
     add(alone, bias.numbers, true);
-    cuda::matmul_on(cuda::tag{}, workspace().data(),
+    cuda::matmul_on(on(), workspace().data(),
                     snug::with_bias<snug::written<bf16, n>, float>{{result.view()}, bias.memory.data()},
                     first);
     REQUIRE(worst_error(result.memory.values(), n, alone, k, 0x1p-23, 0x1.02p-8) <= 1.0);
-    cuda::matmul_on(cuda::tag{}, workspace().data(), snug::discarded<n>{}, first);
+    cuda::matmul_on(on(), workspace().data(), snug::discarded<n>{}, first);
     REQUIRE(library_products() == products);
 }
 
@@ -796,8 +797,8 @@ TEST_CASE("an empty product stores nothing", "[cuda][matmul]") {
     stored<bf16, 16> const b(8, 1);
     auto const launches = snug_test::launches();
     auto const products = library_products();
-    cuda::matmul_on(cuda::tag{}, workspace().data(), snug::written<bf16, 16>{}, product{none, b.view()});
-    cuda::matmul_on(cuda::tag{}, workspace().data(), snug::discarded<16>{}, product{none, b.view()});
+    cuda::matmul_on(on(), workspace().data(), snug::written<bf16, 16>{}, product{none, b.view()});
+    cuda::matmul_on(on(), workspace().data(), snug::discarded<16>{}, product{none, b.view()});
     REQUIRE(snug_test::launches() == launches);
     REQUIRE(library_products() == products);
 }
@@ -809,7 +810,7 @@ TEST_CASE("layers of one shape have biases of their own", "[cuda][matmul]") {
         result_memory<bf16, 24, 24> const result(5, false);
         auto expected = multiplied({{a.numbers, flipped(b.numbers)}});
         add(expected, bias.numbers, true);
-        cuda::matmul_on(cuda::tag{}, workspace().data(),
+        cuda::matmul_on(on(), workspace().data(),
                         snug::with_bias<snug::written<bf16, 24>, bf16>{{result.view()}, bias.memory.data()},
                         product{a.view(), transposed{b.view()}});
         REQUIRE(worst_error(result.memory.values(), 24, expected, 32, 0x1p-23, 0x1.02p-8) <= 1.0);

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -16,6 +17,7 @@
 #include <snug/ops/backend.hpp>
 #include <snug/precision/bf16.hpp>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "device_array.hpp"
@@ -120,10 +122,11 @@ void check_layer_norm(index_t rows) {
     auto const count = static_cast<std::size_t>(rows);
     on_device<T> const d_x(x), d_dy(dy), d_weight(weight), d_bias(bias), d_y(x.size());
     on_device<float> const d_means(count), d_rstds(count);
-    ops::for_each_row<device, Width>(
-        rows, ops::bound<layer_norm_row<Width>>(
-                  static_cast<T const*>(d_x.data()), static_cast<T const*>(d_weight.data()),
-                  static_cast<T const*>(d_bias.data()), d_means.data(), d_rstds.data(), d_y.data(), rows));
+    ops::for_each_row<Width>(
+        snug_test::on(), rows,
+        ops::bound<layer_norm_row<Width>>(
+            static_cast<T const*>(d_x.data()), static_cast<T const*>(d_weight.data()),
+            static_cast<T const*>(d_bias.data()), d_means.data(), d_rstds.data(), d_y.data(), rows));
     std::vector<T> wanted(x.size()), y(x.size());
     std::vector<float> means(count), rstds(count);
     for (index_t row = 0; row < rows; ++row) {
@@ -145,11 +148,11 @@ void check_layer_norm(index_t rows) {
     check_near(d_means.values(), means);
     check_near(d_rstds.values(), rstds);
 
-    ops::for_each_row<device, Width>(
-        rows, ops::bound<layer_norm_row_backward<Width>>(d_x.data(), static_cast<T const*>(d_dy.data()),
-                                                         static_cast<T const*>(d_weight.data()),
-                                                         static_cast<float const*>(d_means.data()),
-                                                         static_cast<float const*>(d_rstds.data()), rows));
+    ops::for_each_row<Width>(
+        snug_test::on(), rows,
+        ops::bound<layer_norm_row_backward<Width>>(
+            d_x.data(), static_cast<T const*>(d_dy.data()), static_cast<T const*>(d_weight.data()),
+            static_cast<float const*>(d_means.data()), static_cast<float const*>(d_rstds.data()), rows));
     auto gradient = x;
     on_host(rows, ops::bound<layer_norm_row_backward<Width>>(gradient.data(), dy.data(), weight.data(),
                                                              static_cast<float const*>(means.data()),
@@ -167,8 +170,8 @@ void check_cross_entropy(index_t rows) {
     on_device<std::int32_t> const d_targets(targets);
     on_device<float> const d_losses(targets.size());
     float const scale = 0.25f;
-    ops::for_each_row<device, Vocabulary>(
-        rows,
+    ops::for_each_row<Vocabulary>(
+        snug_test::on(), rows,
         ops::bound<cross_entropy_row<Vocabulary>>(
             d_logits.data(), static_cast<std::int32_t const*>(d_targets.data()), scale, d_losses.data()));
     std::vector<float> losses;
@@ -204,11 +207,10 @@ void check_column_sums(index_t rows) {
         auto const add = [&] {
             on_device<float> const sums(before);
             auto const workspace = declared(ops::column_sums_workspace<device, float>(rows, columns));
-            ops::add_column_sums<device>(
-                rows, columns, workspace.data(), sums.data(),
-                ops::bound<product_of>(matrix<T const, width, stride>{d_x.data(), rows},
-                                       matrix<T const, width, stride>{d_y.data(), rows}, columns,
-                                       outside.data()));
+            ops::add_column_sums(snug_test::on(), rows, columns, workspace.data(), sums.data(),
+                                 ops::bound<product_of>(matrix<T const, width, stride>{d_x.data(), rows},
+                                                        matrix<T const, width, stride>{d_y.data(), rows},
+                                                        columns, outside.data()));
             return sums.values();
         };
         auto wanted = before;
@@ -292,10 +294,11 @@ void check_rows_with_sums(index_t rows, place where) {
             ops::bound<Body>(d_x.data(), gradient, target(d_x.data(), d_dy.data(), d_dx.data()));
         ops::column_sum const of_products{sums.data(), ops::bound<product_at<Width>>(from, gradient)};
         if constexpr (Sums == 1)
-            ops::for_each_row_with_column_sums<device, Width>(rows, workspace.data(), body, of_products);
+            ops::for_each_row_with_column_sums<Width>(snug_test::on(), rows, workspace.data(), body,
+                                                      of_products);
         else
-            ops::for_each_row_with_column_sums<device, Width>(
-                rows, workspace.data(), body, of_products,
+            ops::for_each_row_with_column_sums<Width>(
+                snug_test::on(), rows, workspace.data(), body, of_products,
                 ops::column_sum{sums.data() + Width, ops::bound<number_at<Width>>(gradient)});
         auto const got = sums.values();
         if (check) {
@@ -335,8 +338,8 @@ void check_add_rows(index_t rows, index_t keys) {
     on_device<bf16> const d_from(from);
     on_device<T> const d_to(before);
     on_device<std::int32_t> const d_key(key);
-    ops::add_rows<device, float>(matrix<bf16 const, Width>{d_from.data(), rows}, d_to.data(),
-                                 ops::bound<key_of>(static_cast<std::int32_t const*>(d_key.data())));
+    ops::add_rows<float>(snug_test::on(), matrix<bf16 const, Width>{d_from.data(), rows}, d_to.data(),
+                         ops::bound<key_of>(static_cast<std::int32_t const*>(d_key.data())));
     std::vector<float> sums(before.begin(), before.end());
     for (index_t row = 0; row < rows; ++row)
         for (index_t i = 0; i < Width; ++i)
@@ -418,8 +421,8 @@ TEST_CASE("a sum of elements stays on the device") {
         auto const x = random_numbers<float>(count, 12);
         on_device<float> const d_x(x);
         on_device<double> const total(std::vector<double>{5.0});
-        ops::add_sum<device>(count, partials.data(), total.data(),
-                             ops::bound<square_of>(static_cast<float const*>(d_x.data())));
+        ops::add_sum(snug_test::on(), count, partials.data(), total.data(),
+                     ops::bound<square_of>(static_cast<float const*>(d_x.data())));
         double wanted = 5;
         for (auto value : x) wanted += number(value) * number(value);
         CHECK(total.values()[0] == Approx(wanted).epsilon(1e-12));
@@ -432,15 +435,16 @@ TEST_CASE("every element once") {
         auto const x = random_numbers<float>(count, 13);
         auto y = random_numbers<float>(count, 14);
         on_device<float> const d_x(x), d_y(y);
-        ops::for_each_element<device>(
-            count, ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
+        ops::for_each_element(snug_test::on(), count,
+                              ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
         for (std::size_t i = 0; i < y.size(); ++i) y[i] += 2 * x[i];
         check_near(d_y.values(), y);
     }
     // Nothing to do is no launch, which CUDA would refuse.
     auto const launches = snug_test::launches();
-    ops::for_each_element<device>(
-        0, ops::bound<add_twice>(static_cast<float const*>(nullptr), static_cast<float*>(nullptr)));
+    ops::for_each_element(
+        snug_test::on(), 0,
+        ops::bound<add_twice>(static_cast<float const*>(nullptr), static_cast<float*>(nullptr)));
     CHECK(snug_test::launches() == launches);
 }
 
@@ -449,16 +453,16 @@ template <class F>
 void copies_are_in_order(F const& before_the_host_waits) {
     std::vector<float> x(1000, 1.0f);
     on_device<float> const d_x(1000), d_y(std::vector<float>(1000, 0.0f));
-    ops::copy_in<device>(d_x.data(), x.data(), 4000);
+    ops::copy_in(snug_test::on(), d_x.data(), x.data(), 4000);
     x.assign(1000, 3.0f);  // as soon as the copy returned
-    ops::for_each_element<device>(1000,
-                                  ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
+    ops::for_each_element(snug_test::on(), 1000,
+                          ops::bound<add_twice>(static_cast<float const*>(d_x.data()), d_y.data()));
     CHECK(d_y.values() == std::vector<float>(1000, 2.0f));
     snug::arena const page(snug::bytes{4000}, ops::paged_memory<device>());
-    ops::page_out<device>(0, page.data(), d_y.data(), 4000);
-    ops::pages_are_away<device>();
+    ops::page_out(snug_test::on(), 0, page.data(), d_y.data(), 4000);
+    ops::pages_are_away(snug_test::on());
     before_the_host_waits(reinterpret_cast<float const*>(page.data()));
-    backend::synchronize();
+    backend::synchronize(snug_test::on());
     CHECK(reinterpret_cast<float*>(page.data())[999] == 2.0f);
 }
 

@@ -24,20 +24,11 @@ inline snug_test::fixture fixture_named(std::string const& name) {
     return snug_test::fixture(std::string(SNUG_TEST_DATA) + "/" + name + ".fixture");
 }
 
-/// The fixture's name of one copy of a parameter: "blocks.1.qkv.lora_A".
-inline std::string name_of_copy(parameter_entry const& entry, snug::index_t copy) {
-    std::string name(entry.name.view());
-    if (entry.repeated_at >= 0)
-        name.insert(static_cast<std::size_t>(entry.repeated_at), "." + std::to_string(copy));
-    return name;
-}
-
 template <class Run, class F>
 void for_each_tensor(F&& f) {
     for (auto const& entry : Run::composition::parameter_table.entries)
         if (!entry.is_derived())
-            for (snug::index_t copy = 0; copy < entry.copies; ++copy)
-                f(entry, copy, name_of_copy(entry, copy));
+            for (snug::index_t copy = 0; copy < entry.copies; ++copy) f(entry, copy, entry.full_name(copy));
 }
 template <class Run, class F>
 void for_each_trained_tensor(F&& f) {

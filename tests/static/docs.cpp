@@ -312,6 +312,17 @@ static_assert(snug::parameters<documented>[0].name.view() == "embedding.table" &
 
 }  // namespace documented_models
 
+namespace documented_work {
+
+using pretraining =
+    snug::trainer<snug::models::gpt2_124m, snug::batch<4, 1024>, snug::checkpointing::every_block>;
+constexpr auto done = snug::work<pretraining>;
+constexpr std::int64_t N = 12 * 12 * 768 * 768 + 50257 * 768;  // of products: no norms, biases, positions
+static_assert(done.model().products == 6 * N * 4 * 1024);
+static_assert(done.step().total() > done.model().total());  // blocks run again
+
+}  // namespace documented_work
+
 namespace documented_walks {
 
 struct counting : snug::in_order {

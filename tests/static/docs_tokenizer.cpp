@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
-#include <snug/io/chat.hpp>
-#include <snug/io/examples.hpp>
+#include <snug/data/chat.hpp>
+#include <snug/data/examples.hpp>
+#include <snug/data/packed_batches.hpp>
+#include <snug/data/tokenizer.hpp>
 #include <snug/io/gguf.hpp>
-#include <snug/io/packed_batches.hpp>
-#include <snug/io/tokenizer.hpp>
 #include <snug/snug.hpp>
 #include <string>
 #include <vector>

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <snug/hub/model_config.hpp>
 #include <snug/io/gguf.hpp>
-#include <snug/io/model_config.hpp>
 #include <snug/io/safetensors.hpp>
 #include <snug/models/presets.hpp>
 

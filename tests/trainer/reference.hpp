@@ -12,7 +12,7 @@
 
 namespace {
 
-using tiny::gpt2, tiny::llama, tiny::llama_tied, tiny::integers, tiny::name_of_copy;
+using tiny::gpt2, tiny::llama, tiny::llama_tied, tiny::integers;
 
 template <class Model, class Float>
 using trainer = snug_test::placed<Model, snug::batch<2, 16>, snug::precision::full<Float>,
@@ -29,7 +29,7 @@ void load_initial_weights(Run& run, snug_test::fixture const& reference) {
     for (auto const& entry : Run::composition::parameter_table.entries) {
         std::vector<typename Run::weight_type> weights;
         for (snug::index_t copy = 0; copy < entry.copies; ++copy)
-            for (auto const value : reference["initial." + name_of_copy(entry, copy)].values)
+            for (auto const value : reference["initial." + entry.full_name(copy)].values)
                 weights.push_back(static_cast<typename Run::weight_type>(value));
         run.set_weights(entry.name.view(), weights);
     }
@@ -69,7 +69,7 @@ void compare(std::string const& name, double logits_bound, double loss_bound, do
         auto result = run.accumulate({inputs, targets});
         if (step == 0)
             for_each_tensor<Run>([&](auto const& entry, snug::index_t copy) {
-                auto const full_name = name_of_copy(entry, copy);
+                auto const full_name = entry.full_name(copy);
                 auto const& expected = reference["gradient." + full_name].values;
                 INFO(name << ": gradient of " << full_name);
                 auto const found = run.copy_of_gradients(entry.name.view());
@@ -83,7 +83,7 @@ void compare(std::string const& name, double logits_bound, double loss_bound, do
               Approx(reference["gradient_norm"].values[step]).epsilon(10 * loss_bound));
     }
     for_each_tensor<Run>([&](auto const& entry, snug::index_t copy) {
-        auto const full_name = name_of_copy(entry, copy);
+        auto const full_name = entry.full_name(copy);
         auto const& expected = reference["final." + full_name].values;
         // In fp32 the key's bias ends as noise: its gradient is zero but for rounding (README of the fixtures).
         if (sizeof(typename Run::weight_type) == 4 && full_name.find("qkv.bias") != std::string::npos) return;

@@ -50,12 +50,12 @@ class products {
                                                    ops::matmul_workspace_with<Scheme, setting>(In, Out))));
         auto* const workspace = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64);
         auto const forward = [&](auto const& w) {
-            ops::matmul<host>(matrix<bf16 const, In>{x_.data(), rows}, transposed{w}, workspace,
-                              written<bf16, Out>{{y_.data(), rows}});
+            ops::matmul(host{}, matrix<bf16 const, In>{x_.data(), rows}, transposed{w}, workspace,
+                        written<bf16, Out>{{y_.data(), rows}});
         };
         auto const backward = [&](auto const& w) {
-            ops::matmul<host>(matrix<bf16 const, Out>{dy_.data(), rows}, w, workspace,
-                              written<bf16, In>{{dx_.data(), rows}});
+            ops::matmul(host{}, matrix<bf16 const, Out>{dy_.data(), rows}, w, workspace,
+                        written<bf16, In>{{dx_.data(), rows}});
         };
         print(
             name, "forward", [&] { forward(frozen); }, [&] { forward(plain); });

@@ -59,7 +59,7 @@ class by_hand {
         std::memcpy(inputs_, batch.inputs.data(), batch.inputs.size_bytes());
         std::memcpy(targets_, batch.targets.data(), batch.targets.size_bytes());
 
-        ops::for_each_row<backend>(rows, [this](auto team, index_t row) {
+        ops::for_each_row(backend{}, rows, [this](auto team, index_t row) {
             auto const* const word = table.value + inputs_[row] * Width;
             auto const* const position = positions.value + row % Tokens * Width;
             auto* const to = stream(0) + row * Width;
@@ -72,8 +72,9 @@ class by_hand {
                          b.norm1);
             forward<Width, 3 * Width>(b.norm1, qkv_weight.value + l * 3 * Width * Width,
                                       written{b.qkv, qkv_bias.value + l * 3 * Width, 3 * Width});
-            ops::attention_forward<backend, attention>(Sequences, Tokens, 0, static_cast<float const*>(b.qkv),
-                                                       nullptr, b.attended, b.logsumexp, workspace_);
+            ops::attention_forward<attention>(backend{}, Sequences, Tokens, 0,
+                                              static_cast<float const*>(b.qkv), nullptr, b.attended,
+                                              b.logsumexp, workspace_);
             forward<Width, Width>(b.attended, projection_weight.value + l * Width * Width,
                                   added{b.middle, x, projection_bias.value + l * Width});
             norm_forward(b.middle, norm2_weight.value + l * Width, norm2_bias.value + l * Width, b.mean2,
@@ -107,10 +108,10 @@ class by_hand {
             backward<Width, Width>(b.attended, d, projection_weight.value + l * Width * Width,
                                    projection_weight.gradient + l * Width * Width,
                                    projection_bias.gradient + l * Width, stored<Width>{d_attended_});
-            ops::attention_backward<backend, attention>(
-                Sequences, Tokens, static_cast<float const*>(b.qkv), nullptr,
-                static_cast<float const*>(b.attended), static_cast<float const*>(d_attended_),
-                static_cast<float const*>(b.logsumexp), b.qkv, workspace_);
+            ops::attention_backward<attention>(backend{}, Sequences, Tokens, static_cast<float const*>(b.qkv),
+                                               nullptr, static_cast<float const*>(b.attended),
+                                               static_cast<float const*>(d_attended_),
+                                               static_cast<float const*>(b.logsumexp), b.qkv, workspace_);
             backward<Width, 3 * Width>(b.norm1, b.qkv, qkv_weight.value + l * 3 * Width * Width,
                                        qkv_weight.gradient + l * 3 * Width * Width,
                                        qkv_bias.gradient + l * 3 * Width, stored<Width>{b.norm1});
@@ -119,7 +120,7 @@ class by_hand {
                           b.rstd1, add_to_d);
         }
         // Tokens repeat, so threads share the columns, not the rows.
-        ops::for_each_row<backend>((Width + slice - 1) / slice, [this, d](auto team, index_t s) {
+        ops::for_each_row(backend{}, (Width + slice - 1) / slice, [this, d](auto team, index_t s) {
             auto const first = s * slice;
             for (index_t row = 0; row < rows; ++row) {
                 auto* const to = table.gradient + inputs_[row] * Width + first;
@@ -127,7 +128,7 @@ class by_hand {
                 team.for_each(std::min(slice, Width - first), [=](index_t i) { to[i] += from[i]; });
             }
         });
-        ops::for_each_row<backend>(Tokens, [this, d](auto team, index_t t) {
+        ops::for_each_row(backend{}, Tokens, [this, d](auto team, index_t t) {
             for (index_t sequence = 0; sequence < Sequences; ++sequence) {
                 auto const* const from = d + (sequence * Tokens + t) * Width;
                 auto* const to = positions.gradient + t * Width;
@@ -192,23 +193,23 @@ class by_hand {
 
     template <index_t In, index_t Out, class Store>
     void forward(float const* x, float const* w, Store const& store) const {
-        ops::matmul<backend>(matrix<float const, In>{x, rows}, transposed{matrix<float const, In>{w, Out}},
-                             workspace_, store);
+        ops::matmul(backend{}, matrix<float const, In>{x, rows}, transposed{matrix<float const, In>{w, Out}},
+                    workspace_, store);
     }
     template <index_t In, index_t Out, class Store>
     void backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias,
                   Store const& dx) const {
-        ops::matmul<backend>(
-            transposed{matrix<float const, Out>{dy, rows}}, matrix<float const, In>{x, rows}, workspace_,
-            [=](index_t row, index_t column, float value) { d_weight[row * In + column] += value; });
-        ops::add_column_sums<backend>(rows, Out, nullptr, d_bias,
-                                      [=](index_t row, index_t column) { return dy[row * Out + column]; });
-        ops::matmul<backend>(matrix<float const, Out>{dy, rows}, matrix<float const, In>{w, Out}, workspace_,
-                             dx);
+        ops::matmul(backend{}, transposed{matrix<float const, Out>{dy, rows}},
+                    matrix<float const, In>{x, rows}, workspace_,
+                    [=](index_t row, index_t column, float value) { d_weight[row * In + column] += value; });
+        ops::add_column_sums(backend{}, rows, Out, nullptr, d_bias,
+                             [=](index_t row, index_t column) { return dy[row * Out + column]; });
+        ops::matmul(backend{}, matrix<float const, Out>{dy, rows}, matrix<float const, In>{w, Out},
+                    workspace_, dx);
     }
     static void norm_forward(float const* x, float const* w, float const* b, float* mean, float* rstd,
                              float* y) {
-        ops::for_each_row<backend>(rows, [=](auto team, index_t row) {
+        ops::for_each_row(backend{}, rows, [=](auto team, index_t row) {
             auto* const to = y + row * Width;
             kernels::layer_norm_forward(
                 team, Width, x + row * Width, w, b, epsilon, mean[row], rstd[row],
@@ -218,12 +219,12 @@ class by_hand {
     template <class Store>
     static void norm_backward(float const* x, float const* dy, float const* w, float* d_weight, float* d_bias,
                               float const* mean, float const* rstd, Store const& store) {
-        ops::add_column_sums<backend>(rows, Width, nullptr, d_weight, [=](index_t row, index_t column) {
+        ops::add_column_sums(backend{}, rows, Width, nullptr, d_weight, [=](index_t row, index_t column) {
             return dy[row * Width + column] * (x[row * Width + column] - mean[row]) * rstd[row];
         });
-        ops::add_column_sums<backend>(rows, Width, nullptr, d_bias,
-                                      [=](index_t row, index_t column) { return dy[row * Width + column]; });
-        ops::for_each_row<backend>(rows, [=](auto team, index_t row) {
+        ops::add_column_sums(backend{}, rows, Width, nullptr, d_bias,
+                             [=](index_t row, index_t column) { return dy[row * Width + column]; });
+        ops::for_each_row(backend{}, rows, [=](auto team, index_t row) {
             kernels::layer_norm_backward(team, Width, x + row * Width, dy + row * Width, w, mean[row],
                                          rstd[row], store, row);
         });
@@ -236,33 +237,31 @@ class by_hand {
         for (index_t first = 0; first < rows; first += chunk) {
             auto const x_chunk = matrix<float, Width>{x + first * Width, chunk};
             auto const logits = matrix<float, Vocabulary, logits_stride>{logits_, chunk};
-            ops::matmul<backend>(
-                x_chunk, transposed{w}, workspace_,
-                [=](index_t row, index_t column, float value) { logits.row(row)[column] = value; });
-            ops::for_each_row<backend>(chunk, [=, this](auto team, index_t row) {
+            ops::matmul(backend{}, x_chunk, transposed{w}, workspace_,
+                        [=](index_t row, index_t column, float value) { logits.row(row)[column] = value; });
+            ops::for_each_row(backend{}, chunk, [=, this](auto team, index_t row) {
                 losses_[first + row] = kernels::cross_entropy<float>(team, Vocabulary, logits.row(row),
                                                                      targets_[first + row], &scale);
             });
-            ops::matmul<backend>(
-                transposed{logits}, x_chunk, workspace_,
+            ops::matmul(
+                backend{}, transposed{logits}, x_chunk, workspace_,
                 [=](index_t row, index_t column, float value) { d_table[row * Width + column] += value; });
-            ops::matmul<backend>(logits, w, workspace_, [=](index_t row, index_t column, float value) {
-                x_chunk.row(row)[column] = value;
-            });
+            ops::matmul(backend{}, logits, w, workspace_,
+                        [=](index_t row, index_t column, float value) { x_chunk.row(row)[column] = value; });
         }
         double total = 0;
-        ops::add_sum<backend>(rows, partial_sums_, &total,
-                              [losses = losses_](index_t row) { return losses[row]; });
+        ops::add_sum(backend{}, rows, partial_sums_, &total,
+                     [losses = losses_](index_t row) { return losses[row]; });
         return total / static_cast<double>(rows);
     }
     void update() {
         double squares = 0;
         for (auto const& t : tensors_)
-            ops::add_sum<backend>(t.count * t.copies, partial_sums_, &squares,
-                                  [gradient = t.gradient](index_t i) {
-                                      auto const g = static_cast<double>(gradient[i]);
-                                      return g * g;
-                                  });
+            ops::add_sum(backend{}, t.count * t.copies, partial_sums_, &squares,
+                         [gradient = t.gradient](index_t i) {
+                             auto const g = static_cast<double>(gradient[i]);
+                             return g * g;
+                         });
         ++steps_;
         snug::update_numbers numbers;
         numbers.learning_rate = options_.learning_rate(steps_);
@@ -271,8 +270,8 @@ class by_hand {
             static_cast<float>(std::min(1.0, options_.largest_gradient_norm / (std::sqrt(squares) + 1e-6)));
         for (auto const& t : tensors_) {
             numbers.weight_decay = t.is_matrix ? options_.weight_decay : 0;
-            ops::for_each_element<backend>(
-                t.count * t.copies,
+            ops::for_each_element(
+                backend{}, t.count * t.copies,
                 [t, scale, rule = snug::optimizers::adamw<>::rule(options_.optimizer, numbers)](index_t i) {
                     t.value[i] =
                         rule(t.value[i], t.gradient[i] * scale, t.first_moment[i], t.second_moment[i]);

@@ -86,6 +86,10 @@ int main(int argc, char** argv) {
     print_row("LoRA", a, a.steps);
     print_row("QLoRA", b, a.steps);
     print_row("DoRA", c, a.steps);
+    std::printf("\n");
+    measure::print_work<lora>("LoRA", a.steps);
+    measure::print_work<qlora>("QLoRA", b.steps);
+    measure::print_work<dora>("DoRA", c.steps);
     double const ratio = b.steps.median() / a.steps.median();
     std::printf("\nQLoRA / LoRA: %.3f, bar <= 1.25: %s\n", ratio, measure::verdict(ratio <= 1.25));
 }

@@ -185,17 +185,7 @@ void print_profile(char const* name, int steps) {
     Training run;
     measure::random_tokens<Training> const data(1);
     auto const batch = data.batch();
-    // The walker needs addresses: every one of them is an offset of the plan from the start of the one allocation.
-    auto* const weights =
-        reinterpret_cast<std::byte*>(run.weights(c::parameter_table.entries[0].name.view()).data());
-    auto* const base = weights - c::plan.offsets[static_cast<std::size_t>(c::weight(0))];
-    auto const at = [&](int declaration) {
-        return base + c::plan.offsets[static_cast<std::size_t>(declaration)];
-    };
-    auto const stage = [&](int buffer, std::span<std::int32_t const> values) {
-        std::memcpy(at(c::first_buffer + buffer), values.data(), values.size_bytes());
-    };
-    auto& numbers = *reinterpret_cast<snug::step_numbers*>(at(c::numbers));
+    auto& store = run.store();
     current() = {};
     measure::times wholes;
     for (int i = 0; i < steps; ++i) {
@@ -205,14 +195,14 @@ void print_profile(char const* name, int steps) {
         current() = so_far;
         current().position = 0;
         wholes.add([&] {
-            stage(model::tokens, batch.inputs);
-            stage(model::targets, batch.targets);
-            numbers = {};
+            snug::step_numbers numbers;
             numbers.loss_scale = 1.0 / static_cast<double>(batch.targets.size());
-            labelling_executor<c> walker(base, {c::batch::sequences, c::batch::tokens, 0});
+            *store.numbers() = numbers;
+            labelling_executor<c> walker(store.view(), store.on(), snug::engine::span_of_micro_batch<c>);
+            snug::engine::stage(store, batch, 0, walker);
             model::walk_training(walker);
             current().layer = "update";
-            run.update({numbers.loss * numbers.loss_scale, 0, 0, Training::tokens_per_step});
+            run.update({store.numbers()->loss * numbers.loss_scale, 0, 0, Training::tokens_per_step});
         });
     }
 
@@ -234,7 +224,8 @@ void print_profile(char const* name, int steps) {
     for (auto const& [kind, s] : kinds) whole += s.seconds;
     std::printf("\n%s: median step %.0f ms, fastest %.0f ms of %d; fastest calls together %.0f ms\n\n", name,
                 wholes.median() * 1e3, wholes.fastest() * 1e3, steps, whole * 1e3);
-    std::printf("| kind of work         | calls |      ms |     %% |\n");
+    measure::print_work<Training>(name, wholes);
+    std::printf("\n| kind of work         | calls |      ms |     %% |\n");
     for (auto const& [kind, s] : kinds)
         std::printf("| %-20s | %5d | %7.1f | %5.1f |\n", kind.c_str(), s.calls, s.seconds * 1e3,
                     100 * s.seconds / whole);

@@ -32,20 +32,6 @@ void print_memory(char const* name) {
                 measure::verdict(peak - footprint <= 64 * mebibyte));
 }
 
-/// What the optimizer reads and writes in a step, the gradient norm included: traffic that no product can hide.
-template <class Training>
-double bytes_of_update() {
-    using c = typename Training::composition;
-    std::size_t states = 0;
-    snug::meta::for_each<typename c::optimizer::states>(
-        [&]<class S>(S) { states += sizeof(typename S::element); });
-    auto const read_and_written =
-        sizeof(typename c::updated) + sizeof(typename c::precision::gradient) + states;
-    auto const per_parameter = sizeof(typename c::precision::gradient) + 2 * read_and_written +
-                               (c::has_master ? sizeof(typename c::precision::weight) : 0);
-    return static_cast<double>(per_parameter) * static_cast<double>(snug::parameter_count<typename c::model>);
-}
-
 /// Bytes per second of a loop like the optimizer's: two streams read, one written.
 double memory_bandwidth() {
     constexpr std::int64_t count = std::int64_t{64} << 20;
@@ -93,7 +79,8 @@ void print_row(char const* name, Contestants const& c) {
 
 template <class Training, class Contestants>
 void print_roofline(char const* name, Contestants const& c, double bandwidth) {
-    auto const bytes = bytes_of_update<Training>();
+    // With the norm of the gradients: traffic that no product can hide.
+    auto const bytes = static_cast<double>(snug::work<Training>.update.bytes);
     auto const products = c.bare.fastest();
     auto const update = bytes / bandwidth;
     std::printf("| %-11s | %9.3f | %9.0f | %11.2f | %9.0f | %8.0f | %13.3f |\n", name,
@@ -146,4 +133,7 @@ int main(int argc, char** argv) {
         "| precision   | TFLOP     | takes ms  | optimizer GB | takes ms | FLOP/byte | step / floor |\n");
     print_roofline<fp32_training>("full<fp32>", fp32, bandwidth);
     print_roofline<bf16_training>("mixed<bf16>", bf16, bandwidth);
+    std::printf("\n");
+    measure::print_work<fp32_training>("full<fp32>", fp32.steps);
+    measure::print_work<bf16_training>("mixed<bf16>", bf16.steps);
 }

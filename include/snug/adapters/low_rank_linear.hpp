@@ -148,9 +148,43 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                          plain_products<Setting>(rank, std::max(Out, Setting::rows)), sums_bytes<Setting>()});
     }
 
+    /// The products with the weight, with A and with B, each of these three times: forward, and two in backward. Of the magnitude
+    /// the passes over rows; `refresh`: A Wᵀ, and W read once more for the lengths.
+    template <class Setting>
+    static constexpr layer_work work() {
+        using namespace bytes_of;
+        constexpr auto twice_rows = 2 * Setting::rows;
+        constexpr auto biases = Bias ? values<Setting>(bias{}) : 0;
+        constexpr auto scales = has_magnitude ? values<Setting>(direction_scale{}) : 0;
+        constexpr auto drop = drops ? rows<Setting>(2 * In) : 0;  // the copy with the mask
+        workload const low{.products = twice_rows * In * ranks,
+                           .bytes = drop + rows<Setting>(In + ranks) + values<Setting>(lora_a{})};
+        workload const rest{.products = twice_rows * (In * Out + adapted * rank),
+                            .bytes = rows<Setting>(In + ranks) + values<Setting>(weight{}) +
+                                     values<Setting>(lora_b{}) + biases + scales +
+                                     (has_magnitude ? rows<Setting>(Out) : 0)};
+        workload const gradients{.products = twice_rows * 2 * (In * ranks + adapted * rank),
+                                 .bytes = 2 * drop + rows<Setting>(2 * adapted + 4 * ranks + In) +
+                                          values<Setting>(lora_a{}) + values<Setting>(lora_b{}) +
+                                          gradient<Setting>(lora_a{}) + gradient<Setting>(lora_b{})};
+        workload const through{.products = twice_rows * In * Out,
+                               .bytes = rows<Setting>(In + Out) + values<Setting>(weight{})};
+        workload const of_magnitude{.bytes = has_magnitude ? rows<Setting>(2 * adapted + 2 * Out) + scales +
+                                                                 gradient<Setting>(magnitude{})
+                                                           : 0};
+        workload const lengths{
+            .products = 2 * ranks * In * Out,
+            .bytes = (columns::blocks + 1) * values<Setting>(weight{}) + values<Setting>(lora_a{}) +
+                     values<Setting>(lora_b{}) + 2 * scales +
+                     2 * ranks * Out * static_cast<index_t>(sizeof(typename Setting::statistic))};
+        return {.forward = low + rest + workload{.bytes = rows<Setting>(Out)},
+                .backward = of_magnitude + gradients + through,
+                .save = has_magnitude ? low + rest : low,
+                .refresh = has_magnitude ? lengths : workload{}};
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        using backend = typename Call::backend;
         save_low_rank(call, x);
         auto* const scratch = call.workspace() + dropped_bytes<typename Call::setting>();
         auto const base = product{x, transposed{call.operand(weight{})}};
@@ -159,14 +193,14 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                     block_diagonal<typename Call::weight_type, ranges, rank>{call.value(lora_b{})}};
         auto const to = biased(call, y);
         if constexpr (has_magnitude)
-            ops::matmul<backend>(
-                scratch,
+            ops::matmul(
+                call.on, scratch,
                 kernels::stored_and_scaled{
                     matrix<typename Call::setting::activation, Out>{call.saved(direction{}), x.rows},
                     static_cast<typename Call::setting::statistic const*>(call.derived(direction_scale{})),
                     to},
                 base, update);
-        else ops::matmul<backend>(scratch, to, base, update);
+        else ops::matmul(call.on, scratch, to, base, update);
     }
 
     /// What backward reads of forward, when a block runs again and nobody needs its output.
@@ -179,7 +213,6 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using setting = typename Call::setting;
-        using backend = typename Call::backend;
         auto* const memory = call.workspace();
         auto* const d_ax = reinterpret_cast<typename setting::activation*>(memory + dropped_bytes<setting>());
         auto* const directions = memory + dropped_bytes<setting>() + low_rank_bytes<setting>();
@@ -187,43 +220,42 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         auto const dz = direction_gradient(call, dy, directions, scratch);
         for_each_block([&]<index_t First, index_t Count, index_t K, index_t Stacked>() {
             auto const d_block = dz.template columns<First, Count>();
-            ops::matmul<backend>(
-                d_block,
+            ops::matmul(
+                call.on, d_block,
                 matrix<typename Call::weight_type const, rank>{call.value(lora_b{}) + Stacked * rank, Count},
                 scratch,
                 scaled{written<typename setting::activation, rank, ranks>{{d_ax + K, x.rows}}, scale});
-            ops::matmul<backend>(transposed{d_block}, low_rank_of(call, x.rows).template columns<K, rank>(),
-                                 scratch,
-                                 accumulated<typename Call::gradient_type, rank>{
-                                     {call.gradient(lora_b{}) + Stacked * rank, Count}});
+            ops::matmul(call.on, transposed{d_block}, low_rank_of(call, x.rows).template columns<K, rank>(),
+                        scratch,
+                        accumulated<typename Call::gradient_type, rank>{
+                            {call.gradient(lora_b{}) + Stacked * rank, Count}});
         });
         auto const d_low = matrix<typename setting::activation const, ranks>{d_ax, x.rows};
-        ops::matmul<backend>(transposed{d_low}, dropped(call, x, memory), scratch,
-                             accumulated<typename Call::gradient_type, In>{{call.gradient(lora_a{}), ranks}});
+        ops::matmul(call.on, transposed{d_low}, dropped(call, x, memory), scratch,
+                    accumulated<typename Call::gradient_type, In>{{call.gradient(lora_a{}), ranks}});
         auto const base = product{dz, call.operand(weight{})};
         auto const update = product{d_low, a_of(call)};
         if constexpr (drops) {
             if (call.draws) {
                 auto* const through = reinterpret_cast<typename setting::activation*>(memory);
-                ops::matmul<backend>(
-                    scratch, ops::bound<kernels::store_kept<In>>(call.draws, through, dropout), update);
-                ops::matmul<backend>(
-                    scratch, with_addend<DX, typename setting::activation>{dx, {through, x.rows}}, base);
+                ops::matmul(call.on, scratch,
+                            ops::bound<kernels::store_kept<In>>(call.draws, through, dropout), update);
+                ops::matmul(call.on, scratch,
+                            with_addend<DX, typename setting::activation>{dx, {through, x.rows}}, base);
                 return;
             }
         }
-        ops::matmul<backend>(scratch, dx, base, update);
+        ops::matmul(call.on, scratch, dx, base, update);
     }
 
     /// After parameters have changed: the lengths of the rows, and what the magnitudes make of them.
     template <class Call>
     static void refresh(Call const& call) {
         if constexpr (has_magnitude) {
-            using backend = typename Call::backend;
             using S = typename Call::setting::statistic;
             auto* const inverse = call.derived(inverse_length{});
             auto* const scales = call.derived(direction_scale{});
-            ops::for_each_element<backend>(Out, ops::bound<kernels::set_to_one>(inverse, scales));
+            ops::for_each_element(call.on, Out, ops::bound<kernels::set_to_one>(inverse, scales));
             auto* const aw =
                 reinterpret_cast<S*>(call.workspace());  // (rank, Out) of one block after the other
             auto* const scratch = call.workspace() + lengths_bytes<typename Call::setting>();
@@ -231,15 +263,15 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
                 auto const* const a = call.value(lora_a{}) + K * In;
                 auto const* const b = call.value(lora_b{}) + Stacked * rank;
                 auto const* const m = call.value(magnitude{}) + Stacked;
-                ops::matmul<backend>(matrix<typename Call::weight_type const, In>{a, rank},
-                                     transposed{call.operand(weight{})}, scratch,
-                                     written<S, Out>{{aw, rank}});
+                ops::matmul(call.on, matrix<typename Call::weight_type const, In>{a, rank},
+                            transposed{call.operand(weight{})}, scratch, written<S, Out>{{aw, rank}});
                 auto* const squares = aw + rank * Out;  // A Aᵀ
-                ops::for_each_row<backend, In>(
-                    rank, ops::bound<kernels::products_of_rows<S, rank, In>>(a, squares));
-                ops::for_each_row<backend, In>(
-                    Count, ops::bound<kernels::length_of_row<S, rank, In, Out>>(
-                               call.operand(weight{}), First, b, m, aw, squares, inverse, scales, scale));
+                ops::for_each_row<In>(call.on, rank,
+                                      ops::bound<kernels::products_of_rows<S, rank, In>>(a, squares));
+                ops::for_each_row<In>(
+                    call.on, Count,
+                    ops::bound<kernels::length_of_row<S, rank, In, Out>>(
+                        call.operand(weight{}), First, b, m, aw, squares, inverse, scales, scale));
             });
         }
     }
@@ -277,8 +309,8 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
   private:
     template <class Call, class X>
     static void save_low_rank(Call const& call, X x) {
-        ops::matmul<typename Call::backend>(
-            dropped(call, x, call.workspace()), transposed{a_of(call)},
+        ops::matmul(
+            call.on, dropped(call, x, call.workspace()), transposed{a_of(call)},
             call.workspace() + dropped_bytes<typename Call::setting>(),
             scaled{written<typename Call::setting::activation, ranks>{{call.saved(low_rank{}), x.rows}},
                    scale});
@@ -324,9 +356,9 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
         if constexpr (drops) {
             if (call.draws) {
                 auto* const to = reinterpret_cast<element*>(memory);
-                ops::for_each_row<typename Call::backend, In>(
-                    x.rows, ops::bound<kernels::drop_row<In>>(call.draws, x, to,
-                                                              typename Call::setting::statistic(0), dropout));
+                ops::for_each_row<In>(call.on, x.rows,
+                                      ops::bound<kernels::drop_row<In>>(
+                                          call.draws, x, to, typename Call::setting::statistic(0), dropout));
                 result.data = to;
             }
         }
@@ -346,16 +378,15 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
             auto const* const inverse = call.derived(inverse_length{});
             auto const* const z = call.saved(direction{});
             for_each_block([&]<index_t First, index_t Count, index_t, index_t Stacked>() {
-                ops::add_column_sums<typename Call::backend>(
-                    dy.rows, Count, scratch, call.gradient(magnitude{}) + Stacked,
-                    ops::bound<kernels::magnitude_gradient<Out>>(dy.template columns<First, Count>(),
-                                                                 z + First,
-                                                                 static_cast<S const*>(inverse + First)));
+                ops::add_column_sums(call.on, dy.rows, Count, scratch, call.gradient(magnitude{}) + Stacked,
+                                     ops::bound<kernels::magnitude_gradient<Out>>(
+                                         dy.template columns<First, Count>(), z + First,
+                                         static_cast<S const*>(inverse + First)));
             });
             auto* const to = reinterpret_cast<element*>(memory);
-            ops::for_each_row<typename Call::backend, Out>(
-                dy.rows, ops::bound<kernels::scale_row>(dy, static_cast<S const*>(scales),
-                                                        written<element, Out>{{to, dy.rows}}));
+            ops::for_each_row<Out>(call.on, dy.rows,
+                                   ops::bound<kernels::scale_row>(dy, static_cast<S const*>(scales),
+                                                                  written<element, Out>{{to, dy.rows}}));
             result.data = to;
         }
         return result;

@@ -12,8 +12,10 @@ struct on {
     using backend = Backend;
 };
 
-/// A backend is an empty tag that says how much workspace its operations need; their bodies are found where it is
-/// declared (snug/ops).
+/// A backend is a type that says how much workspace its operations need; their bodies are found where it is
+/// declared (snug/ops). Its values are execution contexts, the first argument of every operation. One made by
+/// default serves where nothing but the type is asked for; where there is nothing to know (the host), it is a
+/// context too.
 template <class B>
 concept backend_tag = requires {
     { B::template matmul_workspace<float>(index_t{1}, index_t{1}) } -> std::convertible_to<index_t>;

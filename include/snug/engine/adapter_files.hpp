@@ -4,9 +4,14 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <snug/engine/adapter_config.hpp>
+#include <snug/engine/executor.hpp>
+#include <snug/engine/finite.hpp>
+#include <snug/engine/host_view.hpp>
 #include <snug/engine/load.hpp>
-#include <snug/engine/run.hpp>
+#include <snug/engine/options.hpp>
+#include <snug/engine/refresh.hpp>
+#include <snug/engine/store.hpp>
+#include <snug/hub/adapter_config.hpp>
 #include <snug/io/json.hpp>
 #include <snug/io/safetensors.hpp>
 #include <snug/layers/hooks.hpp>
@@ -41,9 +46,10 @@ struct this_layer_of_an_adapter_has_no_place_in_files {
 
 }  // namespace refusal
 
-namespace detail {
+namespace engine {
 
-/// A tensor of an adapter's file, and where it is here: `count` elements of a parameter from `first` on, or of its transpose.
+/// A tensor of an adapter's file, and where it is here: `count` elements of a parameter from `first` on, or
+/// of its transpose.
 struct adapter_tensor {
     std::string name;
     std::vector<index_t> dimensions;
@@ -65,22 +71,23 @@ inline std::string module_of(std::string const& tensor) {
 
 template <class C>
 std::vector<io::weight_piece> pieces_in_hugging_face(parameter_entry const& entry, index_t copy) {
-    if constexpr (requires { C::chosen::model::numbers; })
-        return io::pieces_of(C::chosen::model::numbers, io::naming::hugging_face, name_in_block(entry),
-                             entry.repeated_at < 0 ? -1 : copy, rows_of(entry));
-    else return {{full_name(entry, copy), 0, rows_of(entry)}};
+    using model = typename C::chosen::model;
+    if constexpr (models::of_a_family<model>)
+        return io::pieces_of(model::family, model::numbers, io::naming::hugging_face, entry.name_in_block(),
+                             entry.block(copy), entry.rows());
+    else return {{entry.full_name(copy), 0, entry.rows()}};
 }
 
 inline constexpr std::string_view peft_prefix = "base_model.model.";
 
 /// Visits the adapted layers: f<Layer>(first parameter, block, names of the adapted modules).
 template <class C, class F>
-void for_each_adapted(std::byte* base, F const& f) {
-    for_each_leaf<C>(base, [&]<class Node>(auto const&, index_t block) {
+void for_each_adapted(store<C> const& s, F const& f) {
+    for_each_leaf(s.view(), s.on(), [&]<class Node>(auto const&, index_t block) {
         using L = typename Node::type;
         if constexpr (layer::has_adapter<L>) {
             static_assert(sizeof(refusal::this_layer_of_an_adapter_has_no_place_in_files<L>) > 0);
-            auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(Node::first_parameter)];
+            auto const& entry = C::entry(Node::first_parameter);
             auto const pieces = pieces_in_hugging_face<C>(entry, block);
             std::vector<std::string> modules;
             for (std::size_t b = 0; b < L::columns::blocks; ++b)
@@ -93,9 +100,9 @@ void for_each_adapted(std::byte* base, F const& f) {
 
 /// All tensors of the adapter's file: A, B and magnitude of every adapted module, and what trains besides.
 template <class C>
-std::vector<adapter_tensor> adapter_tensors(std::byte* base) {
+std::vector<adapter_tensor> adapter_tensors(store<C> const& s) {
     std::vector<adapter_tensor> result;
-    for_each_adapted<C>(base, [&]<class L>(int first_parameter, index_t block, auto const& modules) {
+    for_each_adapted(s, [&]<class L>(int first_parameter, index_t block, auto const& modules) {
         auto const add = [&]<class P>(P, std::string name, std::vector<index_t> dimensions, index_t first,
                                       index_t count) {
             auto const p = first_parameter + static_cast<int>(meta::find<layer::parameters<L>, P>);
@@ -116,35 +123,36 @@ std::vector<adapter_tensor> adapter_tensors(std::byte* base) {
         }
     });
     for (int p = 0; p < C::parameters; ++p) {
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        auto const& entry = C::entry(p);
         if (!entry.is_trained() || !entry.is_of_base()) continue;
         for (index_t copy = 0; copy < entry.copies; ++copy)
             for (auto const& piece : pieces_in_hugging_face<C>(entry, copy)) {
                 std::vector<index_t> dimensions{piece.count};
-                if (entry.rank > 1) dimensions.push_back(width_of(entry));
+                if (entry.rank > 1) dimensions.push_back(entry.width());
                 bool const is_transposed = piece.how == io::arrangement::transposed;
                 if (is_transposed) std::swap(dimensions[0], dimensions[1]);
                 result.push_back({std::string(peft_prefix) + piece.tensor, dimensions, p,
-                                  copy * entry.count + piece.first * width_of(entry),
-                                  piece.count * width_of(entry), is_transposed});
+                                  copy * entry.count + piece.first * entry.width(),
+                                  piece.count * entry.width(), is_transposed});
             }
     }
     return result;
 }
 
-/// The embedding of a model of a family whose head shares its table, and trains: one parameter here, two modules in PEFT.
+/// The embedding of a model of a family whose head shares its table, and trains: one parameter here, two
+/// modules in PEFT.
 template <class C>
 constexpr bool trains_tied_head() {
-    if constexpr (requires { C::chosen::model::numbers; })
-        return C::chosen::model::numbers.tied_head && C::parameter_table.entries[0].is_trained();
+    if constexpr (models::of_a_family<typename C::chosen::model>)
+        return C::chosen::model::numbers.tied_head && C::entry(0).is_trained();
     else return false;
 }
-inline constexpr std::string_view tied_head_module = "lm_head";
+inline constexpr auto tied_head_module = io::head_module_in_hugging_face;
 
 /// The module of the embedding.
 template <class C>
 std::string embedding_module() {
-    return module_of(pieces_in_hugging_face<C>(C::parameter_table.entries[0], 0)[0].tensor);
+    return module_of(pieces_in_hugging_face<C>(C::entry(0), 0)[0].tensor);
 }
 
 /// The last part of each module's name, unless that would name one of the others too.
@@ -182,14 +190,14 @@ inline constexpr io::tensor_type type_in_files = std::is_same_v<T, double>  ? io
 
 /// The text of `adapter_config.json`, keys in order.
 template <class C>
-std::string adapter_config(std::byte* base, std::string const& base_model) {
+std::string adapter_config(store<C> const& s, std::string const& base_model) {
     using adapter = typename C::adapters;
     std::set<std::string> all, adapted, also;
-    for_each_adapted<C>(base, [&]<class L>(int, index_t, auto const& modules) {
+    for_each_adapted(s, [&]<class L>(int, index_t, auto const& modules) {
         for (auto const& module : modules) adapted.insert(without_block(module));
     });
     for (int p = 0; p < C::parameters; ++p) {
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        auto const& entry = C::entry(p);
         if (!entry.is_of_base()) continue;
         for (auto const& piece : pieces_in_hugging_face<C>(entry, 0)) {
             if (!piece.tensor.ends_with(".weight")) continue;
@@ -203,22 +211,22 @@ std::string adapter_config(std::byte* base, std::string const& base_model) {
     auto const targets = short_names(adapted, all, is_module);
     auto const saved = short_names(
         also, all, [](std::string_view name, std::string_view module) { return module.ends_with(name); });
-    bool is_gpt2 = false;
-    if constexpr (requires { C::chosen::model::numbers; })
-        is_gpt2 = C::chosen::model::numbers.family == "gpt2";
+    bool is_transposed = false;
+    if constexpr (models::of_a_family<typename C::chosen::model>)
+        is_transposed = io::has_transposed_weights(C::chosen::model::family);
     auto const word = [](bool flag) { return std::string(flag ? "true" : "false"); };
     std::vector<std::pair<std::string, std::string>> members{
         {"alpha_pattern", "{}"},
         {"base_model_name_or_path", base_model.empty() ? "null" : io::json_quoted(base_model)},
         {"bias", "\"none\""},
         {"ensure_weight_tying", "true"},
-        {"fan_in_fan_out", word(is_gpt2)},
+        {"fan_in_fan_out", word(is_transposed)},
         {"inference_mode", "true"},
         {"init_lora_weights", "true"},
         {"layers_pattern", "null"},
         {"layers_to_transform", "null"},
         {"lora_alpha", std::to_string(adapter::alpha)},
-        {"lora_dropout", shortest(adapter::dropout)},
+        {"lora_dropout", io::json_number(adapter::dropout)},
         {"modules_to_save", saved.empty() ? "null" : json_list(saved)},
         {"peft_type", "\"LORA\""},
         {"r", std::to_string(adapter::rank)},
@@ -241,28 +249,28 @@ std::string adapter_config(std::byte* base, std::string const& base_model) {
 
 /// What a file of this trainer's adapter says.
 template <class C>
-adapter_numbers numbers_of_adapter(std::byte* base) {
+adapter_numbers numbers_of_adapter(store<C> const& s) {
     using adapter = typename C::adapters;
     adapter_numbers numbers{adapter::rank, adapter::alpha, adapter::is_rank_stabilized,
                             adapter::has_magnitude};
-    if constexpr (requires { C::chosen::model::numbers; })
-        numbers.blocks_name = C::chosen::model::numbers.family == "gpt2" ? "h" : "layers";
-    for_each_adapted<C>(base, [&]<class L>(int, index_t block, auto const& modules) {
-        numbers.blocks = std::max(numbers.blocks, block + 1);
+    if constexpr (models::of_a_family<typename C::chosen::model>)
+        numbers.blocks_name = C::chosen::model::family.blocks;
+    for_each_adapted(s, [&]<class L>(int first_parameter, index_t copy, auto const& modules) {
+        numbers.blocks = std::max(numbers.blocks, C::entry(first_parameter).block(copy) + 1);
         numbers.modules.insert(numbers.modules.end(), modules.begin(), modules.end());
     });
     return numbers;
 }
 
-/// The tensors in a file, checked whole: each is there, with its shape and values, and there are no others. Of a tied head's two
-/// names the file has one, or both with the same values.
+/// The tensors in a file, checked whole: each is there, with its shape and values, and there are no others.
+/// Of a tied head's two names the file has one, or both with the same values.
 template <class C>
-std::vector<std::pair<adapter_tensor, io::file_tensor const*>> find_adapter(std::byte* base,
+std::vector<std::pair<adapter_tensor, io::file_tensor const*>> find_adapter(store<C> const& s,
                                                                             io::json const& config,
                                                                             io::safetensors const& file) {
     std::vector<std::pair<adapter_tensor, io::file_tensor const*>> result;
     std::set<std::string_view> wanted;
-    auto tensors = adapter_tensors<C>(base);
+    auto tensors = adapter_tensors(s);
     auto const find = [&](adapter_tensor const& tensor) -> io::file_tensor const& {
         auto const& found = file.tensor(tensor.name);
         if (found.dimensions != tensor.dimensions)
@@ -296,33 +304,31 @@ std::vector<std::pair<adapter_tensor, io::file_tensor const*>> find_adapter(std:
     return result;
 }
 
-}  // namespace detail
-
 template <class C>
-void run<C>::save_adapter(std::string const& folder, std::string const& base_model) const {
+void save_peft(store<C> const& s, std::string const& folder, std::string const& base_model) {
     static_assert(sizeof(refusal::this_trainer_has_no_adapter_that_files_can_hold<typename C::adapters>) > 0);
     using element = typename C::updated;
     io::make_folder(folder);
-    std::map<std::string, detail::adapter_tensor> tensors;
+    std::map<std::string, adapter_tensor> tensors;
     io::safetensors_writer file(io::in_folder(folder, "adapter_model.safetensors"));
-    host_view const here(*this);
-    auto const add = [&](detail::adapter_tensor tensor) {
-        file.declare(tensor.name, detail::type_in_files<element>, tensor.dimensions);
+    host_view<C> const here(s);
+    auto const add = [&](adapter_tensor tensor) {
+        file.declare(tensor.name, type_in_files<element>, tensor.dimensions);
         auto const name = tensor.name;
         tensors.emplace(name, std::move(tensor));
     };
-    for (auto& tensor : detail::adapter_tensors<C>(base_of_memory())) {
-        if (detail::trains_tied_head<C>() && tensor.parameter == 0) {
+    for (auto& tensor : adapter_tensors(s)) {
+        if (trains_tied_head<C>() && tensor.parameter == 0) {
             auto head = tensor;
-            head.name = std::string(detail::peft_prefix) + std::string(detail::tied_head_module) + ".weight";
+            head.name = std::string(peft_prefix) + std::string(tied_head_module) + ".weight";
             add(std::move(head));
         }
         add(std::move(tensor));
     }
     for (auto const& [name, type, dimensions, size] : file.tensors()) {
         auto const& tensor = tensors.at(name);
-        auto const* const values =
-            at<element>(C::has_master ? C::master(tensor.parameter) : C::weight(tensor.parameter));
+        auto const* const values = here.template at<element>(C::has_master ? C::master(tensor.parameter)
+                                                                           : C::weight(tensor.parameter));
         std::vector<element> in_order;
         if (tensor.is_transposed)
             for (index_t i = 0; i < tensor.count; ++i) in_order.push_back(values[tensor.place_of(i)]);
@@ -330,24 +336,25 @@ void run<C>::save_adapter(std::string const& folder, std::string const& base_mod
         file.write(name, std::as_bytes(std::span(first, static_cast<std::size_t>(tensor.count))));
     }
     io::output_file config(io::in_folder(folder, "adapter_config.json"));
-    config.write(detail::adapter_config<C>(base_of_memory(), base_model));
+    config.write(adapter_config(s, base_model));
     file.commit();
     config.commit();
 }
 
 template <class C>
-void run<C>::load_adapter(std::string const& folder, load_options const& allowed) {
+void load_peft(store<C>& s, std::string const& folder, load_options const& allowed) {
     static_assert(sizeof(refusal::this_trainer_has_no_adapter_that_files_can_hold<typename C::adapters>) > 0);
     io::json_document const config(io::in_folder(folder, "adapter_config.json"), std::int64_t{1} << 24);
-    detail::check_adapter_config(config.root(), detail::numbers_of_adapter<C>(memory_.data()));
+    check_adapter_config(config.root(), numbers_of_adapter(s));
     io::safetensors const file(io::in_folder(folder, "adapter_model.safetensors"));
-    auto const tensors = detail::find_adapter<C>(memory_.data(), config.root(), file);
+    auto const tensors = find_adapter(s, config.root(), file);
     if (!allowed.allow_not_finite)
         for (auto const& [tensor, found] : tensors)
-            detail::require_finite<on_host<typename C::backend>, weight_type, typename C::updated>(*found);
+            require_finite<typename C::precision::weight, typename C::updated>(s.on_host(), *found);
     {
-        host_view here(*this);
+        host_view<C> const here(s);
         // From here on nothing can fail.
+        using weight = typename C::precision::weight;
         for (auto const& [tensor, found] : tensors) {
             float values[1024];
             for (index_t i = 0; i < tensor.count; i += 1024) {
@@ -355,19 +362,19 @@ void run<C>::load_adapter(std::string const& folder, load_options const& allowed
                 io::decode(*found, i, {values, static_cast<std::size_t>(count)});
                 for (index_t k = 0; k < count; ++k) {
                     auto const to = tensor.place_of(i + k);
-                    at<weight_type>(C::weight(tensor.parameter))[to] = static_cast<weight_type>(values[k]);
+                    here.template at<weight>(C::weight(tensor.parameter))[to] =
+                        static_cast<weight>(values[k]);
                     if constexpr (C::has_master)
-                        at<typename C::updated>(C::master(tensor.parameter))[to] =
+                        here.template at<typename C::updated>(C::master(tensor.parameter))[to] =
                             static_cast<typename C::updated>(values[k]);
                 }
             }
         }
         here.write_back();
     }
-    clear_states();
-    steps_ = 0;
-    loss_scale_ = {};
-    refresh();
+    begin_anew(s);
+    refresh_derived(s);
 }
 
+}  // namespace engine
 }  // namespace snug

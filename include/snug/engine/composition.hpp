@@ -4,6 +4,7 @@
 #include <limits>
 #include <snug/adapters/adapter.hpp>
 #include <snug/checkpointing/rewrite.hpp>
+#include <snug/engine/places.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
 #include <snug/ops/backend.hpp>
@@ -56,9 +57,10 @@ struct step_numbers {
     std::uint64_t dropout_key = 0;  ///< of step and micro-batch
 };
 
-/// One policy for every axis, applied in order: adapters and quantization rewrite the model, the model declares parameters and buffers, precision and batch give
-/// them types and sizes, checkpointing decides what is kept and when each buffer lives, the optimizer adds its states;
-/// then everything is laid out. Constants only.
+/// One policy for every axis, applied in order: adapters and quantization rewrite the model, the model
+/// declares parameters and buffers, precision and batch give them types and sizes, checkpointing decides what
+/// is kept and when each buffer lives, the optimizer adds its states; then everything is laid out. Constants
+/// only.
 template <class Chosen>
 struct composition {
     using chosen = Chosen;
@@ -75,30 +77,20 @@ struct composition {
 
     static constexpr index_t micro_batches = Chosen::accumulation::count;
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
-    /// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of earlier tokens.
+    /// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of
+    /// earlier tokens.
     static constexpr bool keeps_all_activations = layer::keeps_all_blocks<typename model::body>();
     static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
     /// What the optimizer updates: the master copy where there is one.
     using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;
 
-    // Declarations: for every parameter weight, master (if any), gradient and states, then the buffers of a micro-batch,
-    // then the partial sums of reductions.
     static constexpr int parameters = model::parameter_count;
-    static constexpr int weight(int parameter) { return parameter; }
-    static constexpr int master(int parameter) { return parameters + parameter; }
-    static constexpr int gradient(int parameter) { return (has_master ? 2 : 1) * parameters + parameter; }
-    static constexpr int state(int which, int parameter) {
-        return gradient(parameter) + (1 + which) * parameters;
-    }
-    static constexpr int first_buffer = (has_master ? 3 : 2) * parameters + state_count * parameters;
-    static constexpr int partial_sums = first_buffer + model::buffer_count;
-    static constexpr int numbers = partial_sums + 1;
-    static constexpr int quantization_source = numbers + 1;
-    static constexpr int pages = quantization_source + 1;
-    static constexpr int declaration_count = pages + 1;
     static constexpr bool has_pages = pages_states<optimizer>;
 
     static constexpr auto parameter_table = model::declare_parameters();
+    static constexpr parameter_entry const& entry(int parameter) {
+        return parameter_table.entries[static_cast<std::size_t>(parameter)];
+    }
     static constexpr bool has_derived = [] {
         for (auto const& entry : parameter_table.entries)
             if (entry.is_derived()) return true;
@@ -108,58 +100,45 @@ struct composition {
     /// A position of the schedule behind all of a micro-batch's.
     static constexpr int after_training = std::numeric_limits<int>::max();
 
-    static constexpr auto declare() {
-        std::array<declaration, static_cast<std::size_t>(declaration_count)> all{};
-        auto const at = [&](int id) -> declaration& { return all[static_cast<std::size_t>(id)]; };
-        index_t longest_quantized = 0;
-        for (int p = 0; p < parameters; ++p) {
-            auto const& entry = parameter_table.entries[static_cast<std::size_t>(p)];
-            auto const add = [&]<class T>(int id, std::type_identity<T>, role line, std::string_view suffix) {
-                at(id) = snug::declare<T>(entry.name / suffix, entry.count, entry.copies, line);
-            };
-            if (entry.is_quantized()) {
-                at(weight(p)) =
-                    snug::declare<std::byte>(entry.name, entry.stored_bytes, entry.copies, role::weight);
-                longest_quantized = std::max(longest_quantized, entry.count);
-            } else if (entry.is_derived()) {
-                add(weight(p), std::type_identity<typename precision::statistic>{}, role::weight, "");
-            } else {
-                add(weight(p), std::type_identity<typename precision::weight>{}, role::weight, "");
-            }
-            if (!entry.is_trained()) continue;
-            if constexpr (has_master)
-                add(master(p), std::type_identity<updated>{}, role::master_weight, "master");
-            add(gradient(p), std::type_identity<typename precision::gradient>{}, role::gradient, "gradient");
-            int which = 0;
-            meta::for_each<typename optimizer::states>([&]<class State>(State) {
-                constexpr auto line = has_pages ? role::paged : role::optimizer_state;
-                auto const id = state(which++, p);
-                if constexpr (may_be_in_blocks<State>)
-                    if (is_in_blocks<State>(entry.count)) {
-                        using block = typename State::block;
-                        at(id) = snug::declare<block>(entry.name / State::name.view(),
-                                                      optimizers::units_for<block>(entry.count), entry.copies,
-                                                      line);
-                        return;
-                    }
-                add(id, std::type_identity<typename State::element>{}, line, State::name.view());
-            });
-        }
-        auto const buffers = model::template declare_buffers<setting>();
+    /// The buffers of a micro-batch, with their lifetimes.
+    static constexpr auto buffers = [] {
+        auto all = model::template declare_buffers<setting>().entries;
         auto const lifetimes = model::lifetimes();
-        for (int b = 0; b < model::buffer_count; ++b) {
-            auto& buffer = at(first_buffer + b);
-            buffer = buffers.entries[static_cast<std::size_t>(b)];
-            buffer.alive = lifetimes[static_cast<std::size_t>(b)];
+        for (std::size_t b = 0; b < all.size(); ++b) {
+            all[b].alive = lifetimes[b];
             // Kept from one forward pass of a generated token to the next.
-            if (keeps_all_activations && buffer.line == role::activation)
-                for (auto& span : buffer.alive.intervals) span.first = 0;
+            if (keeps_all_activations && all[b].line == role::activation)
+                for (auto& span : all[b].alive.intervals) span.first = 0;
         }
+        return all;
+    }();
+
+    using layout_type =
+        engine::layout<static_cast<std::size_t>(parameters), static_cast<std::size_t>(state_count)>;
+
+    /// Everything that is declared, in order, through add(declaration), which gives the region that it
+    /// became.
+    template <class Add>
+    static constexpr layout_type declare(Add const& add) {
+        layout_type result;
+        engine::place_parameters<precision, optimizer>(parameter_table.entries, result.parameters, add);
+        for (std::size_t b = 0; b < buffers.size(); ++b) {
+            auto const buffer = add(buffers[b]);
+            if (b == 0) result.first_buffer = buffer.declaration;
+        }
+        result.partial_sums =
+            add(snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace));
+        result.numbers =
+            add(snug::declare<std::byte>(path{"step_numbers"}, sizeof(step_numbers), 1, role::workspace));
         // Before the first step, while nothing else lives there: values on their way into a quantized matrix.
+        index_t longest_quantized = 0;
+        for (auto const& entry : parameter_table.entries)
+            if (entry.is_quantized()) longest_quantized = std::max(longest_quantized, entry.count);
         lifetime before_training;
         before_training.add({-1, -1});
-        at(quantization_source) = snug::declare<float>(path{"quantization_source"}, longest_quantized, 1,
-                                                       role::staging, before_training);
+        if (longest_quantized > 0)
+            result.quantization_source = add(snug::declare<float>(
+                path{"quantization_source"}, longest_quantized, 1, role::staging, before_training));
         if constexpr (has_pages) {
             // After the last backward pass. Two pages of every state: one is updated while others travel.
             lifetime update;
@@ -168,17 +147,45 @@ struct composition {
             meta::for_each<typename optimizer::states>([&]<class State>(State) {
                 element = std::max(element, static_cast<index_t>(sizeof(typename State::element)));
             });
-            at(pages) = snug::declare<std::byte>(path{"pages"}, page_elements * element, 2 * state_count,
-                                                 role::staging, update);
+            result.pages = add(snug::declare<std::byte>(path{"pages"}, page_elements * element,
+                                                        2 * state_count, role::staging, update));
         }
-        at(partial_sums) = snug::declare<double>(path{"partial_sums"}, ops::sum_partials, 1, role::workspace);
-        at(numbers) =
-            snug::declare<std::byte>(path{"step_numbers"}, sizeof(step_numbers), 1, role::workspace);
-        return all;
+        return result;
     }
 
-    static constexpr auto plan = pack(declare());
+    /// Where everything lies: counted first, then declared.
+    static constexpr layout_type places = [] {
+        int count = 0;
+        auto result = declare([&](declaration const& buffer) { return region{count++, 0, buffer.stride()}; });
+        result.declarations = count;
+        return result;
+    }();
+    static constexpr auto plan = [] {
+        std::array<declaration, static_cast<std::size_t>(places.declarations)> all{};
+        std::size_t count = 0;
+        declare([&](declaration const& buffer) {
+            all[count++] = buffer;
+            return region{};
+        });
+        return pack(all);
+    }();
     static constexpr memory_bill bill = bill_of(plan);
+
+    static constexpr region weight(int parameter) { return of(parameter).weight; }
+    static constexpr region master(int parameter) { return of(parameter).master; }
+    static constexpr region gradient(int parameter) { return of(parameter).gradient; }
+    static constexpr region state(int which, int parameter) {
+        return of(parameter).states[static_cast<std::size_t>(which)];
+    }
+    /// A buffer of the model, by its number there.
+    static constexpr region buffer(int which) {
+        return {places.first_buffer + which, 0, buffers[static_cast<std::size_t>(which)].stride()};
+    }
+
+  private:
+    static constexpr auto const& of(int parameter) {
+        return places.parameters[static_cast<std::size_t>(parameter)];
+    }
 };
 
 }  // namespace snug

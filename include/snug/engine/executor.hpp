@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/engine/composition.hpp>
+#include <snug/engine/store.hpp>
 #include <snug/kernels/elementwise.hpp>
 
 namespace snug {
@@ -14,7 +15,10 @@ class executor : public in_order {
     using model = typename Composition::model;
     using setting = typename Composition::setting;
 
-    executor(std::byte* base, span_of_tokens span) : base_(base), span_(span) {}
+    using backend = typename setting::backend;
+
+    executor(engine::memory_view<Composition> memory, backend on, span_of_tokens span)
+        : memory_(memory), on_(on), span_(span) {}
 
     /// Rows hold several examples, which begin where the staged `starts` say.
     void separate_examples() { starts_ = reinterpret_cast<std::int32_t const*>(address({model::starts})); }
@@ -74,15 +78,15 @@ class executor : public in_order {
     }
 
   protected:
-    /// Null for a declaration of size 0: it lies nowhere.
-    std::byte* declared(int id, index_t copy) const {
-        auto const i = static_cast<std::size_t>(id);
-        auto const& buffer = Composition::plan.declarations[i];
-        if (buffer.count == 0) return nullptr;
-        return base_ + Composition::plan.offsets[i] + copy % buffer.copies * buffer.stride();
+    /// Of what is not repeated, the one copy there is, whichever block runs.
+    std::byte* declared(region where, index_t copy) const {
+        if (where.declaration < 0) return nullptr;
+        auto const copies =
+            Composition::plan.declarations[static_cast<std::size_t>(where.declaration)].copies;
+        return memory_.template at<std::byte>(where, copy % copies);
     }
     std::byte* address(buffer_reference buffer) const {
-        return declared(Composition::first_buffer + buffer.id, buffer.copy < 0 ? block() : buffer.copy);
+        return declared(Composition::buffer(buffer.id), buffer.copy < 0 ? block() : buffer.copy);
     }
 
     /// The rows of this span in a buffer that holds `width` elements of type T for every token.
@@ -119,6 +123,7 @@ class executor : public in_order {
     auto call() const {
         using L = typename Node::type;
         layer_call<L, setting, Pass> result;
+        result.on = on_;
         for (std::size_t i = 0; i < result.values.size(); ++i) {
             auto const parameter = Node::first_parameter + static_cast<int>(i);
             result.values[i] = declared(Composition::weight(parameter), block());
@@ -131,7 +136,7 @@ class executor : public in_order {
                 reinterpret_cast<std::byte*>(rows<element>({Node::saved(static_cast<int>(s))}, B::per_token));
             ++s;
         });
-        result.scratch = declared(Composition::first_buffer + Node::workspace(Pass), 0);
+        result.scratch = address({Node::workspace(Pass), 0});
         result.span = span_;
         result.starts = starts_;
         if (draws_)
@@ -140,9 +145,7 @@ class executor : public in_order {
         return result;
     }
 
-    step_numbers* numbers() const {
-        return reinterpret_cast<step_numbers*>(declared(Composition::numbers, 0));
-    }
+    step_numbers* numbers() const { return memory_.template at<step_numbers>(Composition::places.numbers); }
 
   private:
     template <bool Training, class Node, class TiedNode>
@@ -156,7 +159,7 @@ class executor : public in_order {
     template <class Node, class TiedNode>
     auto head_call() const {
         auto result = call<Node>();
-        result.partials = reinterpret_cast<double*>(declared(Composition::partial_sums, 0));
+        result.partials = memory_.template at<double>(Composition::places.partial_sums);
         if constexpr (Node::type::tied) {
             result.tied_value = declared(Composition::weight(TiedNode::first_parameter), 0);
             result.tied_gradient = declared(Composition::gradient(TiedNode::first_parameter), 0);
@@ -164,7 +167,8 @@ class executor : public in_order {
         return result;
     }
 
-    std::byte* base_;
+    engine::memory_view<Composition> memory_;
+    backend on_;
     span_of_tokens span_;
     bool draws_ = false;
     std::int32_t const* starts_ = nullptr;
@@ -174,7 +178,8 @@ class executor : public in_order {
 template <class Composition, class F>
 class leaf_visitor : public executor<Composition> {
   public:
-    leaf_visitor(std::byte* base, F const& f) : executor<Composition>(base, {1, 1, 0}), f_(f) {}
+    leaf_visitor(engine::memory_view<Composition> memory, typename Composition::backend on, F const& f)
+        : executor<Composition>(memory, on, {1, 1, 0}), f_(f) {}
 
     template <class Call>
     void leaf(Call const&) const {
@@ -191,9 +196,10 @@ class leaf_visitor : public executor<Composition> {
     F const& f_;
 };
 
+/// `on`: where operations would run that a leaf is asked for; made by default when it is asked for none.
 template <class Composition, class F>
-void for_each_leaf(std::byte* base, F const& f) {
-    leaf_visitor<Composition, F> visitor(base, f);
+void for_each_leaf(engine::memory_view<Composition> memory, typename Composition::backend on, F const& f) {
+    leaf_visitor<Composition, F> visitor(memory, on, f);
     Composition::model::walk_forward(visitor);
 }
 

@@ -4,15 +4,18 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <snug/diagnose/require.hpp>
 #include <snug/engine/executor.hpp>
-#include <snug/engine/host_view.hpp>
-#include <snug/engine/run.hpp>
+#include <snug/engine/options.hpp>
+#include <snug/engine/store.hpp>
 #include <snug/random.hpp>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
-namespace snug {
-
-namespace detail {
+/// Text token by token.
+namespace snug::engine {
 
 inline void require_sequence(std::span<std::int32_t const> sequence, index_t longest, index_t vocabulary) {
     auto const length = static_cast<index_t>(sequence.size());
@@ -27,31 +30,31 @@ inline void require_sequence(std::span<std::int32_t const> sequence, index_t lon
                         "a token of the vocabulary of " + std::to_string(vocabulary));
 }
 
-}  // namespace detail
-
+/// Logits of the token after `sequence`, of which `known` tokens at the start are those of the previous call.
 template <class C>
-std::span<typename C::precision::activation const> run<C>::next_token_logits(
-    std::span<std::int32_t const> sequence, index_t known) {
+std::span<typename C::precision::activation const> compute_logits(store<C>& s,
+                                                                  std::span<std::int32_t const> sequence,
+                                                                  index_t known = 0) {
+    constexpr auto vocabulary = C::model::vocabulary;
     auto const length = static_cast<index_t>(sequence.size());
-    detail::require_sequence(sequence, C::batch::tokens, model::vocabulary);
-    // Where all blocks' activations are kept, keys and values of earlier tokens still lie where attention left them.
-    if (!C::keeps_all_activations || known < 0 || known >= length || known > kept_) known = 0;
-    kept_ = length;
-    ops::copy_in<typename C::backend>(at<std::int32_t>(C::first_buffer + model::tokens), sequence.data(),
-                                      sequence.size_bytes());
-    executor<C> walker(memory_.data(), {1, length - known, known});
-    model::walk_forward(walker);
+    require_sequence(sequence, C::batch::tokens, vocabulary);
+    // Where all blocks' activations are kept, keys and values of earlier tokens still lie where attention
+    // left them.
+    if (!C::keeps_all_activations || known < 0 || known >= length || known > s.done.kept) known = 0;
+    s.done.kept = length;
+    ops::copy_in(s.on(), s.template at<std::int32_t>(C::buffer(C::model::tokens)), sequence.data(),
+                 sequence.size_bytes());
+    executor<C> walker(s.view(), s.on(), {1, length - known, known});
+    C::model::walk_forward(walker);
     auto const* logits = walker.last_logits();
     if constexpr (!in_program_memory<typename C::backend>) {
-        logits_.resize(static_cast<std::size_t>(model::vocabulary));
-        ops::copy_out<typename C::backend>(logits_.data(), logits,
-                                           logits_.size() * sizeof(typename C::precision::activation));
-        logits = logits_.data();
+        s.logits.resize(static_cast<std::size_t>(vocabulary));
+        ops::copy_out(s.on(), s.logits.data(), logits,
+                      s.logits.size() * sizeof(typename C::precision::activation));
+        logits = s.logits.data();
     }
-    return {logits, static_cast<std::size_t>(model::vocabulary)};
+    return {logits, static_cast<std::size_t>(vocabulary)};
 }
-
-namespace detail {
 
 /// Draws from softmax(logits / temperature), restricted to the `top_k` likeliest when that is not 0.
 template <class Logits>
@@ -62,7 +65,7 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
         auto const logit = static_cast<float>(logits[i]);
         // A head may rule a token out with minus infinity.
         if (!(logit <= std::numeric_limits<float>::max()))
-            throw error({}, "a logit of " + number_as_text(logit) + " for token " + std::to_string(i),
+            throw error({}, "a logit of " + detail::number_as_text(logit) + " for token " + std::to_string(i),
                         "finite ones: weights that are finite and not too large");
         room.emplace_back(logit, static_cast<std::int32_t>(i));
     }
@@ -93,25 +96,23 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
     return drawn;
 }
 
-}  // namespace detail
-
 template <class C>
-std::vector<std::int32_t> run<C>::generate(std::span<std::int32_t const> prompt,
-                                           generation_options const& how) {
-    how.check(model::vocabulary);
-    detail::require_sequence(prompt, C::batch::tokens, model::vocabulary);
+std::vector<std::int32_t> generate_tokens(store<C>& s, std::span<std::int32_t const> prompt,
+                                          generation_options const& how) {
+    how.check(C::model::vocabulary);
+    require_sequence(prompt, C::batch::tokens, C::model::vocabulary);
     std::vector<std::int32_t> sequence(prompt.begin(), prompt.end());
     std::vector<std::pair<float, std::int32_t>> room;
-    room.reserve(static_cast<std::size_t>(model::vocabulary));
+    room.reserve(static_cast<std::size_t>(C::model::vocabulary));
     index_t known = 0;
     for (index_t i = 0; i < how.tokens && static_cast<index_t>(sequence.size()) <= C::batch::tokens; ++i) {
-        auto const logits = next_token_logits(sequence, known);
+        auto const logits = compute_logits(s, sequence, known);
         known = static_cast<index_t>(sequence.size());
-        auto const token = detail::sample(logits, how, static_cast<std::uint64_t>(i), room);
+        auto const token = sample(logits, how, static_cast<std::uint64_t>(i), room);
         if (std::find(how.ends.begin(), how.ends.end(), token) != how.ends.end()) break;
         sequence.push_back(token);
     }
     return {sequence.begin() + static_cast<std::ptrdiff_t>(prompt.size()), sequence.end()};
 }
 
-}  // namespace snug
+}  // namespace snug::engine

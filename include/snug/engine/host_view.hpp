@@ -2,46 +2,39 @@
 #pragma once
 
 #include <snug/backend/host/tag.hpp>
-#include <snug/engine/run.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/engine/store.hpp>
 
-namespace snug {
+namespace snug::engine {
 
-/// The program can read and write the backend's memory itself.
-template <class Backend>
-inline constexpr bool in_program_memory = !runs_ahead<Backend>;
-
-/// Where what the program does itself with a trainer's memory runs.
-template <class Backend>
-using on_host = std::conditional_t<in_program_memory<Backend>, Backend, host>;
-
-/// What the engine does for files works on the trainer's lasting memory (weights, states, and the room in which values are
-/// quantized) as the program's own. That is the memory itself, or, where a device has it, a copy for as long as this lives:
-/// taken when it begins and, if `writes`, put back by `write_back`.
+/// The lasting memory of a trainer (weights, states, and the room in which values are quantized) as the
+/// program's own, for what the program does itself with files. That is the memory itself or, where a device
+/// has it, a copy for as long as this lives: taken when it begins, put back by `write_back`.
 template <class C>
-class run<C>::host_view {
+class host_view {
   public:
-    explicit host_view(run const& r) : run_(r) {
-        if (run_.memory_.data() == nullptr) run::refuse_moved_from();
-        if constexpr (!in_program_memory<typename C::backend>) {
-            if (run_.mirror_ != nullptr) return;
-            copy_ = arena({lasting_bytes + staged_bytes});
-            ops::copy_out<typename C::backend>(copy_.data(), run_.memory_.data(), lasting_bytes);
-            run_.mirror_ = copy_.data();
-        }
-    }
-    ~host_view() {
-        if (copy_.data() != nullptr) run_.mirror_ = nullptr;
-    }
+    explicit host_view(store<C> const& of) : store_(of), copy_(copied(of)) {}
     host_view(host_view const&) = delete;
     host_view& operator=(host_view const&) = delete;
 
-    void write_back() {
-        if constexpr (!in_program_memory<typename C::backend>)
-            ops::copy_in<typename C::backend>(run_.memory_.data(), copy_.data(), lasting_bytes);
+    memory_view<C> view() const {
+        if constexpr (is_copied) return memory_view<C>(copy_.data(), store_.view().base(space::host_memory));
+        else return store_.view();
+    }
+    template <class T>
+    T* at(region where, index_t copy = 0) const {
+        return view().template at<T>(where, copy);
+    }
+    auto on() const { return store_.on_host(); }
+
+    void write_back() const {
+        if constexpr (is_copied)
+            ops::copy_in(store_.on(), store_.view().base(space::device_memory), copy_.data(), lasting_bytes);
     }
 
   private:
+    using backend = typename C::backend;
+    static constexpr bool is_copied = !in_program_memory<backend>;
+
     static constexpr std::size_t end_of(bool (*wanted)(std::size_t)) {
         index_t end = 0;
         for (std::size_t i = 0; i < C::plan.declarations.size(); ++i)
@@ -50,17 +43,27 @@ class run<C>::host_view {
     }
     static constexpr std::size_t lasting_bytes = end_of([](std::size_t i) {
         auto const& declared = C::plan.declarations[i];
-        return declared.line != role::paged && declared.alive.forever;
+        return declared.where == space::device_memory && declared.alive.forever;
     });
     // Values on their way into a quantized matrix begin where the lasting memory ends, or further up.
-    static constexpr std::size_t staged_bytes =
+    static constexpr std::size_t copied_bytes =
         std::max(lasting_bytes, end_of([](std::size_t i) {
-                     return i == static_cast<std::size_t>(C::quantization_source);
-                 })) -
-        lasting_bytes;
+                     return static_cast<int>(i) == C::places.quantization_source.declaration;
+                 }));
 
-    run const& run_;
-    arena copy_{};
+    static arena copied(store<C> const& of) {
+        auto const from = of.view();
+        if constexpr (is_copied) {
+            arena copy({static_cast<index_t>(copied_bytes)});
+            ops::copy_out(of.on(), copy.data(), from.base(space::device_memory), lasting_bytes);
+            return copy;
+        } else {
+            return {};
+        }
+    }
+
+    store<C> const& store_;
+    arena copy_;
 };
 
-}  // namespace snug
+}  // namespace snug::engine

@@ -10,18 +10,14 @@
 #include <string_view>
 #include <type_traits>
 
-/// What gives the numbers of a trainer their meaning, and is in no tensor's shape: heads, rotary base, epsilon, an adapter's alpha.
-/// As lines of text, `name: value`, which a snapshot holds and `resume` compares. What only moves memory (checkpointing,
-/// accumulation, batch, pages, place) is not in it.
-namespace snug::detail {
+/// What gives the numbers of a trainer their meaning, and is in no tensor's shape: heads, rotary base,
+/// epsilon, an adapter's alpha. As lines of text, `name: value`, which a snapshot holds and `resume`
+/// compares. What only moves memory (checkpointing, accumulation, batch, pages, place) is not in it.
+namespace snug::engine {
 
-/// The name of a type with its namespaces and without template arguments, the same from every compiler.
-template <class T>
-std::string name_of_type() {
-#if defined(_MSC_VER) && !defined(__clang__)
-#error "snug: the names of types are read as g++ and clang++ write them"
-#endif
-    std::string_view text = __PRETTY_FUNCTION__;
+/// The name of the type T in what a compiler writes of a function of T: with its namespaces and without
+/// template arguments, the same from every compiler.
+inline std::string name_in(std::string_view text) {
     text.remove_prefix(text.find("T = ") + 4);
     if (text.find("<lambda(") != text.npos || text.find("(lambda at") != text.npos) return "a lambda";
     text = text.substr(0, text.find_first_of(";]<"));
@@ -32,6 +28,14 @@ std::string name_of_type() {
     // A type inside a function.
     if (auto const end = name.rfind(")::"); end != name.npos) name.erase(0, end + 3);
     return name;
+}
+
+template <class T>
+std::string name_of_type() {
+#if defined(_MSC_VER) && !defined(__clang__)
+#error "snug: the names of types are read as g++ and clang++ write them"
+#endif
+    return name_in(__PRETTY_FUNCTION__);
 }
 
 template <class T>
@@ -48,7 +52,26 @@ inline std::string in_brackets(std::initializer_list<std::string> arguments) {
     return text.empty() ? text : text + ">";
 }
 
-// Compilers leave out defaulted arguments or write them, and write numbers in several ways: so a type is taken apart.
+/// The template arguments of the type T in what a compiler writes of a function of T, but for the ends of
+/// numbers ("2l", "2L", "2"): of two compilers one may refuse what the other wrote, but none takes the one for
+/// the other.
+inline std::string arguments_in(std::string_view text) {
+    text.remove_prefix(text.find("T = ") + 4);
+    int depth = 0;
+    std::string arguments;
+    for (char const c : text) {
+        if (depth == 0 && (c == ';' || c == ']')) break;
+        depth += c == '<' ? 1 : 0;
+        bool const ends_a_number = (c == 'l' || c == 'L' || c == 'u' || c == 'U') && !arguments.empty() &&
+                                   arguments.back() >= '0' && arguments.back() <= '9';
+        if (depth > 0 && c != ' ' && !ends_a_number) arguments += c;
+        depth -= c == '>' ? 1 : 0;
+    }
+    return arguments;
+}
+
+// Compilers leave out defaulted arguments or write them, and write numbers in several ways: so a type is
+// taken apart.
 template <template <index_t...> class T, index_t... N>
 std::string text_of_arguments(std::type_identity<T<N...>>, preferred<4>) {
     return in_brackets({std::to_string(N)...});
@@ -73,23 +96,10 @@ template <template <index_t, index_t, bool, class...> class T, index_t N, index_
 std::string text_of_arguments(std::type_identity<T<N, M, B, A...>>, preferred<3>) {
     return in_brackets({std::to_string(N), std::to_string(M), B ? "true" : "false", text_of_type<A>()...});
 }
-// Other kinds of arguments as the compiler writes them, but for the ends of numbers ("2l", "2L", "2"): of two compilers one may
-// refuse what the other wrote, but none takes the one for the other.
+// Other kinds of arguments as the compiler writes them.
 template <class T>
 std::string text_of_arguments(std::type_identity<T>, preferred<0>) {
-    std::string_view text = __PRETTY_FUNCTION__;
-    text.remove_prefix(text.find("T = ") + 4);
-    int depth = 0;
-    std::string arguments;
-    for (char const c : text) {
-        if (depth == 0 && (c == ';' || c == ']')) break;
-        depth += c == '<' ? 1 : 0;
-        bool const ends_a_number = (c == 'l' || c == 'L' || c == 'u' || c == 'U') && !arguments.empty() &&
-                                   arguments.back() >= '0' && arguments.back() <= '9';
-        if (depth > 0 && c != ' ' && !ends_a_number) arguments += c;
-        depth -= c == '>' ? 1 : 0;
-    }
-    return arguments;
+    return arguments_in(__PRETTY_FUNCTION__);
 }
 
 /// "snug::rms_norm<32, std::ratio<1, 100000>>".
@@ -112,6 +122,11 @@ class meaning {
         lines_ += '\n';
         return *this;
     }
+    /// "layer blocks.norm1: ..."; of a layer without a name "layer: ...".
+    void add_layer(path const& where, std::string const& what) {
+        auto const name = where.length == 0 ? std::string("layer") : "layer " + std::string(where.view());
+        add(name, what);
+    }
     std::string const& lines() const { return lines_; }
 
   private:
@@ -119,8 +134,9 @@ class meaning {
 };
 
 inline void add_numbers(meaning& to, model_numbers const& numbers) {
-    // All of them, the context too where it is a number of positions; a new one has to be named here to compile.
-    // A sliding window is not shorter than the batch's sequences, and the divisors are a file's, not a trainer's.
+    // All of them, the context too where it is a number of positions; a new one has to be named here to
+    // compile. A sliding window is not shorter than the batch's sequences, and the divisors are a file's, not
+    // a trainer's.
     auto const& [family, layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, sliding_window,
                  rope_theta, norm_epsilon, tied_head, qkv_bias, rope_scaling, rope_divisors] = numbers;
     to.add("family", family).add("layers", layers).add("heads", heads).add("kv_heads", kv_heads);
@@ -148,20 +164,19 @@ template <class L>
 void add_layers(meaning& to, path where) {
     using layer_type = typename without_name<L>::type;
     where = where / layer::name<L>();
-    auto const name = where.length == 0 ? std::string("layer") : "layer " + std::string(where.view());
     if constexpr (layer::composite<L>) {
         std::string text = name_of_type<layer_type>();
         if constexpr (requires { layer_type::blocks; })
             text += " of " + std::to_string(layer_type::blocks) + " blocks";
-        to.add(name, text + ", " + std::to_string(meta::size<typename L::children>) + " inside");
+        to.add_layer(where, text + ", " + std::to_string(meta::size<typename L::children>) + " inside");
         []<class... Children>(meaning& more, path inside, meta::list<Children...>*) {
             (add_layers<Children>(more, inside), ...);
         }(to, where, static_cast<typename L::children*>(nullptr));
-    } else if constexpr (linear_layer<L>) {
+    } else if constexpr (snug::detail::linear_layer<L>) {
         // The tensors say the rest; what it was initialised with no longer matters.
-        to.add(name, name_of_type<layer_type>());
+        to.add_layer(where, name_of_type<layer_type>());
     } else {
-        to.add(name, text_of_type<layer_type>());
+        to.add_layer(where, text_of_type<layer_type>());
     }
 }
 
@@ -211,7 +226,8 @@ std::string meaning_of() {
         result.add("adapter", text_of_type<adapter>());
     }
     add_adapted<typename C::model::body>(result, {});
-    // The arithmetic of an update, whatever the policy that chooses it is called, and wherever the states lie.
+    // The arithmetic of an update, whatever the policy that chooses it is called, and wherever the states
+    // lie.
     using rule = decltype(optimizer::rule(typename optimizer::options{}, update_numbers{}));
     // All lambdas have one name; the policy's own says which it is.
     auto const name_of_rule = text_of_type<rule>();
@@ -238,4 +254,4 @@ inline std::pair<std::string_view, std::string_view> first_difference(std::strin
     return {};
 }
 
-}  // namespace snug::detail
+}  // namespace snug::engine

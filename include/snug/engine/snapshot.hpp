@@ -3,51 +3,44 @@
 
 #include <cmath>
 #include <cstring>
+#include <snug/diagnose/require.hpp>
+#include <snug/engine/diagnose.hpp>
 #include <snug/engine/host_view.hpp>
 #include <snug/engine/meaning.hpp>
+#include <snug/engine/refresh.hpp>
+#include <snug/engine/store.hpp>
 #include <snug/io/snapshot.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/ops/backend.hpp>
 #include <string>
 
-/// A snapshot holds the logical state of training: every parameter as the optimizer sees it, the optimizer's states,
-/// the step, and what gives these numbers their meaning (meaning.hpp). What a policy changes about memory (checkpointing,
-/// accumulation, batch) is not in it, so a run can go on under other such policies; another model, adapter or optimizer is
-/// refused by name, another precision of the master copy by the tensors' element type.
-namespace snug {
-
-namespace detail {
+/// A snapshot holds the logical state of training: every parameter as the optimizer sees it, the optimizer's
+/// states, the step, and what gives these numbers their meaning (meaning.hpp). What a policy changes about
+/// memory (checkpointing, accumulation, batch) is not in it, so a run can go on under other such policies;
+/// another model, adapter or optimizer is refused by name, another precision of the master copy by the
+/// tensors' element type.
+namespace snug::engine {
 
 /// A trainer with an adapter: the frozen weights that it stands on are in no snapshot, only their checksum.
 template <class C>
 inline constexpr bool stands_on_a_base = !std::is_same_v<typename C::adapters, adapters::none>;
 
-/// The tensors of a snapshot of composition C: (declaration, name, shape) in the order in which they are written.
+/// The tensors of a snapshot of composition C: f(region, name and shape) in the order in which they are
+/// written.
 template <class C, class F>
 void for_each_snapshot_tensor(F&& f) {
     for (int p = 0; p < C::parameters; ++p) {
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
-        auto const visit = [&](int id, std::string name) {
-            auto const& declared = C::plan.declarations[static_cast<std::size_t>(id)];
-            std::vector<std::int64_t> dimensions;
-            if (declared.count != entry.count) {  // in blocks
-                f(id, io::tensor_shape{std::move(name),
-                                       std::string(declared.element),
-                                       {declared.copies, declared.count},
-                                       declared.size().count});
-                return;
-            }
-            if (entry.repeated_at >= 0) dimensions.push_back(entry.copies);
-            for (int d = 0; d < entry.rank; ++d)
-                dimensions.push_back(entry.dimensions[static_cast<std::size_t>(d)]);
-            f(id, io::tensor_shape{std::move(name), std::string(declared.element), std::move(dimensions),
-                                   declared.size().count});
-        };
-        std::string const name(entry.name.view());
+        auto const& entry = C::entry(p);
         if (entry.is_derived()) continue;
-        // The base of an adapter is somewhere else already, and never changes.
-        if (!entry.is_trained() && stands_on_a_base<C>) continue;
+        std::string const name(entry.name.view());
+        auto const visit = [&](region where, std::string tensor, std::vector<std::int64_t> dimensions) {
+            auto const& declared = C::plan.declarations[static_cast<std::size_t>(where.declaration)];
+            f(where, io::tensor_shape{std::move(tensor), std::string(declared.element), std::move(dimensions),
+                                      declared.size().count});
+        };
         if (!entry.is_trained()) {
+            // The base of an adapter is somewhere else already, and never changes.
+            if (stands_on_a_base<C>) continue;
             // The scheme's own bytes; its name is their type.
             if constexpr (!std::is_same_v<typename C::quantization, snug::quantization::none>)
                 f(C::weight(p),
@@ -57,10 +50,20 @@ void for_each_snapshot_tensor(F&& f) {
                                    entry.copies * entry.stored_bytes});
             continue;
         }
-        visit(C::has_master ? C::master(p) : C::weight(p), name);
+        std::vector<std::int64_t> dimensions;
+        if (entry.is_repeated()) dimensions.push_back(entry.copies);
+        for (int d = 0; d < entry.rank; ++d)
+            dimensions.push_back(entry.dimensions[static_cast<std::size_t>(d)]);
+        visit(C::has_master ? C::master(p) : C::weight(p), name, dimensions);
         int which = 0;
         meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
-            visit(C::state(which++, p), name + "." + std::string(State::name.view()));
+            auto const state = C::state(which++, p);
+            auto const of_state = name + "." + std::string(State::name.view());
+            if constexpr (may_be_in_blocks<State>)
+                if (is_in_blocks<State>(entry.count))
+                    return visit(state, of_state,
+                                 {entry.copies, optimizers::units_for<typename State::block>(entry.count)});
+            visit(state, of_state, dimensions);
         });
     }
 }
@@ -80,7 +83,7 @@ void require_finite_in(io::snapshot_reader const& file, std::string const& name)
         if (auto const value = kernels::as_double(number);
             !std::isfinite(value) || !std::isfinite(kernels::as_double(static_cast<Stored>(number))))
             throw error({file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
-                        number_as_text(value) + " at element " + std::to_string(i / sizeof(T)),
+                        detail::number_as_text(value) + " at element " + std::to_string(i / sizeof(T)),
                         "numbers that are finite in the type that stores them");
     }
 }
@@ -93,14 +96,15 @@ void require_finite_scales(io::snapshot_reader const& file, std::string const& n
         Block block;
         std::memcpy(&block, tensor.bytes.data() + i, sizeof(Block));
         if (auto const scale = kernels::as_double(block.scale); !std::isfinite(scale))
-            throw error(
-                {file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
-                "a scale of " + number_as_text(scale) + " of block " + std::to_string(i / sizeof(Block)),
-                "a finite one");
+            throw error({file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
+                        "a scale of " + detail::number_as_text(scale) + " of block " +
+                            std::to_string(i / sizeof(Block)),
+                        "a finite one");
     }
 }
 
-/// Throws unless the tensors of the file mean to a trainer of composition C what they meant to the one that wrote them.
+/// Throws unless the tensors of the file mean to a trainer of composition C what they meant to the one that
+/// wrote them.
 template <class C>
 void require_meaning(io::snapshot_reader const& file) {
     if (!file.has("meaning"))
@@ -113,74 +117,73 @@ void require_meaning(io::snapshot_reader const& file) {
                     ours.empty() ? "nothing" : io::printable(ours));
 }
 
-}  // namespace detail
-
+/// Of all weights that no training changes.
 template <class C>
-std::int64_t run<C>::checksum_of_base() const {
-    host_view const here(*this);
+std::int64_t checksum_of_base(store<C> const& s) {
+    host_view<C> const here(s);
     io::checksum sum;
     for (int p = 0; p < C::parameters; ++p) {
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        auto const& entry = C::entry(p);
         if (entry.is_trained() || !entry.is_of_base()) continue;
-        // Pieces of a checksum are multiples of 32 bytes, but for the last: one sum for each parameter, summed up in turn.
-        auto const size = C::plan.declarations[static_cast<std::size_t>(C::weight(p))].size().count;
-        auto const own = io::checksum::of(std::span(
-            static_cast<std::byte const*>(at<std::byte>(C::weight(p))), static_cast<std::size_t>(size)));
+        // Pieces of a checksum are multiples of 32 bytes, but for the last: one sum for each parameter,
+        // summed up in turn.
+        auto const own = io::checksum::of(here.view().template elements<std::byte const>(C::weight(p)));
         std::array<std::uint64_t, 4> const whole{own, 0, 0, 0};
         sum.update(std::as_bytes(std::span(whole)));
     }
     return static_cast<std::int64_t>(sum.value());
 }
 
+/// The caller's words in a snapshot.
+using notes_of_snapshot = std::vector<std::pair<std::string, std::string>>;
+
 template <class C>
-void run<C>::save(std::string const& path,
-                  std::vector<std::pair<std::string, std::string>> const& notes) const {
-    place where;
-    if (auto const element = what_is_not_finite(where); !element.empty())
-        throw error({path, -1, where.tensor}, element, "finite weights and states; the file is as it was");
-    host_view const here(*this);
+void save_snapshot(store<C> const& s, std::string const& path, notes_of_snapshot const& notes) {
+    if (auto const found = first_not_finite_number(s); !found.text.empty())
+        throw error({path, -1, found.where.tensor}, found.text,
+                    "finite weights and states; the file is as it was");
+    host_view<C> const here(s);
     io::snapshot_writer file(path);
-    file.number("steps", steps_);
-    file.text("meaning", detail::meaning_of<C>());
-    if constexpr (detail::stands_on_a_base<C>) file.number("base", checksum_of_base());
+    file.number("steps", s.done.steps);
+    file.text("meaning", meaning_of<C>());
+    if constexpr (stands_on_a_base<C>) file.number("base", checksum_of_base(s));
     if constexpr (scales_loss<typename C::precision>) {
-        file.number("loss_scale.exponent", std::ilogb(loss_scale_.value));  // always a power of two
-        file.number("loss_scale.good_steps", loss_scale_.good_steps);
+        file.number("loss_scale.exponent", std::ilogb(s.done.scale.value));  // always a power of two
+        file.number("loss_scale.good_steps", s.done.scale.good_steps);
     }
-    if (notes.size() > static_cast<std::size_t>(detail::most_notes))
-        throw error({path}, std::to_string(notes.size()) + " notes",
-                    "at most " + std::to_string(detail::most_notes));
+    if (notes.size() > static_cast<std::size_t>(most_notes))
+        throw error({path}, std::to_string(notes.size()) + " notes", "at most " + std::to_string(most_notes));
     file.number("notes", static_cast<std::int64_t>(notes.size()));
     for (std::size_t i = 0; i < notes.size(); ++i) {
-        file.text(std::string(detail::note_prefix) + std::to_string(i) + ".key", notes[i].first);
-        file.text(std::string(detail::note_prefix) + std::to_string(i) + ".value", notes[i].second);
+        file.text(std::string(note_prefix) + std::to_string(i) + ".key", notes[i].first);
+        file.text(std::string(note_prefix) + std::to_string(i) + ".value", notes[i].second);
     }
-    detail::for_each_snapshot_tensor<C>([&](int id, io::tensor_shape const& shape) {
-        file.tensor(shape.name, shape.dtype, shape.dims, at<std::byte>(id), shape.bytes);
+    for_each_snapshot_tensor<C>([&](region where, io::tensor_shape const& shape) {
+        file.tensor(shape.name, shape.dtype, shape.dims, here.template at<std::byte>(where), shape.bytes);
     });
     file.commit();
 }
 
 template <class C>
-std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string const& path) {
+notes_of_snapshot resume_snapshot(store<C>& s, std::string const& path) {
     io::snapshot_reader const file(path);
     std::vector<io::tensor_shape> expected;
-    detail::for_each_snapshot_tensor<C>(
-        [&](int, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
-    auto const steps = file.number("steps", 0, detail::most_steps);
-    detail::require_meaning<C>(file);
+    for_each_snapshot_tensor<C>(
+        [&](region, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
+    auto const steps = file.number("steps", 0, most_steps);
+    require_meaning<C>(file);
     file.require(expected);
-    if constexpr (detail::stands_on_a_base<C>)
-        if (file.number("base") != checksum_of_base())
+    if constexpr (stands_on_a_base<C>)
+        if (file.number("base") != checksum_of_base(s))
             throw error({path}, "a snapshot of an adapter on other base weights (their checksum differs)",
                         "the weights that it was trained on, loaded before it is resumed");
-    auto const note_count = file.number("notes", 0, detail::most_notes);
-    std::vector<std::pair<std::string, std::string>> notes;
+    auto const note_count = file.number("notes", 0, most_notes);
+    notes_of_snapshot notes;
     for (std::int64_t i = 0; i < note_count; ++i) {
-        auto const key = std::string(detail::note_prefix) + std::to_string(i);
+        auto const key = std::string(note_prefix) + std::to_string(i);
         notes.emplace_back(file.text(key + ".key"), file.text(key + ".value"));
     }
-    loss_scale scale;
+    snug::loss_scale scale;
     if constexpr (scales_loss<typename C::precision>) {
         scale.value =
             std::ldexp(1.0, static_cast<int>(file.number("loss_scale.exponent", scale.least_exponent,
@@ -188,42 +191,35 @@ std::vector<std::pair<std::string, std::string>> run<C>::resume(std::string cons
         scale.good_steps = file.number("loss_scale.good_steps", 0, scale.steps_until_growth - 1);
     }
     for (int p = 0; p < C::parameters; ++p) {
-        auto const& entry = C::parameter_table.entries[static_cast<std::size_t>(p)];
+        auto const& entry = C::entry(p);
         if (!entry.is_trained()) continue;
         std::string const name(entry.name.view());
-        detail::require_finite_in<typename C::updated, weight_type>(file, name);
+        require_finite_in<typename C::updated, typename C::precision::weight>(file, name);
         meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
             auto const of_state = name + "." + std::string(State::name.view());
             if constexpr (may_be_in_blocks<State>)
                 if (is_in_blocks<State>(entry.count)) {
-                    detail::require_finite_scales<typename State::block>(file, of_state);
+                    require_finite_scales<typename State::block>(file, of_state);
                     return;
                 }
-            detail::require_finite_in<typename State::element>(file, of_state);
+            require_finite_in<typename State::element>(file, of_state);
         });
     }
     {
-        host_view here(*this);
+        host_view<C> const here(s);
         // From here on nothing can fail: every byte has been checked.
-        detail::for_each_snapshot_tensor<C>([&](int id, io::tensor_shape const& shape) {
+        for_each_snapshot_tensor<C>([&](region where, io::tensor_shape const& shape) {
             auto const bytes = file.tensor(shape.name).bytes;
-            std::memcpy(at<std::byte>(id), bytes.data(), bytes.size());
+            std::memcpy(here.template at<std::byte>(where), bytes.data(), bytes.size());
         });
         here.write_back();
     }
-    if constexpr (C::has_master)
-        for (int p = 0; p < C::parameters; ++p) {
-            auto const* const from = at<typename C::updated>(C::master(p));
-            auto* const to = at<weight_type>(C::weight(p));
-            ops::for_each_element<typename C::backend>(
-                C::parameter_table.entries[static_cast<std::size_t>(p)].trained(),
-                ops::bound<kernels::convert>(from, to));
-        }
-    clear_gradients();
-    refresh();
-    steps_ = steps;
-    loss_scale_ = scale;
+    for (int p = 0; p < C::parameters; ++p) refresh_weights(s, p);
+    clear_gradients(s);
+    refresh_derived(s);
+    s.done.steps = steps;
+    s.done.scale = scale;
     return notes;
 }
 
-}  // namespace snug
+}  // namespace snug::engine

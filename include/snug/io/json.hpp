@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -491,6 +492,13 @@ inline std::string json_quoted(std::string_view text) {
     } catch (nlohmann::json::type_error const&) {
         throw error({}, "the text " + printable(text), "UTF-8");
     }
+}
+
+/// The shortest text that reads as the same number.
+inline std::string json_number(double value) {
+    char text[32];
+    auto const end = std::to_chars(text, text + sizeof(text), value).ptr;
+    return {text, end};
 }
 
 /// A parsed JSON text.

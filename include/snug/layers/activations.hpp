@@ -20,18 +20,23 @@ struct elementwise {
     static constexpr bool backward_writes_over_gradient = true;
     using elementwise_function = Function;
 
+    template <class Setting>
+    static constexpr layer_work work() {
+        return {.forward = {.bytes = bytes_of::rows<Setting>(input_width + output_width)},
+                .backward = {.bytes = bytes_of::rows<Setting>(2 * input_width + output_width)}};
+    }
+
     template <class Call, class X, class Y>
-    static void forward(Call const&, X x, Y y) {
+    static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend, Width>(x.rows,
-                                                         ops::bound<kernels::value_row<Function, S>>(x, y));
+        ops::for_each_row<Width>(call.on, x.rows, ops::bound<kernels::value_row<Function, S>>(x, y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
-    static void backward(Call const&, X x, Y, DY dy, DX dx) {
+    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend, Width>(
-            x.rows, ops::bound<kernels::derivative_row<Function, S>>(x, dy, dx));
+        ops::for_each_row<Width>(call.on, x.rows,
+                                 ops::bound<kernels::derivative_row<Function, S>>(x, dy, dx));
     }
 };
 
@@ -47,16 +52,22 @@ struct swiglu {
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool cheap_to_recompute = true;
 
+    template <class Setting>
+    static constexpr layer_work work() {
+        return {.forward = {.bytes = bytes_of::rows<Setting>(input_width + output_width)},
+                .backward = {.bytes = bytes_of::rows<Setting>(2 * input_width + output_width)}};
+    }
+
     template <class Call, class X, class Y>
-    static void forward(Call const&, X x, Y y) {
+    static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<forward_row<S>>(x, y));
+        ops::for_each_row<Width>(call.on, x.rows, ops::bound<forward_row<S>>(x, y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
-    static void backward(Call const&, X x, Y, DY dy, DX dx) {
+    static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         using S = typename Call::setting::statistic;
-        ops::for_each_row<typename Call::backend, Width>(x.rows, ops::bound<backward_row<S>>(x, dy, dx));
+        ops::for_each_row<Width>(call.on, x.rows, ops::bound<backward_row<S>>(x, dy, dx));
     }
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.

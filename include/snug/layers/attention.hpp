@@ -61,19 +61,33 @@ struct causal_attention {
                                                                                Setting::tokens);
     }
 
+    /// Queries by keys and scores by values, 2 · rows · tokens · heads · head width operations each, of which the causal half is
+    /// counted; backward twice that, without the scores that it computes again.
+    template <class Setting>
+    static constexpr layer_work work() {
+        using namespace bytes_of;
+        constexpr auto products = 2 * Setting::rows * Setting::tokens * numbers::output_width;
+        constexpr auto rotation = Rotation::rotates ? rows<Setting>(2 * (Heads + KvHeads) * HeadWidth) : 0;
+        constexpr auto both =
+            rows<Setting>(input_width + output_width) + buffer<Setting>(logsumexp{}) + rotation;
+        return {.forward = {.attention = products, .bytes = both},
+                .backward = {.attention = 2 * products,
+                             .bytes = both + rows<Setting>(input_width + output_width)}};
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         rotate(call, x, 1);
-        ops::attention_forward<typename Call::backend, numbers>(
-            call.span.sequences, call.span.tokens, call.span.past, x.data, call.starts, y.to.data,
-            call.saved(logsumexp{}), call.workspace());
+        ops::attention_forward<numbers>(call.on, call.span.sequences, call.span.tokens, call.span.past,
+                                        x.data, call.starts, y.to.data, call.saved(logsumexp{}),
+                                        call.workspace());
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y y, DY dy, DX dx) {
-        ops::attention_backward<typename Call::backend, numbers>(
-            call.span.sequences, call.span.tokens, x.data, call.starts, y.data, dy.data,
-            call.saved(logsumexp{}), dx.to.data, call.workspace());
+        ops::attention_backward<numbers>(call.on, call.span.sequences, call.span.tokens, x.data, call.starts,
+                                         y.data, dy.data, call.saved(logsumexp{}), dx.to.data,
+                                         call.workspace());
         rotate(call, dx.to, -1);
     }
 
@@ -91,8 +105,8 @@ struct causal_attention {
     template <class Call, class Rows>
     static void rotate(Call const& call, Rows x, int direction) {
         if constexpr (Rotation::rotates)
-            ops::for_each_row<typename Call::backend, HeadWidth>(
-                x.rows,
+            ops::for_each_row<HeadWidth>(
+                call.on, x.rows,
                 ops::bound<rotate_row<typename Call::setting::statistic>>(call.positions(), x, direction));
     }
 };

@@ -75,6 +75,7 @@ struct layer_call {
     using parameters = layer::parameters<Layer>;
     using buffers = layer::saved<Layer>;
 
+    backend on{};  ///< where this call's operations run: the first argument of every `ops::`
     std::array<std::byte*, static_cast<std::size_t>(meta::size<parameters>)> values{};
     std::array<std::byte*, static_cast<std::size_t>(meta::size<parameters>)> gradients{};
     std::array<std::byte*, static_cast<std::size_t>(meta::size<buffers>)> saved_buffers{};

@@ -23,27 +23,41 @@ struct embedding {
     using positions = parameter<"positions", shape<Positions, Width>, initial::normal<std::ratio<1, 100>>>;
     using parameters = std::conditional_t<(Positions > 0), meta::list<table, positions>, meta::list<table>>;
 
+    /// Of the tables only the rows that the tokens name.
+    template <class Setting>
+    static constexpr layer_work work() {
+        constexpr auto elements = Setting::rows * Width;
+        constexpr auto tables = index_t{1} + (Positions > 0 ? 1 : 0);
+        constexpr auto trained = index_t{Setting::trains(table{}) ? 1 : 0} +
+                                 (Positions > 0 && Setting::trains(positions{}) ? 1 : 0);
+        constexpr auto weight_bytes = static_cast<index_t>(sizeof(typename Setting::weight));
+        constexpr auto gradient_bytes = static_cast<index_t>(sizeof(typename Setting::gradient));
+        constexpr auto tokens = Setting::rows * static_cast<index_t>(sizeof(input_element));
+        return {
+            .forward = {.bytes = tokens + tables * elements * weight_bytes + bytes_of::rows<Setting>(Width)},
+            .backward = {.bytes = trained *
+                                  (tokens + 2 * elements * gradient_bytes + bytes_of::rows<Setting>(Width))}};
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
         using S = typename Call::setting::statistic;
-        using backend = typename Call::backend;
         if constexpr (Positions > 0)
-            ops::for_each_row<backend, Width>(
-                x.rows, ops::bound<forward_row<S>>(x.data, call.value(table{}), y, call.value(positions{}),
-                                                   call.positions()));
+            ops::for_each_row<Width>(call.on, x.rows,
+                                     ops::bound<forward_row<S>>(x.data, call.value(table{}), y,
+                                                                call.value(positions{}), call.positions()));
         else
-            ops::for_each_row<backend, Width>(x.rows,
-                                              ops::bound<forward_row<S>>(x.data, call.value(table{}), y));
+            ops::for_each_row<Width>(call.on, x.rows,
+                                     ops::bound<forward_row<S>>(x.data, call.value(table{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, [[maybe_unused]] X x, Y, DY dy, DX) {
         using S = typename Call::setting::statistic;
-        using backend = typename Call::backend;
         if constexpr (Call::trains(table{}))
-            ops::add_rows<backend, S>(dy, call.gradient(table{}), ops::bound<token_of>(x.data));
+            ops::add_rows<S>(call.on, dy, call.gradient(table{}), ops::bound<token_of>(x.data));
         if constexpr (Positions > 0 && Call::trains(positions{}))
-            ops::add_rows<backend, S>(dy, call.gradient(positions{}), call.positions());
+            ops::add_rows<S>(call.on, dy, call.gradient(positions{}), call.positions());
     }
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.

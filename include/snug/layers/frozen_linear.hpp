@@ -34,25 +34,35 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
         return std::max(products, ops::column_sums_workspace<backend, gradient>(Setting::rows, Out));
     }
 
+    template <class Setting>
+    static constexpr layer_work work() {
+        using namespace bytes_of;
+        constexpr auto biases = Bias ? values<Setting>(bias{}) : 0;
+        constexpr auto bias_gradient =
+            Bias && Setting::trains(bias{}) ? rows<Setting>(Out) + gradient<Setting>(bias{}) : 0;
+        workload const product{.products = 2 * Setting::rows * In * Out,
+                               .bytes = rows<Setting>(In + Out) + values<Setting>(weight{})};
+        return {.forward = product + workload{.bytes = biases},
+                .backward = product + workload{.bytes = bias_gradient}};
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        using backend = typename Call::backend;
         auto const w = call.operand(weight{});
         if constexpr (Bias) {
-            ops::matmul<backend>(x, transposed{w}, call.workspace(), with_bias{y, call.value(bias{})});
+            ops::matmul(call.on, x, transposed{w}, call.workspace(), with_bias{y, call.value(bias{})});
         } else {
-            ops::matmul<backend>(x, transposed{w}, call.workspace(), y);
+            ops::matmul(call.on, x, transposed{w}, call.workspace(), y);
         }
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X, Y, DY dy, DX dx) {
-        using backend = typename Call::backend;
         if constexpr (Bias)
             if constexpr (Call::trains(bias{}))
-                ops::add_column_sums<backend>(dy.rows, Out, call.workspace(), call.gradient(bias{}),
-                                              elements_of{dy});
-        ops::matmul<backend>(dy, call.operand(weight{}), call.workspace(), dx);
+                ops::add_column_sums(call.on, dy.rows, Out, call.workspace(), call.gradient(bias{}),
+                                     elements_of{dy});
+        ops::matmul(call.on, dy, call.operand(weight{}), call.workspace(), dx);
     }
 };
 

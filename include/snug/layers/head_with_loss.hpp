@@ -48,12 +48,28 @@ struct head_with_loss {
         return products_at<Setting>() + products_workspace<Setting>();
     }
 
+    /// Forward: the logits, and the pass that makes of them the loss and their gradient. Backward: the products with that gradient.
+    /// Every chunk reads the weight again.
+    template <class Setting>
+    static constexpr layer_work work() {
+        using namespace bytes_of;
+        constexpr auto product = 2 * Setting::rows * Width * Vocabulary;
+        constexpr auto chunks = Setting::rows / chunk_rows<Setting>();
+        constexpr auto weights = chunks * values<Setting>(weight{});
+        constexpr auto a_product = rows<Setting>(Width + Vocabulary);
+        constexpr bool trains = Setting::trains(weight{});
+        return {
+            .forward = {.products = product, .bytes = a_product + weights + rows<Setting>(2 * Vocabulary)},
+            .backward = {
+                .products = (trains ? 2 : 1) * product,
+                .bytes = (trains ? 2 : 1) * a_product + weights + chunks * gradient<Setting>(weight{})}};
+    }
+
     /// Adds the losses of all counted tokens, -log p(target), to `*total`. With `Training`, also adds *scale · gradient to
     /// the weight's gradient and replaces x by its gradient; `*scale` is 1 / the number of counted tokens of the step.
     template <bool Training, class Call, class X>
     static void loss(Call const& call, X x, std::int32_t const* targets, double const* scale, double* total) {
         using setting = typename Call::setting;
-        using backend = typename Call::backend;
         using S = typename setting::statistic;
         auto const w = weight_of(call);
         auto* const row_losses = reinterpret_cast<double*>(call.workspace());
@@ -63,19 +79,19 @@ struct head_with_loss {
             auto const count = std::min(chunk, x.rows - first);
             auto const rows = x.rows_from(first, count);
             auto const chunk_logits = logits(call, rows);
-            ops::for_each_row<backend, Vocabulary>(
-                count,
+            ops::for_each_row<Vocabulary>(
+                call.on, count,
                 ops::bound<loss_row<S, Training>>(chunk_logits, targets + first, scale, row_losses + first));
             if constexpr (Training) {
                 if constexpr (Call::trains(weight{}))
-                    ops::matmul<backend>(transposed{chunk_logits}, rows, products,
-                                         accumulated<typename Call::gradient_type, Width>{
-                                             {weight_gradient_of(call), Vocabulary}});
-                ops::matmul<backend>(chunk_logits, w, products,
-                                     written<typename setting::activation, Width>{rows});
+                    ops::matmul(call.on, transposed{chunk_logits}, rows, products,
+                                accumulated<typename Call::gradient_type, Width>{
+                                    {weight_gradient_of(call), Vocabulary}});
+                ops::matmul(call.on, chunk_logits, w, products,
+                            written<typename setting::activation, Width>{rows});
             }
         }
-        ops::add_sum<backend>(x.rows, call.partials, total, ops::bound<loss_of>(row_losses));
+        ops::add_sum(call.on, x.rows, call.partials, total, ops::bound<loss_of>(row_losses));
     }
 
     /// Logits of at most `chunk_rows` rows, in the head's workspace.
@@ -85,9 +101,8 @@ struct head_with_loss {
         auto const result = matrix<typename setting::activation, Vocabulary, logits_stride>{
             reinterpret_cast<typename setting::activation*>(call.workspace() + logits_at<setting>()),
             rows.rows};
-        ops::matmul<typename Call::backend>(
-            rows, transposed{weight_of(call)}, call.workspace() + products_at<setting>(),
-            written<typename setting::activation, Vocabulary, logits_stride>{result});
+        ops::matmul(call.on, rows, transposed{weight_of(call)}, call.workspace() + products_at<setting>(),
+                    written<typename setting::activation, Vocabulary, logits_stride>{result});
         return result;
     }
 

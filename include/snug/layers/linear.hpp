@@ -60,28 +60,40 @@ struct linear {
              Bias ? ops::column_sums_workspace<backend, typename Setting::gradient>(Setting::rows, Out) : 0});
     }
 
+    template <class Setting>
+    static constexpr layer_work work() {
+        using namespace bytes_of;
+        constexpr auto product = 2 * Setting::rows * In * Out;
+        constexpr auto biases = Bias ? values<Setting>(bias{}) : 0;
+        // Backward reads dy for each of its products, and for the bias.
+        constexpr auto bias_gradient = Bias ? rows<Setting>(Out) + gradient<Setting>(bias{}) : 0;
+        return {.forward = {.products = product,
+                            .bytes = rows<Setting>(In + Out) + values<Setting>(weight{}) + biases},
+                .backward = {.products = 2 * product,
+                             .bytes = rows<Setting>(2 * In + 2 * Out) + values<Setting>(weight{}) +
+                                      gradient<Setting>(weight{}) + bias_gradient}};
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        using backend = typename Call::backend;
         auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
         if constexpr (Bias) {
-            ops::matmul<backend>(x, transposed{w}, call.workspace(), with_bias{y, call.value(bias{})});
+            ops::matmul(call.on, x, transposed{w}, call.workspace(), with_bias{y, call.value(bias{})});
         } else {
-            ops::matmul<backend>(x, transposed{w}, call.workspace(), y);
+            ops::matmul(call.on, x, transposed{w}, call.workspace(), y);
         }
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
-        using backend = typename Call::backend;
         auto const w = matrix<typename Call::weight_type const, In>{call.value(weight{}), Out};
         // The gradient of W first: after it x is dead and dx may take its place.
-        ops::matmul<backend>(transposed{dy}, x, call.workspace(),
-                             accumulated<typename Call::gradient_type, In>{{call.gradient(weight{}), Out}});
+        ops::matmul(call.on, transposed{dy}, x, call.workspace(),
+                    accumulated<typename Call::gradient_type, In>{{call.gradient(weight{}), Out}});
         if constexpr (Bias)
-            ops::add_column_sums<backend>(dy.rows, Out, call.workspace(), call.gradient(bias{}),
-                                          elements_of{dy});
-        ops::matmul<backend>(dy, w, call.workspace(), dx);
+            ops::add_column_sums(call.on, dy.rows, Out, call.workspace(), call.gradient(bias{}),
+                                 elements_of{dy});
+        ops::matmul(call.on, dy, w, call.workspace(), dx);
     }
 };
 

@@ -33,26 +33,36 @@ struct layer_norm {
         return ops::rows_with_column_sums_workspace<backend, gradient>(Setting::rows, Width, 2);
     }
 
+    template <class Setting>
+    static constexpr layer_work work() {
+        constexpr auto statistics = bytes_of::buffer<Setting>(mean{}) + bytes_of::buffer<Setting>(rstd{});
+        return {
+            .forward = {.bytes = bytes_of::rows<Setting>(2 * Width) + bytes_of::values<Setting>(weight{}) +
+                                 bytes_of::values<Setting>(bias{}) + statistics},
+            .backward = {.bytes = bytes_of::rows<Setting>(3 * Width) + bytes_of::values<Setting>(weight{}) +
+                                  bytes_of::gradient<Setting>(weight{}) +
+                                  bytes_of::gradient<Setting>(bias{}) + statistics}};
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        ops::for_each_row<typename Call::backend, Width>(
-            x.rows, ops::bound<forward_row>(x, call.value(weight{}), call.value(bias{}), call.saved(mean{}),
-                                            call.saved(rstd{}), y));
+        ops::for_each_row<Width>(call.on, x.rows,
+                                 ops::bound<forward_row>(x, call.value(weight{}), call.value(bias{}),
+                                                         call.saved(mean{}), call.saved(rstd{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
-        using backend = typename Call::backend;
         auto const* const means = call.saved(mean{});
         auto const* const rstds = call.saved(rstd{});
         auto const rows = ops::bound<backward_row>(x, dy, call.value(weight{}), means, rstds, dx);
         // Both train or neither does. dx may lie where x or dy lies.
         if constexpr (Call::trains(weight{}))
-            ops::for_each_row_with_column_sums<backend, Width>(
-                x.rows, call.workspace(), rows,
+            ops::for_each_row_with_column_sums<Width>(
+                call.on, x.rows, call.workspace(), rows,
                 ops::column_sum{call.gradient(weight{}), ops::bound<weight_gradient>(x, dy, means, rstds)},
                 ops::column_sum{call.gradient(bias{}), elements_of{dy}});
-        else ops::for_each_row<backend, Width>(x.rows, rows);
+        else ops::for_each_row<Width>(call.on, x.rows, rows);
     }
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
@@ -103,23 +113,32 @@ struct rms_norm {
         return ops::rows_with_column_sums_workspace<backend, gradient>(Setting::rows, Width, 1);
     }
 
+    template <class Setting>
+    static constexpr layer_work work() {
+        constexpr auto statistics = bytes_of::buffer<Setting>(rstd{});
+        return {
+            .forward = {.bytes = bytes_of::rows<Setting>(2 * Width) + bytes_of::values<Setting>(weight{}) +
+                                 statistics},
+            .backward = {.bytes = bytes_of::rows<Setting>(3 * Width) + bytes_of::values<Setting>(weight{}) +
+                                  bytes_of::gradient<Setting>(weight{}) + statistics}};
+    }
+
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
-        ops::for_each_row<typename Call::backend, Width>(
-            x.rows, ops::bound<forward_row>(x, call.value(weight{}), call.saved(rstd{}), y));
+        ops::for_each_row<Width>(call.on, x.rows,
+                                 ops::bound<forward_row>(x, call.value(weight{}), call.saved(rstd{}), y));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
-        using backend = typename Call::backend;
         auto const* const rstds = call.saved(rstd{});
         auto const rows = ops::bound<backward_row>(x, dy, call.value(weight{}), rstds, dx);
         // dx may lie where x or dy lies.
         if constexpr (Call::trains(weight{}))
-            ops::for_each_row_with_column_sums<backend, Width>(
-                x.rows, call.workspace(), rows,
+            ops::for_each_row_with_column_sums<Width>(
+                call.on, x.rows, call.workspace(), rows,
                 ops::column_sum{call.gradient(weight{}), ops::bound<weight_gradient>(x, dy, rstds)});
-        else ops::for_each_row<backend, Width>(x.rows, rows);
+        else ops::for_each_row<Width>(call.on, x.rows, rows);
     }
 
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.

@@ -16,8 +16,8 @@ namespace layer {
 
 /// Every name that snug looks for in a layer, ...
 struct names_of_hooks {
-    int forward, backward, forward_workspace, backward_workspace, save, refresh, start, merged_row, loss,
-        parameters, saved, backward_reads_input, backward_reads_output, backward_writes_over_input,
+    int forward, backward, forward_workspace, backward_workspace, work, save, refresh, start, merged_row,
+        loss, parameters, saved, backward_reads_input, backward_reads_output, backward_writes_over_input,
         backward_writes_over_gradient, cheap_to_recompute, stores_products, saves_without_output, starts,
         parameters_are_frozen;
 };
@@ -41,6 +41,10 @@ concept names_forward_workspace = !requires {
 template <class L>
 concept names_backward_workspace = !requires {
     &twice_named<L>::backward_workspace;
+};
+template <class L>
+concept names_work = !requires {
+    &twice_named<L>::work;
 };
 template <class L>
 concept names_save = !requires {
@@ -335,6 +339,25 @@ struct the_backward_workspace_of_a_layer_is_a_constant_of_the_setting {
         "index_t backward_workspace()', in bytes, and cannot be called so (see Layer)");
 };
 
+template <class Layer, bool IsUnderstood>
+struct the_work_of_a_layer_is_a_constant_of_the_setting {
+    static constexpr bool holds = IsUnderstood;
+    static_assert(
+        holds,
+        "snug: a layer's 'work' is a public 'template <class Setting> static constexpr snug::layer_work "
+        "work()', and cannot be called so (see Layer)");
+};
+
+template <class Layer, bool IsThere>
+struct a_layer_does_not_say_what_its_calls_do {
+    static constexpr bool holds = IsThere;
+    static_assert(
+        holds,
+        "snug: snug::work<T> cannot count a layer that does not say what its calls do (see Layer). Give it "
+        "'template <class Setting> static constexpr snug::layer_work work()': operations and bytes of "
+        ".forward and .backward (see docs/layers.md)");
+};
+
 template <class Layer, bool IsNamed, bool IsAnnounced, bool CanBeCalled>
 struct a_layer_saves_without_output {
     static constexpr bool holds = IsNamed == IsAnnounced && (CanBeCalled || !IsAnnounced);
@@ -402,19 +425,21 @@ struct declared_well<L, true>
 template <class L, class Setting>
 struct leaf_runs {
     using with = layer::arguments<L, Setting>;
-    static constexpr bool value =
-        accepted<refusal::a_layer_runs_forward<L, layer::names_forward<L>, layer::runs_forward<L, with>>,
-                 refusal::a_layer_runs_backward<L, layer::names_backward<L>, layer::runs_backward<L, with>>,
-                 refusal::the_forward_workspace_of_a_layer_is_a_constant_of_the_setting<
-                     L, !layer::names_forward_workspace<L> || layer::sizes_forward_workspace<L, Setting>>,
-                 refusal::the_backward_workspace_of_a_layer_is_a_constant_of_the_setting<
-                     L, !layer::names_backward_workspace<L> || layer::sizes_backward_workspace<L, Setting>>,
-                 refusal::a_layer_saves_without_output<
-                     L, layer::names_save<L>, layer::saves_without_output<L>, layer::runs_save<L, with>>,
-                 refusal::a_layer_refreshes_its_derived_parameters<
-                     L, layer::has_derived<L> || layer::names_refresh<L>, layer::runs_refresh<L, with>>,
-                 refusal::the_start_of_a_layer_is_given_a_call_and_a_put<
-                     L, layer::names_start<L> && layer::starts<L>, layer::runs_start<L, with>>>::value;
+    static constexpr bool value = accepted<
+        refusal::a_layer_runs_forward<L, layer::names_forward<L>, layer::runs_forward<L, with>>,
+        refusal::a_layer_runs_backward<L, layer::names_backward<L>, layer::runs_backward<L, with>>,
+        refusal::the_forward_workspace_of_a_layer_is_a_constant_of_the_setting<
+            L, !layer::names_forward_workspace<L> || layer::sizes_forward_workspace<L, Setting>>,
+        refusal::the_backward_workspace_of_a_layer_is_a_constant_of_the_setting<
+            L, !layer::names_backward_workspace<L> || layer::sizes_backward_workspace<L, Setting>>,
+        refusal::the_work_of_a_layer_is_a_constant_of_the_setting<L, !layer::names_work<L> ||
+                                                                         layer::says_work<L, Setting>>,
+        refusal::a_layer_saves_without_output<L, layer::names_save<L>, layer::saves_without_output<L>,
+                                              layer::runs_save<L, with>>,
+        refusal::a_layer_refreshes_its_derived_parameters<L, layer::has_derived<L> || layer::names_refresh<L>,
+                                                          layer::runs_refresh<L, with>>,
+        refusal::the_start_of_a_layer_is_given_a_call_and_a_put<L, layer::names_start<L> && layer::starts<L>,
+                                                                layer::runs_start<L, with>>>::value;
 };
 
 /// The leaves of L run; a wrong declaration is refused before anything is asked of it.

@@ -33,41 +33,61 @@ struct a_repeated_block_has_no_repeated_block_inside {
                   "ones as snug::sequence<B, B, B>");
 };
 
+template <class... Given>
+struct a_range_of_blocks_is_a_repeat {
+    static_assert((requires { Given::keeps_all_blocks; } && ...),
+                  "snug: snug::ranges takes snug::repeat<N, Block> for each range of blocks (see Given)");
+};
+
 }  // namespace refusal
 
 namespace detail {
 
+/// "5-11".
+constexpr path two_numbers(index_t first, char between, index_t second) {
+    std::array<char, 41> both{};
+    std::size_t length = 0;
+    for (index_t number : {first, second}) {
+        if (length > 0) both[length++] = between;
+        std::array<char, 20> digits{};
+        std::size_t begin = digits.size();
+        do digits[--begin] = static_cast<char>('0' + number % 10);
+        while ((number /= 10) > 0);
+        for (auto i = begin; i < digits.size(); ++i) both[length++] = digits[i];
+    }
+    return path(std::string_view(both.data(), length));
+}
+
 /// The buffers of a stretch of blocks are called by its first and last block: "blocks.5-11.input".
 template <index_t First, index_t Blocks>
 struct stretch_name {
-    static constexpr path name = [] {
-        auto const digits = [](index_t number) {
-            std::array<char, 20> characters{};
-            std::size_t at = characters.size();
-            do characters[--at] = static_cast<char>('0' + number % 10);
-            while ((number /= 10) > 0);
-            return std::pair(characters, at);
-        };
-        std::array<char, 41> both{};
-        std::size_t length = 0;
-        for (index_t const number : {First, First + Blocks - 1}) {
-            if (length > 0) both[length++] = '-';
-            auto const [characters, begin] = digits(number);
-            for (auto i = begin; i < characters.size(); ++i) both[length++] = characters[i];
-        }
-        return path(std::string_view(both.data(), length));
-    }();
+    static constexpr path name = two_numbers(First, '-', First + Blocks - 1);
 };
 template <index_t Blocks>
 struct stretch_name<-1, Blocks> {};
 
+/// Numbered blocks in one copy of a repeated one.
+template <class Block>
+inline constexpr index_t period_of = 1;
+template <class Block>
+    requires requires { Block::period; }
+inline constexpr index_t period_of<Block> = Block::period;
+
+/// Inside a part of the blocks that has a placeholder of its own in the names of parameters.
+constexpr declaration_context in_some_blocks(declaration_context where, path const& which) {
+    auto const before = where.name.length;
+    where = where.inside(which.view());
+    where.block.placeholder += static_cast<int>(where.name.length - before);
+    return where;
+}
+
 }  // namespace detail
 
 /// The same block `Blocks` times, each with parameters of its own. Runs as a loop: compile time does not
-/// depend on the number of blocks. What backward needs is kept for all blocks (`Segment` 0), or only the input of every
-/// `Segment` blocks; the rest is recomputed segment by segment
-/// (Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
-/// `First`: the number of its first block, in a `grouped`.
+/// depend on the number of blocks. What backward needs is kept for all blocks (`Segment` 0), or only the
+/// input of every `Segment` blocks; the rest is recomputed segment by segment (Chen et al., "Training Deep
+/// Nets with Sublinear Memory Cost", arXiv 1604.06174). `First`: the number of its first block, in a
+/// `grouped`.
 template <index_t Blocks, class Block, index_t Segment = 0, index_t First = -1>
 struct repeat : detail::stretch_name<First, Blocks> {
     static_assert(Blocks > 0, "snug: a repeated block needs at least one block");
@@ -103,7 +123,7 @@ struct repeat : detail::stretch_name<First, Blocks> {
     template <std::size_t N>
     static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
         where.copies = Blocks;
-        where.repeated_at = static_cast<int>(where.name.length);
+        where.block.at = static_cast<int>(where.name.length) - where.block.placeholder;
         layer::declare_parameters<Block>(table, where);
     }
 
@@ -213,8 +233,9 @@ struct repeat : detail::stretch_name<First, Blocks> {
     }
 };
 
-/// The blocks of one `repeat` in stretches that differ in what they keep for backward, each a `repeat` with the number of its
-/// first block. They share the parameters of the whole, which are called and stored as if there were no stretches.
+/// The blocks of one `repeat` in stretches that differ in what they keep for backward, each a `repeat` with
+/// the number of its first block. They share the parameters of the whole, which are called and stored as if
+/// there were no stretches.
 template <class... Stretches>
 struct grouped : detail::in_sequence<true, Stretches...> {
     static constexpr bool shares_parameters = true;
@@ -223,12 +244,51 @@ struct grouped : detail::in_sequence<true, Stretches...> {
     template <std::size_t N>
     static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
         where.copies = blocks;
-        where.repeated_at = static_cast<int>(where.name.length);
+        where.block.at = static_cast<int>(where.name.length) - where.block.placeholder;
         layer::declare_parameters<typename meta::at<meta::list<Stretches...>, 0>::block>(table, where);
     }
 };
 
-/// A layer that backward runs again instead of reading an output that was kept. For layers that are `cheap_to_recompute`.
+/// Blocks of several kinds in turn, as the block of a `repeat`: `repeat<6, alternating<Local, Global>>` are
+/// 12 blocks, of which those of even numbers are Local. Their parameters are called by the numbers of the
+/// blocks: "blocks.7.qkv.weight".
+template <class... Blocks>
+struct alternating : detail::in_sequence<false, Blocks...> {
+    static constexpr index_t period = sizeof...(Blocks);
+
+    template <std::size_t N>
+    static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
+        index_t which = 0;
+        meta::for_each<meta::list<std::type_identity<Blocks>...>>([&]<class B>(std::type_identity<B>) {
+            auto inside = detail::in_some_blocks(where, detail::two_numbers(which, '+', period));
+            inside.block.first += which++;
+            inside.block.every = period;
+            layer::declare_parameters<B>(table, inside);
+        });
+    }
+};
+
+/// Blocks of several kinds, one range after the other, each a `repeat`: `ranges<repeat<4, Dense>, repeat<20,
+/// Sparse>>` are 24 blocks, whose parameters are called by one numbering.
+template <class... Repeats>
+struct ranges : detail::in_sequence<false, Repeats...> {
+    static_assert(sizeof(refusal::a_range_of_blocks_is_a_repeat<Repeats...>) > 0);
+
+    template <std::size_t N>
+    static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
+        index_t first = 0;
+        meta::for_each<meta::list<std::type_identity<Repeats>...>>([&]<class R>(std::type_identity<R>) {
+            constexpr auto blocks = R::blocks * detail::period_of<typename R::block>;
+            auto inside = detail::in_some_blocks(where, detail::two_numbers(first, '-', first + blocks - 1));
+            inside.block.first += first;
+            first += blocks;
+            R::declare_parameters(table, inside);
+        });
+    }
+};
+
+/// A layer that backward runs again instead of reading an output that was kept. For layers that are
+/// `cheap_to_recompute`.
 template <class Layer>
 struct recomputed : Layer {
     static constexpr bool is_recomputed = true;
@@ -236,7 +296,8 @@ struct recomputed : Layer {
 
 namespace layer {
 
-/// Everything that a forward pass of all blocks leaves is there after it: no block is run again in the place of another.
+/// Everything that a forward pass of all blocks leaves is there after it: no block is run again in the place
+/// of another.
 template <class L>
 constexpr bool keeps_all_blocks() {
     if constexpr (requires { L::keeps_all_blocks; })

@@ -4,9 +4,21 @@
 #include <array>
 #include <snug/layers/node.hpp>
 #include <snug/memory/declaration.hpp>
+#include <string>
+#include <string_view>
 
 /// The parameters and buffers of a model, in the order of their declarations.
 namespace snug {
+
+/// How the blocks that have a parameter are numbered.
+struct block_numbers {
+    int at = -1;          ///< where in its name the number goes, "blocks.3.qkv.weight"; -1: it is in no block
+    int placeholder = 0;  ///< so many characters stand there for all of the numbers: ".5-11", ".0+2"
+    index_t first = 0;    ///< of the first copy
+    index_t every = 1;    ///< from one copy to the next
+
+    constexpr index_t operator()(index_t copy) const { return at < 0 ? -1 : first + copy * every; }
+};
 
 /// A parameter of a model: one entry stands for all `copies` of a repeated block.
 struct parameter_entry {
@@ -15,7 +27,7 @@ struct parameter_entry {
     int rank = 0;
     index_t count = 0;  ///< elements of one copy
     index_t copies = 1;
-    int repeated_at = -1;      ///< where in `name` the block number goes: "blocks.3.qkv.weight"
+    block_numbers block{};     ///< block(copy) is the number of a copy's block, -1 of none
     index_t stored_bytes = 0;  ///< of one copy, when a quantization scheme stores it
     bool trains = true;        ///< has a gradient and states
     bool derived = false;      ///< follows from the others
@@ -29,6 +41,25 @@ struct parameter_entry {
     constexpr bool is_of_base() const { return !derived && !of_adapter; }
     constexpr index_t total() const { return count * copies; }
     constexpr index_t trained() const { return trains ? total() : 0; }
+
+    /// Of one copy as a matrix; of a vector, its elements are rows.
+    constexpr index_t rows() const { return dimensions[0]; }
+    constexpr index_t width() const { return count / dimensions[0]; }
+
+    constexpr bool is_repeated() const { return block.at >= 0; }
+    /// "blocks.qkv.weight" as "qkv.weight": the name inside a block.
+    constexpr std::string_view name_in_block() const {
+        if (!is_repeated()) return name.view();
+        return name.view().substr(static_cast<std::size_t>(block.at + block.placeholder) + 1);
+    }
+    /// The name with its block: "blocks.3.qkv.weight".
+    std::string full_name(index_t copy) const {
+        std::string whole(name.view());
+        if (is_repeated())
+            whole.replace(static_cast<std::size_t>(block.at), static_cast<std::size_t>(block.placeholder),
+                          "." + std::to_string(block(copy)));
+        return whole;
+    }
 };
 
 template <std::size_t N>
@@ -56,7 +87,7 @@ struct declaration_context {
     path name{};
     index_t copies = 1;       ///< of parameters: the number of blocks
     index_t kept_copies = 1;  ///< of what backward reads: the number of blocks kept at once
-    int repeated_at = -1;
+    block_numbers block{};
 
     constexpr declaration_context inside(std::string_view part) const {
         auto deeper = *this;
@@ -74,12 +105,8 @@ constexpr void declare_parameters(parameter_table<N>& table, declaration_context
         L::declare_parameters(table, where);
     } else {
         meta::for_each<parameters<L>>([&]<class P>(P) {
-            parameter_entry entry{where.name / P::name.view(),
-                                  {},
-                                  P::shape::rank,
-                                  P::shape::count,
-                                  where.copies,
-                                  where.repeated_at};
+            parameter_entry entry{
+                where.name / P::name.view(), {}, P::shape::rank, P::shape::count, where.copies, where.block};
             for (std::size_t i = 0; i < P::shape::dimensions.size(); ++i)
                 entry.dimensions[i] = P::shape::dimensions[i];
             if constexpr (is_quantized<P>) entry.stored_bytes = P::stored_bytes;

@@ -20,9 +20,13 @@ enum class role {
     activation,
     workspace,
     staging,
-    communication,
-    paged  ///< in host memory, beside the one allocation
+    communication
 };
+
+/// The memories of a trainer, each of one allocation: that of the device (or processor) which runs the step,
+/// and the host's memory beside it, from which pages travel.
+enum class space { device_memory, host_memory };
+inline constexpr std::size_t spaces = 2;
 
 /// A name of bounded length that can be built at compile time: "blocks.qkv.weight".
 struct path {
@@ -96,6 +100,7 @@ struct declaration {
     index_t copies = 1;
     role line = role::workspace;
     lifetime alive = lifetime::always();
+    space where = space::device_memory;
 
     constexpr index_t stride() const { return count * element_size; }  ///< bytes from one copy to the next
     constexpr bytes size() const { return {stride() * copies}; }
@@ -103,8 +108,16 @@ struct declaration {
 
 template <class T>
 constexpr declaration declare(path name, index_t count, index_t copies, role line,
-                              lifetime alive = lifetime::always()) {
-    return {name, element_name<T>, static_cast<index_t>(sizeof(T)), count, copies, line, alive};
+                              lifetime alive = lifetime::always(), space where = space::device_memory) {
+    return {name, element_name<T>, static_cast<index_t>(sizeof(T)), count, copies, line, alive, where};
 }
+
+/// Where an array lies: in a declaration, from `offset` bytes on, its copies `stride` bytes apart. Made by
+/// default: nowhere.
+struct region {
+    int declaration = -1;
+    index_t offset = 0;
+    index_t stride = 0;
+};
 
 }  // namespace snug

@@ -9,35 +9,37 @@ namespace snug {
 /// Every buffer starts on a cache line, and on what vector loads and the GPU's 16-byte accesses need.
 inline constexpr index_t buffer_alignment = 64;
 
-/// The layout of a step: one offset for each declaration, and the size of the one allocation; offsets of paged buffers are
-/// in an allocation of host memory of their own.
+/// The layout of a step: for each declaration its offset in the one allocation of its space, and the sizes of
+/// these.
 template <std::size_t N>
 struct memory_plan {
     std::array<declaration, N> declarations{};
     std::array<index_t, N> offsets{};
-    bytes total{};
-    bytes paged{};
+    std::array<bytes, spaces> sizes{};
+
+    constexpr bytes size(space where) const { return sizes[static_cast<std::size_t>(where)]; }
+    /// Of the device's allocation.
+    constexpr bytes total() const { return size(space::device_memory); }
 };
 
-/// Packs declarations by lifetime: two buffers share memory when they are never needed at the same time.
-/// Larger buffers are placed first, each at the lowest offset that is free during its whole life
-/// (the "greedy by size" order of Pisarchyk and Lee, arXiv 2001.03288). Buffers that always live lie below the rest.
+/// Packs the declarations of each space by lifetime: two buffers share memory when they are never needed at
+/// the same time. Larger buffers are placed first, each at the lowest offset that is free during its whole
+/// life (the "greedy by size" order of Pisarchyk and Lee, arXiv 2001.03288). Buffers that always live lie
+/// below the rest.
 template <std::size_t N>
 constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
-    memory_plan<N> plan{declarations, {}, {}, {}};
+    memory_plan<N> plan{declarations, {}, {}};
     auto const padded = [&](std::size_t i) {
         return round_up(declarations[i].size().count, buffer_alignment);
     };
 
-    index_t floor = 0;
+    std::array<index_t, spaces> floors{};
     std::array<std::size_t, N> order{};
     std::size_t movable = 0;
     for (std::size_t i = 0; i < N; ++i) {
         if (declarations[i].size().count == 0) continue;
-        if (declarations[i].line == role::paged) {
-            plan.offsets[i] = plan.paged.count;
-            plan.paged += {padded(i)};
-        } else if (declarations[i].alive.forever) {
+        if (declarations[i].alive.forever) {
+            auto& floor = floors[static_cast<std::size_t>(declarations[i].where)];
             plan.offsets[i] = floor;
             floor += padded(i);
         } else {
@@ -49,16 +51,19 @@ constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
         for (std::size_t j = i; j > 0 && padded(order[j]) > padded(order[j - 1]); --j)
             std::swap(order[j], order[j - 1]);
 
-    index_t top = floor;
+    auto tops = floors;
     for (std::size_t i = 0; i < movable; ++i) {
         auto const current = order[i];
-        index_t offset = floor;
+        auto const where = static_cast<std::size_t>(declarations[current].where);
+        index_t offset = floors[where];
         // Each obstacle can only push the buffer up; restart until no placed buffer is in the way.
         for (bool moved = true; moved;) {
             moved = false;
             for (std::size_t j = 0; j < i; ++j) {
                 auto const placed = order[j];
-                if (!declarations[current].alive.overlaps(declarations[placed].alive)) continue;
+                if (declarations[placed].where != declarations[current].where ||
+                    !declarations[current].alive.overlaps(declarations[placed].alive))
+                    continue;
                 auto const begin = plan.offsets[placed];
                 auto const end = begin + padded(placed);
                 if (offset < end && begin < offset + padded(current)) {
@@ -68,13 +73,14 @@ constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
             }
         }
         plan.offsets[current] = offset;
-        top = std::max(top, offset + padded(current));
+        tops[where] = std::max(tops[where], offset + padded(current));
     }
-    plan.total = {top};
+    for (std::size_t where = 0; where < spaces; ++where) plan.sizes[where] = {tops[where]};
     return plan;
 }
 
-/// The bill of one allocation by line. `total` is what is allocated: lifetimes packed, so at most the sum.
+/// The bill by line. `total` is what is allocated on the device: lifetimes packed, so at most the sum of its
+/// lines.
 struct memory_bill {
     bytes weights{};
     bytes master_weights{};
@@ -85,7 +91,7 @@ struct memory_bill {
     bytes staging{};
     bytes communication{};
     bytes total{};
-    bytes paged{};  ///< host memory beside the total: optimizer states that are streamed
+    bytes paged{};  ///< the host's memory beside the total: optimizer states that are streamed
 
     constexpr bytes sum() const {
         return weights + master_weights + gradients + optimizer_state + activations + workspace + staging +
@@ -96,10 +102,10 @@ struct memory_bill {
 template <std::size_t N>
 constexpr memory_bill bill_of(memory_plan<N> const& plan) {
     memory_bill bill;
-    bill.total = plan.total;
-    bill.paged = plan.paged;
+    bill.total = plan.size(space::device_memory);
+    bill.paged = plan.size(space::host_memory);
     for (auto const& buffer : plan.declarations) {
-        if (buffer.line == role::paged) continue;
+        if (buffer.where != space::device_memory) continue;
         auto const size = buffer.size();
         switch (buffer.line) {
         case role::weight: bill.weights += size; break;
@@ -110,7 +116,6 @@ constexpr memory_bill bill_of(memory_plan<N> const& plan) {
         case role::workspace: bill.workspace += size; break;
         case role::staging: bill.staging += size; break;
         case role::communication: bill.communication += size; break;
-        case role::paged: break;
         }
         bill.workspace += {round_up(size.count, buffer_alignment) - size.count};
     }

@@ -12,7 +12,7 @@ namespace snug {
 /// The numbers of a model of a family as values: what a trainer was compiled for, to be compared with what a
 /// file says of itself.
 struct model_numbers {
-    std::string_view family = {};  ///< "gpt2" or "llama"
+    std::string_view family = {};  ///< its name: "gpt2", "llama"
     index_t layers = 0;            ///< blocks
     index_t heads = 0;             ///< attention heads (queries)
     index_t kv_heads = 0;          ///< key-value heads
@@ -28,7 +28,8 @@ struct model_numbers {
     bool tied_head = false;   ///< the head shares the embedding's table
     bool qkv_bias = false;    ///< queries, keys and values have biases
     rope::scaling rope_scaling{};  ///< of the rotary frequencies
-    /// What each rotary frequency is divided by, where a file says it so (GGUF's `rope_freqs.weight`); else zeros.
+    /// What each rotary frequency is divided by, where a file says it so (GGUF's `rope_freqs.weight`); else
+    /// zeros.
     std::array<float, 128> rope_divisors{};
 
     friend constexpr bool operator==(model_numbers const&, model_numbers const&) = default;

@@ -6,8 +6,8 @@
 #include <snug/models/stack.hpp>
 #include <snug/quantization/none.hpp>
 
-/// Policies that change what a model is made of rewrite its list of layers before anything is declared: quantization
-/// freezes weights here, so that no layer has to ask whether it is quantized.
+/// Policies that change what a model is made of rewrite its list of layers before anything is declared:
+/// quantization freezes weights here, so that no layer has to ask whether it is quantized.
 namespace snug {
 
 namespace detail {
@@ -85,10 +85,10 @@ struct rewrite_unknown;
 
 }  // namespace detail
 
-/// Rule::of<L, Path> for every leaf layer of L, with the names that lead to it: "blocks.qkv". Composites are taken apart and put
-/// together again, those that derive from one of snug's as well. Specialise it for a composite of your own, with `auto Path`, and
-/// hand the path on to what is inside:
-/// nvcc 13.0 never matches a partial specialisation that deduces a `text`, and says nothing.
+/// Rule::of<L, Path> for every leaf layer of L, with the names that lead to it: "blocks.qkv". Composites are
+/// taken apart and put together again, those that derive from one of snug's as well. Specialise it for a
+/// composite of your own, with `auto Path`, and hand the path on to what is inside: nvcc 13.0 never matches a
+/// partial specialisation that deduces a `text`, and says nothing.
 template <class Rule, class L, auto Path = text{""}>
 struct rewrite {
     using type = typename detail::rewrite_unknown<Rule, L, Path>::type;
@@ -131,6 +131,14 @@ struct rewrite<Rule, repeat<Blocks, Block, Segment, First>, Path> {
 template <class Rule, class... Stretches, auto Path>
 struct rewrite<Rule, grouped<Stretches...>, Path> {
     using type = grouped<typename rewrite<Rule, Stretches, Path>::type...>;
+};
+template <class Rule, class... Blocks, auto Path>
+struct rewrite<Rule, alternating<Blocks...>, Path> {
+    using type = alternating<typename rewrite<Rule, Blocks, Path>::type...>;
+};
+template <class Rule, class... Repeats, auto Path>
+struct rewrite<Rule, ranges<Repeats...>, Path> {
+    using type = ranges<typename rewrite<Rule, Repeats, Path>::type...>;
 };
 
 namespace detail {

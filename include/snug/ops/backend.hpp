@@ -8,9 +8,12 @@
 #include <snug/quantization/none.hpp>
 #include <type_traits>
 
-/// Operations: what layers call. Each is an entry point that finds its body by argument-dependent lookup on a
-/// backend tag (`snug::host`, ...), in the namespace where the tag is declared. There is no fallback: a body
-/// that is missing is a refusal that names operation and backend.
+/// Operations: what layers call. The first argument, `on`, is the execution context: where the operation
+/// runs, a value of the backend's type (`snug::host`, ...). Each operation is an entry point that finds its
+/// body by argument-dependent lookup on that type, in the namespace where it is declared. There is no
+/// fallback: a body that is missing is a refusal that names operation and backend. Operations on one context
+/// run in the order of the calls, and only one thread at a time may call them; contexts know nothing of each
+/// other.
 namespace snug {
 
 /// The transpose of a matrix, as an operand of a product.
@@ -21,9 +24,10 @@ struct transposed {
 template <class M>
 transposed(M) -> transposed<M>;
 
-/// A block-diagonal matrix, as the right operand of a product: a block of `Rank` rows for every column range of `Blocks`
-/// (`first[b]`, `count[b]`, in order, out of `width` columns). The block is stored transposed: row i of `data`, `Rank`
-/// wide, is the i-th column that belongs to a block. Columns outside all blocks are zero.
+/// A block-diagonal matrix, as the right operand of a product: a block of `Rank` rows for every column range
+/// of `Blocks` (`first[b]`, `count[b]`, in order, out of `width` columns). The block is stored transposed:
+/// row i of `data`, `Rank` wide, is the i-th column that belongs to a block. Columns outside all blocks are
+/// zero.
 template <class T, class Blocks, index_t Rank>
 struct block_diagonal {
     static constexpr index_t width = Blocks::width;
@@ -97,8 +101,8 @@ struct the_result_of_a_product_does_not_fit {
 
 }  // namespace refusal
 
-/// nvcc 13 finds no body in some requires-expressions for which it does find one when it is called. Where it compiles, a body
-/// that is missing is the compiler's own error.
+/// nvcc 13 finds no body in some requires-expressions for which it does find one when it is called. Where it
+/// compiles, a body that is missing is the compiler's own error.
 #if defined(__CUDACC__)
 inline constexpr bool takes_bodies_for_granted = true;
 #else
@@ -134,8 +138,8 @@ using missing_body = std::conditional_t < requires {
     refusal::this_backend_has_no_body_for_this_operation < Backend, Operation... >>
     ;
 
-/// Bytes of workspace that a product needs whose right operand has `columns` columns, summed over at most `depth`
-/// terms, with operands of type T. A constant of the program: it depends on no machine.
+/// Bytes of workspace that a product needs whose right operand has `columns` columns, summed over at most
+/// `depth` terms, with operands of type T. A constant of the program: it depends on no machine.
 template <class Backend, class T>
 constexpr index_t matmul_workspace(index_t columns, index_t depth) {
     return Backend::template matmul_workspace<T>(columns, depth);
@@ -147,8 +151,8 @@ constexpr index_t quantized_matmul_workspace(index_t rows, index_t columns, inde
     return Backend::template quantized_matmul_workspace<T>(rows, columns, depth);
 }
 
-/// Either of the two, for the rows of the setting and its type of activations: `Scheme` stores the right operand,
-/// `quantization::none` for none.
+/// Either of the two, for the rows of the setting and its type of activations: `Scheme` stores the right
+/// operand, `quantization::none` for none.
 template <class Scheme, class Setting>
 constexpr index_t matmul_workspace_with(index_t columns, index_t depth) {
     using backend = typename Setting::backend;
@@ -158,51 +162,50 @@ constexpr index_t matmul_workspace_with(index_t columns, index_t depth) {
     else return quantized_matmul_workspace<backend, element>(Setting::rows, columns, depth);
 }
 
-/// store(row, column, value) for every element of the sum of products A B, rounded there; a device may also round what the
-/// later products add up to. A and B are `matrix` or `transposed<matrix>`, B also a `quantized_matrix`, its transpose, or
-/// `block_diagonal`.
-/// `workspace` has `matmul_workspace` bytes for the longest of the products, aligned to a cache line.
+/// store(row, column, value) for every element of the sum of products A B, rounded there; a device may also
+/// round what the later products add up to. A and B are `matrix` or `transposed<matrix>`, B also a
+/// `quantized_matrix`, its transpose, or `block_diagonal`. `workspace` has `matmul_workspace` bytes for the
+/// longest of the products, aligned to a cache line.
 template <class Backend, class Store, class... A, class... B>
-inline void matmul(std::byte* workspace, Store const& store, product<A, B>... products) {
+inline void matmul(Backend on, std::byte* workspace, Store const& store, product<A, B>... products) {
     static_assert((sizeof(detail::checked_product<A, B>) * ...) > 0 &&
                   (sizeof(detail::checked_result<B, Store>) * ...) > 0);
-    if constexpr (takes_bodies_for_granted ||
-                  requires { matmul_on(Backend{}, workspace, store, products...); })
-        matmul_on(Backend{}, workspace, store, products...);
+    if constexpr (takes_bodies_for_granted || requires { matmul_on(on, workspace, store, products...); })
+        matmul_on(on, workspace, store, products...);
     else (void)sizeof(missing_body<Backend, operation::matmul, A..., B..., Store>);
 }
 
 /// The same for one product.
 template <class Backend, class A, class B, class Store>
-inline void matmul(A a, B b, std::byte* workspace, Store const& store) {
-    matmul<Backend>(workspace, store, product{a, b});
+inline void matmul(Backend on, A a, B b, std::byte* workspace, Store const& store) {
+    matmul(on, workspace, store, product{a, b});
 }
 
-/// body(team, row) for every row, in any order, on all threads. `Width` elements of work are in a row, 0 when that is not
-/// known: a device gives wider rows to larger teams. A body is a named function object (see `bound`), as are those below.
-template <class Backend, index_t Width, class Body>
-inline void for_each_row(index_t rows, Body const& body) {
-    if constexpr (takes_bodies_for_granted || requires {
-                      for_each_row_on(Backend{}, std::integral_constant<index_t, Width>{}, rows, body);
-                  })
-        for_each_row_on(Backend{}, std::integral_constant<index_t, Width>{}, rows, body);
+/// body(team, row) for every row, in any order, on all threads. `Width` elements of work are in a row, 0 when
+/// that is not known: a device gives wider rows to larger teams. A body is a named function object (see
+/// `bound`), as are those below.
+template <index_t Width, class Backend, class Body>
+inline void for_each_row(Backend on, index_t rows, Body const& body) {
+    if constexpr (takes_bodies_for_granted ||
+                  requires { for_each_row_on(on, std::integral_constant<index_t, Width>{}, rows, body); })
+        for_each_row_on(on, std::integral_constant<index_t, Width>{}, rows, body);
     else (void)sizeof(missing_body<Backend, operation::for_each_row, Body>);
 }
 template <class Backend, class Body>
-inline void for_each_row(index_t rows, Body const& body) {
-    for_each_row<Backend, 0>(rows, body);
+inline void for_each_row(Backend on, index_t rows, Body const& body) {
+    for_each_row<0>(on, rows, body);
 }
 
 /// body(i) for every i below `count`, in any order, on all threads.
 template <class Backend, class Body>
-inline void for_each_element(index_t count, Body const& body) {
-    if constexpr (takes_bodies_for_granted || requires { for_each_element_on(Backend{}, count, body); })
-        for_each_element_on(Backend{}, count, body);
+inline void for_each_element(Backend on, index_t count, Body const& body) {
+    if constexpr (takes_bodies_for_granted || requires { for_each_element_on(on, count, body); })
+        for_each_element_on(on, count, body);
     else (void)sizeof(missing_body<Backend, operation::for_each_element, Body>);
 }
 
-/// Bytes of workspace that `add_column_sums` needs to add numbers of type T, for so many rows or fewer. A constant of the
-/// program: it depends on no machine.
+/// Bytes of workspace that `add_column_sums` needs to add numbers of type T, for so many rows or fewer. A
+/// constant of the program: it depends on no machine.
 template <class Backend, class T>
 constexpr index_t column_sums_workspace(index_t rows, index_t columns) {
     return Backend::template column_sums_workspace<T>(rows, columns);
@@ -211,11 +214,11 @@ constexpr index_t column_sums_workspace(index_t rows, index_t columns) {
 /// sums[column] += Σ over rows of value(row, column). The order of summation is fixed.
 /// `workspace` has `column_sums_workspace` bytes, aligned to a cache line.
 template <class Backend, class T, class Value>
-inline void add_column_sums(index_t rows, index_t columns, std::byte* workspace, T* sums,
+inline void add_column_sums(Backend on, index_t rows, index_t columns, std::byte* workspace, T* sums,
                             Value const& value) {
     if constexpr (takes_bodies_for_granted ||
-                  requires { add_column_sums_on(Backend{}, rows, columns, workspace, sums, value); })
-        add_column_sums_on(Backend{}, rows, columns, workspace, sums, value);
+                  requires { add_column_sums_on(on, rows, columns, workspace, sums, value); })
+        add_column_sums_on(on, rows, columns, workspace, sums, value);
     else (void)sizeof(missing_body<Backend, operation::add_column_sums, T, Value>);
 }
 
@@ -229,100 +232,128 @@ struct column_sum {
 template <class T, class Value>
 column_sum(T*, Value) -> column_sum<T, Value>;
 
-/// Bytes of workspace that `for_each_row_with_column_sums` needs for `sums` sums of type T, for so many rows or fewer.
+/// Bytes of workspace that `for_each_row_with_column_sums` needs for `sums` sums of type T, for so many rows
+/// or fewer.
 template <class Backend, class T>
 constexpr index_t rows_with_column_sums_workspace(index_t rows, index_t width, index_t sums) {
     return Backend::template rows_with_column_sums_workspace<T>(rows, width, sums);
 }
 
-/// `for_each_row` and, in the same pass where a backend can, `add_column_sums` over the `Width` columns of the same rows: each of
-/// `sums` is a `column_sum`, all of them of one type of number. They are of what was there before: `body` may store a row
-/// where the sums read it, but nothing of another row. `workspace` has `rows_with_column_sums_workspace` bytes.
-template <class Backend, index_t Width, class Body, class... Sums>
-inline void for_each_row_with_column_sums(index_t rows, std::byte* workspace, Body const& body,
+/// `for_each_row` and, in the same pass where a backend can, `add_column_sums` over the `Width` columns of
+/// the same rows: each of `sums` is a `column_sum`, all of them of one type of number. They are of what was
+/// there before: `body` may store a row where the sums read it, but nothing of another row. `workspace` has
+/// `rows_with_column_sums_workspace` bytes.
+template <index_t Width, class Backend, class Body, class... Sums>
+inline void for_each_row_with_column_sums(Backend on, index_t rows, std::byte* workspace, Body const& body,
                                           Sums const&... sums) {
     using width = std::integral_constant<index_t, Width>;
-    if constexpr (takes_bodies_for_granted || requires {
-                      for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
-                  })
-        for_each_row_with_column_sums_on(Backend{}, width{}, rows, workspace, body, sums...);
+    if constexpr (takes_bodies_for_granted ||
+                  requires { for_each_row_with_column_sums_on(on, width{}, rows, workspace, body, sums...); })
+        for_each_row_with_column_sums_on(on, width{}, rows, workspace, body, sums...);
     else (void)sizeof(missing_body<Backend, operation::for_each_row_with_column_sums, Body, Sums...>);
 }
 
-/// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one after the other.
-/// Summed in type Sum.
-template <class Backend, class Sum, class T, class From, class Key>
-inline void add_rows(From from, T* to, Key const& key) {
-    if constexpr (takes_bodies_for_granted || requires { add_rows_on(Backend{}, Sum{}, from, to, key); })
-        add_rows_on(Backend{}, Sum{}, from, to, key);
+/// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one
+/// after the other. Summed in type Sum.
+template <class Sum, class Backend, class T, class From, class Key>
+inline void add_rows(Backend on, From from, T* to, Key const& key) {
+    if constexpr (takes_bodies_for_granted || requires { add_rows_on(on, Sum{}, from, to, key); })
+        add_rows_on(on, Sum{}, from, to, key);
     else (void)sizeof(missing_body<Backend, operation::add_rows, From, T, Key>);
 }
 
 /// Partial sums that `add_sum` needs room for.
 inline constexpr index_t sum_partials = 1024;
 
-/// *total += Σ of value(i) for i below `count`, in double precision and in a fixed order; `partials` has room for
-/// `sum_partials`. On a device the sum is there when the device gets there.
+/// *total += Σ of value(i) for i below `count`, in double precision and in a fixed order; `partials` has room
+/// for `sum_partials`. On a device the sum is there when the device gets there.
 template <class Backend, class Value>
-inline void add_sum(index_t count, double* partials, double* total, Value const& value) {
-    if constexpr (takes_bodies_for_granted ||
-                  requires { add_sum_on(Backend{}, count, partials, total, value); })
-        add_sum_on(Backend{}, count, partials, total, value);
+inline void add_sum(Backend on, index_t count, double* partials, double* total, Value const& value) {
+    if constexpr (takes_bodies_for_granted || requires { add_sum_on(on, count, partials, total, value); })
+        add_sum_on(on, count, partials, total, value);
     else (void)sizeof(missing_body<Backend, operation::add_sum, Value>);
 }
 
-/// Copies `size` bytes from the program's memory into the backend's, in the order of the operations; `from` may be changed
-/// as soon as this returns.
+/// Copies `size` bytes from the program's memory into the backend's, in the order of the operations; `from`
+/// may be changed as soon as this returns.
 template <class Backend>
-inline void copy_in(void* to, void const* from, std::size_t size) {
-    if constexpr (takes_bodies_for_granted || requires { copy_in_on(Backend{}, to, from, size); })
-        copy_in_on(Backend{}, to, from, size);
+inline void copy_in(Backend on, void* to, void const* from, std::size_t size) {
+    if constexpr (takes_bodies_for_granted || requires { copy_in_on(on, to, from, size); })
+        copy_in_on(on, to, from, size);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// The same from the backend's memory into the program's; waits until it is there.
 template <class Backend>
-inline void copy_out(void* to, void const* from, std::size_t size) {
-    if constexpr (takes_bodies_for_granted || requires { copy_out_on(Backend{}, to, from, size); })
-        copy_out_on(Backend{}, to, from, size);
+inline void copy_out(Backend on, void* to, void const* from, std::size_t size) {
+    if constexpr (takes_bodies_for_granted || requires { copy_out_on(on, to, from, size); })
+        copy_out_on(on, to, from, size);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 
-/// Pages travel between paged memory and two slots of the backend's, where a backend can beside the other operations:
-/// into a slot when the last page that was there is away again, ...
+/// Pages travel between paged memory and two slots of the backend's, where a backend can beside the other
+/// operations: into a slot when the last page that was there is away again, ...
 template <class Backend>
-inline void page_in(int slot, void* to, void const* from, std::size_t size) {
-    if constexpr (takes_bodies_for_granted || requires { page_in_on(Backend{}, slot, to, from, size); })
-        page_in_on(Backend{}, slot, to, from, size);
+inline void page_in(Backend on, int slot, void* to, void const* from, std::size_t size) {
+    if constexpr (takes_bodies_for_granted || requires { page_in_on(on, slot, to, from, size); })
+        page_in_on(on, slot, to, from, size);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// ... before the operations that come after this, ...
 template <class Backend>
-inline void page_is_here(int slot) {
-    if constexpr (takes_bodies_for_granted || requires { page_is_here_on(Backend{}, slot); })
-        page_is_here_on(Backend{}, slot);
+inline void page_is_here(Backend on, int slot) {
+    if constexpr (takes_bodies_for_granted || requires { page_is_here_on(on, slot); })
+        page_is_here_on(on, slot);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// ... out of it after the operations that came before, ...
 template <class Backend>
-inline void page_out(int slot, void* to, void const* from, std::size_t size) {
-    if constexpr (takes_bodies_for_granted || requires { page_out_on(Backend{}, slot, to, from, size); })
-        page_out_on(Backend{}, slot, to, from, size);
+inline void page_out(Backend on, int slot, void* to, void const* from, std::size_t size) {
+    if constexpr (takes_bodies_for_granted || requires { page_out_on(on, slot, to, from, size); })
+        page_out_on(on, slot, to, from, size);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 /// ... and all of them away before the operations that come after this.
 template <class Backend>
-inline void pages_are_away() {
-    if constexpr (takes_bodies_for_granted || requires { pages_are_away_on(Backend{}); })
-        pages_are_away_on(Backend{});
+inline void pages_are_away(Backend on) {
+    if constexpr (takes_bodies_for_granted || requires { pages_are_away_on(on); }) pages_are_away_on(on);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 
-/// Before a trainer gets its memory, which `bill` is about: the place where it runs is ready for it.
+/// The context of a backend that needs none.
+template <class Backend>
+struct no_context {
+    Backend on() const { return {}; }
+};
+template <class Backend>
+struct context_of {
+    using type = no_context<Backend>;
+};
+template <class Backend>
+    requires requires { typename Backend::context; }
+struct context_of<Backend> {
+    using type = typename Backend::context;
+};
+/// Owns what operations need to run on a backend (a device's stream, a library's handle): `on()` is the first
+/// argument of all operations for as long as the owner lives. `Backend::context` where there is one,
+/// move-only.
+template <class Backend>
+using context = typename context_of<Backend>::type;
+
+/// Before a trainer gets its memory, which `bill` is about: a context for it. Throws `snug::error` where it
+/// cannot run.
 template <class Backend, class Bill>
-inline void prepare(Bill const& bill) {
-    if constexpr (takes_bodies_for_granted || requires { prepare_on(Backend{}, bill); })
-        prepare_on(Backend{}, bill);
-    else (void)sizeof(missing_body<Backend, operation::prepare>);
+context<Backend> prepare(Bill const& bill) {
+    if constexpr (takes_bodies_for_granted || requires { prepare_on(Backend{}, bill); }) {
+        if constexpr (std::is_same_v<context<Backend>, no_context<Backend>>) {
+            prepare_on(Backend{}, bill);
+            return {};
+        } else {
+            return prepare_on(Backend{}, bill);
+        }
+    } else {
+        (void)sizeof(missing_body<Backend, operation::prepare>);
+        return {};
+    }
 }
 
 /// The calls that give a trainer its memory, ready for use: a backend's own, or the program's.
@@ -345,7 +376,8 @@ memory_calls const& paged_memory() {
     }
 }
 
-/// What a backend keeps of a sequence of operations to run it again at once; nothing where it has no use for it.
+/// What a backend keeps of a sequence of operations to run it again at once; nothing where it has no use for
+/// it.
 template <class Backend>
 struct no_recording {};
 template <class Backend>
@@ -360,11 +392,12 @@ struct recording_of<Backend> {
 template <class Backend>
 using recording = typename recording_of<Backend>::type;
 
-/// Runs `operations`, which must always be the same ones with the same arguments; what differs from run to run lies in memory.
+/// Runs `operations`, which must always be the same ones with the same arguments; what differs from run to
+/// run lies in memory.
 template <class Backend, class Operations>
-inline void run_recorded(recording<Backend>& recorded, Operations const& operations) {
-    if constexpr (takes_bodies_for_granted || requires { run_recorded_on(Backend{}, recorded, operations); })
-        run_recorded_on(Backend{}, recorded, operations);
+inline void run_recorded(Backend on, recording<Backend>& recorded, Operations const& operations) {
+    if constexpr (takes_bodies_for_granted || requires { run_recorded_on(on, recorded, operations); })
+        run_recorded_on(on, recorded, operations);
     else (void)sizeof(missing_body<Backend, operation::run_recorded>);
 }
 

@@ -5,8 +5,9 @@
 
 namespace snug::ops {
 
-/// A function object together with what it works on: called with further arguments it is `F{}(arguments..., captured...)`.
-/// What a lambda would be, with a name: device compilers take kernels apart by the names of types, and lambdas have none.
+/// A function object together with what it works on: called with further arguments it is `F{}(arguments...,
+/// captured...)`. What a lambda would be, with a name: device compilers take kernels apart by the names of
+/// types, and lambdas have none.
 template <class F, class... Captured>
 struct bound_function {
     std::tuple<Captured...> captured;
@@ -18,7 +19,8 @@ struct bound_function {
     }
 };
 
-/// `ops::for_each_row<backend, Width>(rows, ops::bound<forward_row>(x, y))` calls `forward_row{}(team, row, x, y)`.
+/// `ops::for_each_row<Width>(on, rows, ops::bound<forward_row>(x, y))` calls
+/// `forward_row{}(team, row, x, y)`.
 template <class F, class... Captured>
 constexpr bound_function<F, Captured...> bound(Captured... captured) {
     return {std::tuple<Captured...>{captured...}};

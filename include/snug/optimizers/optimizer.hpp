@@ -4,8 +4,8 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <snug/diagnose/require.hpp>
 #include <snug/memory/declaration.hpp>
-#include <snug/optimizers/require.hpp>
 #include <snug/optimizers/state_block.hpp>
 #include <snug/policy.hpp>
 #include <snug/precision/fp16.hpp>

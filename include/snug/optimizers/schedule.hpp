@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
-#include <snug/optimizers/require.hpp>
+#include <snug/diagnose/require.hpp>
 
 namespace snug {
 

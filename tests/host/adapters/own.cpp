@@ -19,6 +19,30 @@ struct own : stack<named<"embedding", embedding<97, 32>>,
                    named<"low", sequence<named<"up", linear<32, 32, false>>, named<"norm", rms_norm<32>>>>,
                    named<"head", head_with_loss<32, 97, false>>> {};
 
+// In a family of a user's own: these layers have names and keys in the files of others, too.
+constexpr models::parameter_in_files own_parameters[] = {
+    {"embedding.table", "backbone.tokens.weight", "token_embd.weight"},
+    {"low.up.weight", "backbone.c_up.weight", "up.weight", models::stored::conv1d},
+    {"low.norm.weight", "backbone.norm.weight", "norm.weight"},
+    {"head.weight", "lm_head.weight", "output.weight"}};
+constexpr models::config_number own_numbers[] = {{&model_numbers::vocabulary, "vocab_size", 97},
+                                                 {&model_numbers::context, "positions", 16},
+                                                 {&model_numbers::width, "channels", 8}};
+constexpr models::config_type own_types[] = {
+    {.model_type = "own", .architecture = "OwnForCausalLM", .numbers = own_numbers}};
+constexpr models::model_family own_family{.name = "own",
+                                          .prefix = "backbone.",
+                                          .blocks = "layers",
+                                          .parameters = own_parameters,
+                                          .block_parameters = {},
+                                          .types = own_types};
+template <index_t Context = 16>
+struct of_own_family : own {
+    static constexpr model_numbers numbers{
+        .family = own_family.name, .width = 32, .vocabulary = 97, .context = Context};
+    static constexpr models::model_family const& family = own_family;
+};
+
 /// Adapts one layer and trains another, both by path.
 struct only_low : mine::ia3 {
     using paths = layer_paths<"low.up", "low.norm">;
@@ -88,6 +112,24 @@ TEST_CASE("the weights of a user's model are written whole, with this library's 
     trainer<own, batch<1, 16>> plain(1);
     plain.load(file);
     CHECK(loss(plain) == Approx(expected).epsilon(1e-6));
+}
+
+TEST_CASE("a model of a user's own family goes through the files of others") {
+    trainer<of_own_family<>, batch<1, 16>, only_low> run(7);
+    learn(run);
+    auto const expected = loss(run);
+    folder const at;
+    run.save_model(at.path);
+    CHECK(io::read_model_config(at.path, &own_family) == of_own_family<>::numbers);
+    io::safetensors const file(at.path + "/model.safetensors");
+    CHECK(file.tensor("backbone.c_up.weight").dimensions == std::vector<snug::index_t>{32, 32});
+    trainer<of_own_family<>, batch<1, 16>> plain(1);
+    plain.load(file);
+    CHECK(loss(plain) == Approx(expected).epsilon(1e-6));
+    trainer<of_own_family<20>, batch<1, 16>> longer(1);
+    CHECK_THROWS_WITH(longer.load(file), Catch::Contains("a context of 16 in the file"));
+    trainer<llama, batch<1, 16>> other(1);
+    CHECK_THROWS_WITH(other.load(file), Catch::Contains("model_type"));
 }
 
 TEST_CASE("a policy that freezes by path freezes what it names") {

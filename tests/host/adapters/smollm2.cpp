@@ -10,8 +10,8 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <snug/data/tokenizer.hpp>
 #include <snug/io/gguf.hpp>
-#include <snug/io/tokenizer.hpp>
 #include <snug/snug.hpp>
 #include <string>
 #include <vector>

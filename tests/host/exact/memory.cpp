@@ -126,12 +126,10 @@ TEST_CASE("weights changed from outside reach the master copy") {
     run.weights_changed();
     int wrong = 0;
     for (int p = 0; p < composition::parameters; ++p) {
-        auto const id = static_cast<std::size_t>(composition::master(p));
-        auto const* const master =
-            reinterpret_cast<float const*>(seam.memory() + composition::plan.offsets[id]);
-        auto const& declared = composition::plan.declarations[id];
-        wrong += std::any_of(master, master + declared.count * declared.copies,
-                             [](float x) { return x != 0.375f; });
+        auto const masters = run.store().masters(p);
+        CHECK(reinterpret_cast<std::byte*>(masters.data()) >= seam.memory());
+        wrong += masters.empty() ||
+                 std::any_of(masters.begin(), masters.end(), [](float x) { return x != 0.375f; });
     }
     CHECK(wrong == 0);
 }
@@ -151,7 +149,7 @@ struct fenced : Composition {
             result.offsets[i] = next;
             next += round_up(result.declarations[i].size().count, buffer_alignment) + fence;
         }
-        result.total = {next};
+        result.sizes[0] = {next};
         return result;
     }();
 };

@@ -39,7 +39,7 @@ inline void check_bill(subject const& s) {
     CHECK(s.bill.communication.count == 0);
     snug::index_t padding = 0;
     for (auto const& d : s.declarations)
-        if (d.line != snug::role::paged) padding += padded(d) - d.size().count;
+        if (d.where == snug::space::device_memory) padding += padded(d) - d.size().count;
     CHECK(s.bill.workspace.count == declared(snug::role::workspace) + padding);
     CHECK(s.bill.activations.count > 0);
     CHECK(s.bill.total <= s.bill.sum());
@@ -70,7 +70,7 @@ inline void check_layout(subject const& s) {
     int outside = 0, clashes = 0, sharing = 0;
     for (std::size_t i = 0; i < s.declarations.size(); ++i) {
         auto const& a = s.declarations[i];
-        if (a.size().count == 0 || a.line == snug::role::paged) continue;
+        if (a.size().count == 0 || a.where != snug::space::device_memory) continue;
         auto const a_end = s.offsets[i] + a.size().count;
         outside +=
             s.offsets[i] < 0 || s.offsets[i] % snug::buffer_alignment != 0 || a_end > s.bill.total.count;
@@ -79,7 +79,7 @@ inline void check_layout(subject const& s) {
         for (std::size_t j = 0; j < i; ++j) {
             auto const& b = s.declarations[j];
             bool const apart = a_end <= s.offsets[j] || s.offsets[j] + b.size().count <= s.offsets[i];
-            if (b.size().count == 0 || b.line == snug::role::paged || apart) continue;
+            if (b.size().count == 0 || b.where != snug::space::device_memory || apart) continue;
             ++sharing;
             clashes += both_needed(a.alive, b.alive);
         }

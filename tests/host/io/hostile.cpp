@@ -15,14 +15,14 @@
 #include <utility>
 #include <vector>
 
-#include <snug/io/chat.hpp>
-#include <snug/io/examples.hpp>
+#include <snug/data/chat.hpp>
+#include <snug/data/examples.hpp>
+#include <snug/data/tokenizer.hpp>
+#include <snug/data/tokens.hpp>
 #include <snug/io/gguf.hpp>
 #include <snug/io/json.hpp>
 #include <snug/io/safetensors.hpp>
 #include <snug/io/snapshot.hpp>
-#include <snug/io/tokenizer.hpp>
-#include <snug/io/tokens.hpp>
 
 #include "weight_files.hpp"
 

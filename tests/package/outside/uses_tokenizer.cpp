@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string>
 
-#include <snug/io/tokenizer/normalizer.hpp>
-#include <snug/io/tokenizer/regex.hpp>
+#include <snug/data/tokenizer/normalizer.hpp>
+#include <snug/data/tokenizer/regex.hpp>
 
 int main() {
     snug::io::regex const word("\\p{L}+", {});

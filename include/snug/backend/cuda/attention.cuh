@@ -50,28 +50,28 @@ constexpr unsigned blocks_for(index_t count, index_t of_a_block) {
 
 /// A kernel with a block for each tile of rows of each head.
 template <class Tiling, class Shape, class T, class Arguments>
-void launch_tiles(void (*kernel)(Arguments, score_scales<Shape, attention_sum<T>>), index_t heads,
+void launch_tiles(tag on, void (*kernel)(Arguments, score_scales<Shape, attention_sum<T>>), index_t heads,
                   Arguments const& arguments) {
     auto const tiles = blocks_for(arguments.tokens, Tiling::rows);
-    launch(kernel, static_cast<unsigned>(arguments.sequences * heads) * tiles, Tiling::threads,
+    launch(on, kernel, static_cast<unsigned>(arguments.sequences * heads) * tiles, Tiling::threads,
            Tiling::shared_bytes, arguments, score_scales<Shape, attention_sum<T>>{});
 }
 
 }  // namespace attending
 
 template <class Shape, class T, class S>
-void attention_forward_on(tag, Shape, index_t sequences, index_t tokens, index_t past, T const* qkv,
+void attention_forward_on(tag on, Shape, index_t sequences, index_t tokens, index_t past, T const* qkv,
                           std::int32_t const* starts, T* out, S* logsumexp, std::byte* /*workspace*/) {
     using kernels = attending::kernels<Shape, T>;
     if (sequences * tokens == 0) return;
     attending::forward_arguments<T, S> const arguments{
         static_cast<int>(sequences), static_cast<int>(tokens), past, qkv, starts, out, logsumexp};
-    attending::launch_tiles<typename kernels::forward_tiling, Shape, T>(kernels::template forward<S>,
+    attending::launch_tiles<typename kernels::forward_tiling, Shape, T>(on, kernels::template forward<S>,
                                                                         Shape::heads, arguments);
 }
 
 template <class Shape, class T, class S>
-void attention_backward_on(tag, Shape, index_t sequences, index_t tokens, T const* qkv,
+void attention_backward_on(tag on, Shape, index_t sequences, index_t tokens, T const* qkv,
                            std::int32_t const* starts, T const* out, T const* d_out, S const* logsumexp,
                            T* d_qkv, std::byte* workspace) {
     using kernels = attending::kernels<Shape, T>;
@@ -95,18 +95,18 @@ void attention_backward_on(tag, Shape, index_t sequences, index_t tokens, T cons
 
     using attending::blocks_for;
     constexpr auto small = attending::small_kernel_threads;
-    launch(attending::row_statistics_kernel<Shape, T, S>,
+    launch(on, attending::row_statistics_kernel<Shape, T, S>,
            blocks_for(sizes.statistics(), small / attending::lanes_per_row), small, 0, arguments);
     // Q, K and V are read until the queries' gradients are there, and these are written over Q as the last
     // that reads it: only then may dK and dV go where K and V lie.
-    attending::launch_tiles<typename kernels::key_tiling, Shape, T>(kernels::template key_gradients<S>,
+    attending::launch_tiles<typename kernels::key_tiling, Shape, T>(on, kernels::template key_gradients<S>,
                                                                     Shape::kv_heads, arguments);
-    attending::launch_tiles<typename kernels::query_tiling, Shape, T>(kernels::template query_gradients<S>,
-                                                                      Shape::heads, arguments);
+    attending::launch_tiles<typename kernels::query_tiling, Shape, T>(
+        on, kernels::template query_gradients<S>, Shape::heads, arguments);
     constexpr index_t groups =
         2 * Shape::kv_heads * Shape::head_width / attending::elements_at_once<T, Shape::head_width>;
-    launch(attending::copy_key_gradients_kernel<Shape, T, S>, blocks_for(sequences * tokens * groups, small),
-           small, 0, arguments);
+    launch(on, attending::copy_key_gradients_kernel<Shape, T, S>,
+           blocks_for(sequences * tokens * groups, small), small, 0, arguments);
 }
 
 }  // namespace snug::backend::cuda

@@ -4,12 +4,12 @@
 #include <cublasLt.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <snug/backend/cuda/context.cuh>
 #include <snug/backend/cuda/gemm_sizes.hpp>
-#include <snug/error.hpp>
+#include <snug/backend/cuda/library_plan.cuh>
+#include <snug/backend/cuda/tag.hpp>
 #include <snug/kernels/activations.hpp>
 #include <snug/kernels/elementwise.hpp>
 #include <snug/kernels/sinks.hpp>
@@ -17,7 +17,6 @@
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/fp16.hpp>
 #include <snug/units.hpp>
-#include <string>
 #include <type_traits>
 
 /// Products that cuBLASLt can do: one product of two plain matrices, whose result is stored, perhaps times a number, added to
@@ -34,28 +33,6 @@ template <>
 inline constexpr cudaDataType_t library_type<bf16> = CUDA_R_16BF;
 template <>
 inline constexpr cudaDataType_t library_type<fp16> = CUDA_R_16F;
-
-inline char const* name_of(cudaDataType_t type) {
-    switch (type) {
-    case CUDA_R_64F: return "fp64";
-    case CUDA_R_16BF: return "bf16";
-    case CUDA_R_16F: return "fp16";
-    default: return "fp32";
-    }
-}
-constexpr std::int64_t size_of(cudaDataType_t type) {
-    return type == CUDA_R_64F ? 8 : type == CUDA_R_32F ? 4 : 2;
-}
-
-/// A matrix of the library's types as an operand; row-major, `stride` elements from row to row, perhaps to be transposed.
-struct library_operand {
-    void const* data;
-    std::int64_t rows, width, stride;
-    bool is_transposed;
-
-    constexpr std::int64_t outer_rows() const { return is_transposed ? width : rows; }
-    constexpr std::int64_t outer_columns() const { return is_transposed ? rows : width; }
-};
 
 template <class Operand>
 struct library_operand_of {
@@ -75,30 +52,6 @@ struct library_operand_of<transposed<matrix<T, Width, Stride>>>
     : library_operand_of<matrix<T, Width, Stride>> {
     static constexpr library_operand of(transposed<matrix<T, Width, Stride>> m) {
         return {m.of.data, m.of.rows, Width, Stride, true};
-    }
-};
-
-/// Where the library puts a result: d = scale · a b + (base, if any) + (bias, if any), or d = a b · gelu'(x) if there is an x;
-/// base and x are laid out like d.
-struct library_result {
-    void* data;
-    void const* base;
-    void const* bias;
-    void const* gelu_of;
-    std::int64_t stride;
-    double scale = 1;
-
-    /// The columns from `first` on; an element has `size` bytes.
-    library_result columns_from(std::int64_t first, std::int64_t size) const {
-        auto const skipped = [&](void const* from) {
-            return from == nullptr ? nullptr : static_cast<std::byte const*>(from) + first * size;
-        };
-        return {static_cast<std::byte*>(data) + first * size,
-                skipped(base),
-                skipped(bias),
-                skipped(gelu_of),
-                stride,
-                scale};
     }
 };
 
@@ -202,40 +155,6 @@ constexpr bool library_computes() {
     }
 }
 
-/// All that the choice of an algorithm depends on.
-struct library_problem {
-    cudaDataType_t operands, result;
-    bool left_transposed, right_transposed;
-    cublasLtEpilogue_t epilogue;
-    std::int64_t rows, columns, depth;
-    std::int64_t left_stride, right_stride, result_stride;
-    std::array<std::uint32_t, 4> alignment;  ///< of the right and the left operand, the base and the result
-    std::int64_t workspace;                  ///< bytes
-
-    bool operator==(library_problem const&) const = default;
-
-    std::string text() const {
-        return std::to_string(rows) + " x " + std::to_string(columns) + " x " + std::to_string(depth) + " (" +
-               name_of(operands) + (left_transposed ? " transposed" : "") + ", " + name_of(operands) +
-               (right_transposed ? " transposed" : "") + ", to " + name_of(result) +
-               (epilogue == CUBLASLT_EPILOGUE_BIAS    ? ", bias)"
-                : epilogue == CUBLASLT_EPILOGUE_DGELU ? ", gradient of GELU)"
-                                                      : ")");
-    }
-};
-
-inline void check(cublasStatus_t status, char const* call, library_problem const* problem = nullptr) {
-    if (status == CUBLAS_STATUS_SUCCESS) return;
-    int device = -1;
-    (void)cudaGetDevice(&device);
-    throw error({},
-                std::string(call) + ": " + cublasLtGetStatusName(status) + " (" +
-                    cublasLtGetStatusString(status) + ")" +
-                    (problem ? " for a product of " + problem->text() : std::string()) + " on device " +
-                    std::to_string(device),
-                "success");
-}
-
 /// The bytes that a pointer is a multiple of, as far as the library cares: 16 or one element.
 inline std::uint32_t alignment_of(void const* pointer, std::int64_t stride, cudaDataType_t type) {
     auto const element = static_cast<std::uint32_t>(size_of(type));
@@ -243,147 +162,6 @@ inline std::uint32_t alignment_of(void const* pointer, std::int64_t stride, cuda
     bool const is_16 = address % 16 == 0 && stride * size_of(type) % 16 == 0;
     return is_16 ? 16u : element;
 }
-
-}  // namespace detail
-
-/// cuBLASLt's handle; the first call makes it, which takes memory of the device, so `prepare` is to be the first. Like
-/// `stream()` it is never destroyed.
-inline cublasLtHandle_t library() {
-    static cublasLtHandle_t const only = [] {
-        (void)stream();
-        cublasLtHandle_t made = nullptr;
-        detail::check(cublasLtCreate(&made), "cublasLtCreate");
-        return made;
-    }();
-    return only;
-}
-
-namespace detail {
-
-/// A product as the library wants it, and the algorithm for it. The library counts rows and columns from the other side:
-/// our row-major D = A B is its column-major Dᵀ = Bᵀ Aᵀ, so that its first operand is our right one, and its bias, one number
-/// for each of its rows, is ours of one for each column.
-class library_plan {
-  public:
-    library_problem problem{};
-    /// The library has an algorithm. Without one for the gradient of GELU, which not every device and version have, there is
-    /// another way; without one for anything else, an error.
-    bool is_possible = false;
-
-    void prepare(library_problem const& wanted, library_result const& d) {
-        problem = {};  // so that a failure leaves nothing that looks usable
-        bool const wide = wanted.operands == CUDA_R_64F;
-        require(wanted, cublasLtMatmulDescInit(&operation_, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                                               wide ? CUDA_R_64F : CUDA_R_32F));
-        describe(wanted, CUBLASLT_MATMUL_DESC_TRANSA, operation_of(wanted.right_transposed));
-        describe(wanted, CUBLASLT_MATMUL_DESC_TRANSB, operation_of(wanted.left_transposed));
-        describe(wanted, CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<std::uint32_t>(wanted.epilogue));
-        if (d.bias != nullptr)
-            describe(wanted, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(wanted.result));
-        if (d.gelu_of != nullptr) describe(wanted, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, d.stride);
-        point_epilogue(wanted, d);
-        lay_out(wanted, right_, wanted.operands, wanted.columns, wanted.depth, wanted.right_transposed,
-                wanted.right_stride);
-        lay_out(wanted, left_, wanted.operands, wanted.depth, wanted.rows, wanted.left_transposed,
-                wanted.left_stride);
-        lay_out(wanted, result_, wanted.result, wanted.columns, wanted.rows, false, wanted.result_stride);
-        choose(wanted);
-        problem = wanted;
-    }
-
-    void run(library_operand const& a, library_operand const& b, library_result const& d,
-             std::byte* workspace) {
-        point_epilogue(problem, d);
-        bool const wide = problem.operands == CUDA_R_64F;
-        double const numbers[] = {d.scale, d.base != nullptr ? 1.0 : 0.0};
-        float const short_numbers[] = {static_cast<float>(numbers[0]), static_cast<float>(numbers[1])};
-        auto const number = [&](int which) {
-            return wide ? static_cast<void const*>(&numbers[which])
-                        : static_cast<void const*>(&short_numbers[which]);
-        };
-        require(problem,
-                cublasLtMatmul(library(), &operation_, number(0), b.data, &right_, a.data, &left_, number(1),
-                               d.base ? d.base : d.data, &result_, d.data, &result_, &algorithm_, workspace,
-                               static_cast<std::size_t>(problem.workspace), stream()),
-                "cublasLtMatmul");
-    }
-
-  private:
-    static void require(library_problem const& wanted, cublasStatus_t status,
-                        char const* call = "describing a product to cuBLASLt") {
-        check(status, call, &wanted);
-    }
-    static constexpr std::int32_t operation_of(bool is_transposed) {
-        return is_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    }
-    template <class T>
-    void describe(library_problem const& wanted, cublasLtMatmulDescAttributes_t which, T value) {
-        require(wanted, cublasLtMatmulDescSetAttribute(&operation_, which, &value, sizeof value));
-    }
-    void point_epilogue(library_problem const& wanted, library_result const& d) {
-        if (d.bias != nullptr) describe(wanted, CUBLASLT_MATMUL_DESC_BIAS_POINTER, d.bias);
-        if (d.gelu_of != nullptr) describe(wanted, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, d.gelu_of);
-    }
-    template <class T>
-    static void prefer(library_problem const& wanted, cublasLtMatmulPreferenceOpaque_t& preference,
-                       cublasLtMatmulPreferenceAttributes_t which, T value) {
-        require(wanted, cublasLtMatmulPreferenceSetAttribute(&preference, which, &value, sizeof value));
-    }
-    /// An operand that is rows x columns after the library's operation on it.
-    static void lay_out(library_problem const& wanted, cublasLtMatrixLayoutOpaque_t& layout,
-                        cudaDataType_t type, std::int64_t rows, std::int64_t columns, bool is_transposed,
-                        std::int64_t stride) {
-        if (is_transposed) std::swap(rows, columns);
-        require(wanted, cublasLtMatrixLayoutInit(&layout, type, static_cast<std::uint64_t>(rows),
-                                                 static_cast<std::uint64_t>(columns), stride));
-    }
-
-    void choose(library_problem const& wanted) {
-        cublasLtMatmulPreferenceOpaque_t preference;
-        require(wanted, cublasLtMatmulPreferenceInit(&preference));
-        prefer(wanted, preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-               static_cast<std::uint64_t>(wanted.workspace));
-        // Split sums only where a step of its own adds the parts, in compute type: the others round parts to the type of the
-        // result, and one of them in the order in which blocks finish.
-        prefer(wanted, preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-               std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
-        prefer(wanted, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, wanted.alignment[0]);
-        prefer(wanted, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, wanted.alignment[1]);
-        prefer(wanted, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, wanted.alignment[2]);
-        prefer(wanted, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, wanted.alignment[3]);
-        cublasLtMatmulHeuristicResult_t found{};
-        int count = 0;
-        auto status = cublasLtMatmulAlgoGetHeuristic(library(), &operation_, &right_, &left_, &result_,
-                                                     &result_, &preference, 1, &found, &count);
-        if (status == CUBLAS_STATUS_SUCCESS) status = count > 0 ? found.state : CUBLAS_STATUS_NOT_SUPPORTED;
-        is_possible = status == CUBLAS_STATUS_SUCCESS;
-        if (status != CUBLAS_STATUS_NOT_SUPPORTED || wanted.epilogue != CUBLASLT_EPILOGUE_DGELU)
-            require(wanted, status, "cublasLtMatmulAlgoGetHeuristic");
-        algorithm_ = found.algo;
-    }
-
-    cublasLtMatmulDescOpaque_t operation_{};
-    cublasLtMatrixLayoutOpaque_t right_{}, left_{}, result_{};
-    cublasLtMatmulAlgo_t algorithm_{};
-};
-
-/// The plans of the latest shapes of one kind of product: how many rows the operands have changes at run time, the rest is in
-/// the types. In place, so that a step that has seen its shapes allocates nothing.
-class library_plans {
-  public:
-    library_plan& plan_for(library_problem const& problem, library_result const& d) {
-        for (auto& plan : plans_)
-            if (plan.problem == problem) return plan;
-        auto& oldest = plans_[next_];
-        next_ = (next_ + 1) % plans_.size();
-        oldest.prepare(problem, d);
-        return oldest;
-    }
-
-  private:
-    std::array<library_plan, 16> plans_{};
-    std::size_t next_ = 0;
-};
 
 /// The part of a workspace that the library may use: from a multiple of `library_workspace_alignment` on.
 struct library_room {
@@ -403,23 +181,24 @@ struct library_room {
 };
 
 /// The library wants a bias at a multiple of 16, which a small one among other parameters may miss: then it gets a copy.
-inline void const* aligned_bias(void const* bias, std::int64_t bytes, library_room& room) {
+inline void const* aligned_bias(tag on, void const* bias, std::int64_t bytes, library_room& room) {
     if (reinterpret_cast<std::uintptr_t>(bias) % 16 == 0) return bias;
     auto* const copy = room.take(bytes);
     cuda::check(
-        cudaMemcpyAsync(copy, bias, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, stream()),
+        cudaMemcpyAsync(copy, bias, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice, stream(on)),
         "cudaMemcpyAsync");
     return copy;
 }
 
-/// False, and nothing done, if the library cannot do it (see `library_plan::is_possible`).
-inline bool library_product(library_plans& plans, cudaDataType_t operands, cudaDataType_t result,
+/// `kind` stands for the kind of product: an address of its own for each. False, and nothing done, if the
+/// library cannot do it (see `library_plan::is_possible`).
+inline bool library_product(tag on, void const* kind, cudaDataType_t operands, cudaDataType_t result,
                             library_operand const& a, library_operand const& b, library_result d,
                             std::byte* workspace) {
     auto const rows = a.outer_rows(), columns = b.outer_columns();
     if (rows == 0 || columns == 0) return true;
     library_room room(workspace);
-    d.bias = aligned_bias(d.bias, columns * size_of(result), room);
+    d.bias = aligned_bias(on, d.bias, columns * size_of(result), room);
     library_problem const problem{
         operands,
         result,
@@ -437,8 +216,9 @@ inline bool library_product(library_plans& plans, cudaDataType_t operands, cudaD
         {alignment_of(b.data, b.stride, operands), alignment_of(a.data, a.stride, operands),
          alignment_of(d.base ? d.base : d.data, d.stride, result), alignment_of(d.data, d.stride, result)},
         room.size};
-    auto& plan = plans.plan_for(problem, d);
-    if (plan.is_possible) plan.run(a, b, d, room.first);
+    auto& state = execution_of(on);
+    auto& plan = state.plans(kind).plan_for(state.library(), problem, d);
+    if (plan.is_possible) plan.run(state.library(), state.stream(), a, b, d, room.first);
     return plan.is_possible;
 }
 
@@ -447,12 +227,12 @@ inline bool library_product(library_plans& plans, cudaDataType_t operands, cudaD
 /// store = a b by the library, for what `detail::library_computes` says it can. False, and nothing done, if it turns out that it
 /// cannot: only with the gradient of GELU.
 template <class A, class B, class Store>
-bool library_matmul(std::byte* workspace, Store const& store, product<A, B> factors) {
+bool library_matmul(tag on, std::byte* workspace, Store const& store, product<A, B> factors) {
     using left = detail::library_operand_of<A>;
     using right = detail::library_operand_of<B>;
     using result = detail::library_result_of<Store>;
-    static detail::library_plans plans;
-    return detail::library_product(plans, detail::library_type<typename left::element>,
+    static constexpr char kind{};
+    return detail::library_product(on, &kind, detail::library_type<typename left::element>,
                                    detail::library_type<typename result::element>, left::of(factors.a),
                                    right::of(factors.b), result::of(store), workspace);
 }

@@ -80,11 +80,11 @@ __global__ void __launch_bounds__(decoding::threads)
 /// `count` columns of the right operand of a product from `first` on, decoded: lines of it if these lie along the depth, else a part
 /// of every line.
 template <class T, class Lines>
-library_operand decoded_slice(Lines const& lines, index_t first, index_t count, T* to) {
+library_operand decoded_slice(tag on, Lines const& lines, index_t first, index_t count, T* to) {
     constexpr bool whole = Lines::along_depth;
     index_t const some_lines = whole ? count : Lines::lines, elements = whole ? Lines::length : count;
     auto const parts = (elements + decoding::block_elements - 1) / decoding::block_elements;
-    launch(&decode_lines<T, Lines>, dim3(static_cast<unsigned>(some_lines), static_cast<unsigned>(parts)),
+    launch(on, &decode_lines<T, Lines>, dim3(static_cast<unsigned>(some_lines), static_cast<unsigned>(parts)),
            decoding::threads, 0, lines, whole ? first : 0, whole ? 0 : first, static_cast<int>(elements), to);
     return {to, some_lines, elements, elements, whole};
 }
@@ -109,7 +109,7 @@ constexpr bool library_computes_decoded() {
 
 /// store = a b, with what `library_computes_decoded` allows. The workspace begins with a slice of up to `Room` bytes.
 template <std::int64_t Room = decoded_bytes, class A, class B, class Store>
-void decoded_matmul(std::byte* workspace, Store const& store, product<A, B> factors) {
+void decoded_matmul(tag on, std::byte* workspace, Store const& store, product<A, B> factors) {
     using left = library_operand_of<A>;
     using result = library_result_of<Store>;
     using T = typename left::element;
@@ -119,12 +119,12 @@ void decoded_matmul(std::byte* workspace, Store const& store, product<A, B> fact
     constexpr auto depth = decltype(right_lines(factors.b))::depth();
     constexpr auto element = static_cast<std::int64_t>(sizeof(T));
     constexpr auto step = decoded_columns(columns, depth, element, Room);
-    static library_plans plans;
+    static constexpr char kind{};
     auto* const further = workspace + decoded_slice_bytes(columns, depth, element, Room);
     for (index_t first = 0; first < columns; first += step) {
         auto const slice =
-            decoded_slice(lines, first, std::min(step, columns - first), reinterpret_cast<T*>(workspace));
-        (void)library_product(plans, library_type<T>, library_type<R>, left::of(factors.a), slice,
+            decoded_slice(on, lines, first, std::min(step, columns - first), reinterpret_cast<T*>(workspace));
+        (void)library_product(on, &kind, library_type<T>, library_type<R>, left::of(factors.a), slice,
                               result::of(store).columns_from(first, static_cast<std::int64_t>(sizeof(R))),
                               further);
     }

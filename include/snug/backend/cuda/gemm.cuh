@@ -40,10 +40,10 @@ constexpr bool has_double() {
 constexpr index_t tiles(index_t length, index_t edge) { return (length + edge - 1) / edge; }
 
 template <class T, class Tiling, class Store, class... Factors>
-void launch_tensor(index_t rows, index_t columns, Store const& store, Factors const&... f) {
+void launch_tensor(tag on, index_t rows, index_t columns, Store const& store, Factors const&... f) {
     auto const tile_rows = tiles(rows, Tiling::rows), tile_columns = tiles(columns, Tiling::columns);
-    launch(&tensor_gemm<T, Tiling, Store, Factors...>, dim3(static_cast<unsigned>(tile_rows * tile_columns)),
-           Tiling::threads,
+    launch(on, &tensor_gemm<T, Tiling, Store, Factors...>,
+           dim3(static_cast<unsigned>(tile_rows * tile_columns)), Tiling::threads,
            Tiling::shared_bytes(largest_table(static_cast<typename Factors::right const*>(nullptr)...)),
            static_cast<int>(tile_rows), static_cast<int>(tile_columns), rows, columns, store, f...);
 }
@@ -61,25 +61,25 @@ constexpr bool prefers_narrow_tiles(index_t columns) {
 }
 
 template <class Store, class... Factors>
-void gemm(index_t rows, index_t columns, Store const& store, Factors const&... f) {
+void gemm(tag on, index_t rows, index_t columns, Store const& store, Factors const&... f) {
     if (rows == 0 || columns == 0) return;
     if constexpr (fits_tensor_cores<Factors...>()) {
         using first = std::tuple_element_t<0, std::tuple<Factors...>>;
         using T = typename first::left::element;
         constexpr index_t known = known_columns<typename first::right>();
         if constexpr (known > 0)
-            launch_tensor<T, tensor_tiling<prefers_narrow_tiles(known) ? 64 : 128>>(rows, columns, store,
+            launch_tensor<T, tensor_tiling<prefers_narrow_tiles(known) ? 64 : 128>>(on, rows, columns, store,
                                                                                     f...);
         else if (prefers_narrow_tiles(columns))
-            launch_tensor<T, tensor_tiling<64>>(rows, columns, store, f...);
-        else launch_tensor<T, tensor_tiling<128>>(rows, columns, store, f...);
+            launch_tensor<T, tensor_tiling<64>>(on, rows, columns, store, f...);
+        else launch_tensor<T, tensor_tiling<128>>(on, rows, columns, store, f...);
     } else {
         using sum = std::conditional_t<has_double<Factors...>(), double, float>;
         using tiling = scalar_tiling<sum>;
         auto const tile_rows = tiles(rows, tiling::edge), tile_columns = tiles(columns, tiling::edge);
-        launch(&scalar_gemm<sum, Store, Factors...>, dim3(static_cast<unsigned>(tile_rows * tile_columns)),
-               tiling::threads, 0, static_cast<int>(tile_rows), static_cast<int>(tile_columns), rows, columns,
-               store, f...);
+        launch(on, &scalar_gemm<sum, Store, Factors...>,
+               dim3(static_cast<unsigned>(tile_rows * tile_columns)), tiling::threads, 0,
+               static_cast<int>(tile_rows), static_cast<int>(tile_columns), rows, columns, store, f...);
     }
 }
 
@@ -87,9 +87,9 @@ void gemm(index_t rows, index_t columns, Store const& store, Factors const&... f
 
 /// store(row, column, value) for every element of the sum of the products, by snug's own kernels.
 template <class Store, class A, class B, class... Further>
-void own_matmul(Store const& store, product<A, B> first, Further... further) {
+void own_matmul(tag on, Store const& store, product<A, B> first, Further... further) {
     auto const f = detail::as_factors(first);
-    detail::gemm(detail::across(f.a), detail::across(f.b), store, f, detail::as_factors(further)...);
+    detail::gemm(on, detail::across(f.a), detail::across(f.b), store, f, detail::as_factors(further)...);
 }
 
 }  // namespace snug::backend::cuda

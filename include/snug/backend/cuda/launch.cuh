@@ -13,10 +13,11 @@ namespace snug::backend::cuda {
 /// Dynamic shared memory that a kernel may use without asking.
 inline constexpr std::size_t unasked_shared_bytes = 48 * 1024;
 
-/// kernel<<<blocks, threads, shared_bytes, stream()>>>(arguments...), checked. More than 48 KiB of dynamic shared memory are
-/// asked for here, every time: it is a cheap call, and no state has to be kept for each kernel and device.
+/// kernel<<<blocks, threads, shared_bytes, stream(on)>>>(arguments...), checked. More than 48 KiB of dynamic
+/// shared memory are asked for here, every time: it is a cheap call, and no state has to be kept for each
+/// kernel and device.
 template <class... P>
-void launch(void (*kernel)(P...), dim3 blocks, unsigned threads, std::size_t shared_bytes,
+void launch(tag on, void (*kernel)(P...), dim3 blocks, unsigned threads, std::size_t shared_bytes,
             std::type_identity_t<P>... arguments) {
     if (shared_bytes > unasked_shared_bytes)
         check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -26,7 +27,7 @@ void launch(void (*kernel)(P...), dim3 blocks, unsigned threads, std::size_t sha
     config.gridDim = blocks;
     config.blockDim = dim3(threads);
     config.dynamicSmemBytes = shared_bytes;
-    config.stream = stream();
+    config.stream = stream(on);
     check(cudaLaunchKernelEx(&config, kernel, arguments...), "cudaLaunchKernelEx");
 }
 

@@ -30,9 +30,9 @@ struct two_steps<kernels::stored_through<Function, S, T, Width>> {
     using store = kernels::stored_through<Function, S, T, Width>;
     static constexpr bool possible = true;
     static auto first(store const& y) { return written<T, Width>{y.x}; }
-    static void second(store const& y) {
-        ops::for_each_row<tag, Width>(
-            y.x.rows, ops::bound<kernels::value_row<Function, S>>(y.x, written<T, Width>{y.to}));
+    static void second(tag on, store const& y) {
+        ops::for_each_row<Width>(on, y.x.rows,
+                                 ops::bound<kernels::value_row<Function, S>>(y.x, written<T, Width>{y.to}));
     }
 };
 template <class Function, class S, class T, index_t Width>
@@ -40,9 +40,10 @@ struct two_steps<kernels::times_derivative<Function, S, T, Width>> {
     using store = kernels::times_derivative<Function, S, T, Width>;
     static constexpr bool possible = true;
     static auto first(store const& y) { return written<T, Width>{y.to}; }
-    static void second(store const& y) {
-        ops::for_each_row<tag, Width>(
-            y.x.rows, ops::bound<kernels::derivative_row<Function, S>>(y.x, y.to, written<T, Width>{y.to}));
+    static void second(tag on, store const& y) {
+        ops::for_each_row<Width>(
+            on, y.x.rows,
+            ops::bound<kernels::derivative_row<Function, S>>(y.x, y.to, written<T, Width>{y.to}));
     }
 };
 /// Of what is stored of a product with a magnitude nobody may need the scaled one.
@@ -51,10 +52,10 @@ struct two_steps<kernels::stored_and_scaled<T, S, Sink>> {
     using store = kernels::stored_and_scaled<T, S, Sink>;
     static constexpr bool possible = true;
     static auto first(store const& y) { return written<T, store::width>{y.z}; }
-    static void second(store const& y) {
+    static void second(tag on, store const& y) {
         if constexpr (!std::is_same_v<Sink, discarded<store::width>>)
-            ops::for_each_row<tag, store::width>(y.z.rows,
-                                                 ops::bound<kernels::scale_row>(y.z, y.scales, y.to));
+            ops::for_each_row<store::width>(on, y.z.rows,
+                                            ops::bound<kernels::scale_row>(y.z, y.scales, y.to));
     }
 };
 template <class Sink, class Bias>
@@ -63,7 +64,7 @@ struct two_steps<with_bias<Sink, Bias>> {
     static auto first(with_bias<Sink, Bias> const& y) {
         return with_bias{two_steps<Sink>::first(y.to), y.bias};
     }
-    static void second(with_bias<Sink, Bias> const& y) { two_steps<Sink>::second(y.to); }
+    static void second(tag on, with_bias<Sink, Bias> const& y) { two_steps<Sink>::second(on, y.to); }
 };
 
 /// The first of several products as a step after the others: it is added to what they have stored.
@@ -127,37 +128,39 @@ bool is_worth_it(product<A, B> const& first, Further const&...) {
 
 /// Products in which the library can take a part. False, and nothing done, if it turns out that it cannot.
 template <class Store, class A, class B, class... Further>
-bool by_library(std::byte* workspace, Store const& store, product<A, B> first, Further... further) {
+bool by_library(tag on, std::byte* workspace, Store const& store, product<A, B> first, Further... further) {
     if constexpr (sizeof...(Further) > 0) {
         // The others first: an adapter's update is small, and so is what rounding takes from it.
-        matmul_on(tag{}, workspace, store, further...);
-        return by_library(workspace, added_later<Store>::of(store), first);
+        matmul_on(on, workspace, store, further...);
+        return by_library(on, workspace, added_later<Store>::of(store), first);
     } else if constexpr (is_decoded<B>) {
-        decoded_matmul(workspace, store, first);
+        decoded_matmul(on, workspace, store, first);
         return true;
     } else {
-        return library_matmul(workspace, store, first);
+        return library_matmul(on, workspace, store, first);
     }
 }
 
 }  // namespace detail
 
 template <class Store, class A, class B, class... Further>
-void matmul_on(tag, std::byte* workspace, Store const& store, product<A, B> first, Further... further) {
+void matmul_on(tag on, std::byte* workspace, Store const& store, product<A, B> first, Further... further) {
     using detail::library_part;
     constexpr auto part = detail::part_of_library<Store, product<A, B>, Further...>;
     constexpr auto part_in_first_step = detail::part_in_first_step<Store, product<A, B>, Further...>();
     if constexpr (part != library_part::none)
-        if (detail::is_worth_it(first, further...) && detail::by_library(workspace, store, first, further...))
+        if (detail::is_worth_it(first, further...) &&
+            detail::by_library(on, workspace, store, first, further...))
             return;
     if constexpr (part_in_first_step != library_part::none)
         if (detail::is_worth_it(first, further...)) {
-            (void)detail::by_library(workspace, detail::two_steps<Store>::first(store), first, further...);
-            detail::two_steps<Store>::second(store);
+            (void)detail::by_library(on, workspace, detail::two_steps<Store>::first(store), first,
+                                     further...);
+            detail::two_steps<Store>::second(on, store);
             return;
         }
     if constexpr (part != library_part::certain && part_in_first_step != library_part::certain)
-        own_matmul(store, first, further...);
+        own_matmul(on, store, first, further...);
 }
 
 }  // namespace snug::backend::cuda

@@ -4,21 +4,20 @@
 #include <cuda_runtime.h>
 
 #include <snug/backend/cuda/context.cuh>
-#include <snug/backend/cuda/cublaslt.cuh>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/memory/report.hpp>
 #include <string>
 
 namespace snug::backend::cuda {
 
-/// Before a trainer gets its memory: a device that can run the kernels, the library's handle, and enough free memory, or a
-/// refusal with the bill beside what is free.
-inline void prepare_on(tag, memory_bill const& bill) {
-    (void)stream();
-    (void)library();
+/// Before a trainer gets its memory: a context for it, on a device that can run the kernels and with enough
+/// memory free beside what the context itself takes (the library's handle); or a refusal with the bill beside
+/// what is free.
+inline context prepare_on(tag, memory_bill const& bill) {
+    auto result = make_context();
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    if (bill.total.count <= static_cast<std::int64_t>(free)) return;
+    if (bill.total.count <= static_cast<std::int64_t>(free)) return result;
     int device = 0;
     check(cudaGetDevice(&device), "cudaGetDevice");
     std::string lines;

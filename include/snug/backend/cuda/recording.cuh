@@ -11,18 +11,18 @@ namespace snug::backend::cuda {
 /// The first run is an ordinary one, in which libraries choose their algorithms and kernels are loaded; the second is captured
 /// as a graph; from then on the graph is launched.
 template <class Operations>
-void run_recorded_on(tag, recording& recorded, Operations const& operations) {
+void run_recorded_on(tag on, recording& recorded, Operations const& operations) {
     if (recorded.runs++ == 0) return operations();
     if (recorded.graph() == nullptr) {
-        check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+        check(cudaStreamBeginCapture(stream(on), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
         cudaGraph_t graph = nullptr;
         try {
             operations();
         } catch (...) {
-            (void)cudaStreamEndCapture(stream(), &graph);
+            (void)cudaStreamEndCapture(stream(on), &graph);
             throw;
         }
-        check(cudaStreamEndCapture(stream(), &graph), "cudaStreamEndCapture");
+        check(cudaStreamEndCapture(stream(on), &graph), "cudaStreamEndCapture");
         cudaGraphExec_t executable = nullptr;
         auto const result = cudaGraphInstantiate(&executable, graph, 0);
         (void)cudaGraphDestroy(graph);
@@ -30,7 +30,7 @@ void run_recorded_on(tag, recording& recorded, Operations const& operations) {
         recorded.keep(executable,
                       [](void* it) { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(it)); });
     }
-    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded.graph()), stream()), "cudaGraphLaunch");
+    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded.graph()), stream(on)), "cudaGraphLaunch");
 }
 
 }  // namespace snug::backend::cuda

@@ -233,9 +233,9 @@ __global__ void __launch_bounds__(threads_with_sums<Width>)
 }
 
 template <class S, class T, int Sums>
-void add_partial_sums_of(index_t pieces, index_t columns, S const* partials, sums_at<T, Sums> sums) {
-    launch(add_partial_sums<S, T, Sums>, dim3(detail::pieces(columns, warp_width), Sums), finishing_threads,
-           0, pieces, columns, partials, sums);
+void add_partial_sums_of(tag on, index_t pieces, index_t columns, S const* partials, sums_at<T, Sums> sums) {
+    launch(on, add_partial_sums<S, T, Sums>, dim3(detail::pieces(columns, warp_width), Sums),
+           finishing_threads, 0, pieces, columns, partials, sums);
 }
 
 /// Adds rows of one key to the row of that key: the block of the first of them does it, the blocks of the others find an earlier
@@ -321,37 +321,37 @@ struct element_of {
 
 /// `body(team, row)` is run by all lanes of a warp or all threads of a block.
 template <index_t Width, class Body>
-void for_each_row_on(tag, std::integral_constant<index_t, Width>, index_t rows, Body const& body) {
+void for_each_row_on(tag on, std::integral_constant<index_t, Width>, index_t rows, Body const& body) {
     if (rows <= 0) return;
     if constexpr (Width > 0 && Width <= detail::widest_for_warp) {
-        launch(detail::row_for_each_warp<Body>, detail::pieces(rows, detail::warps_of_rows),
+        launch(on, detail::row_for_each_warp<Body>, detail::pieces(rows, detail::warps_of_rows),
                detail::warps_of_rows * warp_width, 0, rows, body);
     } else {
         constexpr int threads = detail::threads_of_row<Width>;
-        launch(detail::row_for_each_block<threads, Body>, static_cast<unsigned>(rows), threads, 0, body);
+        launch(on, detail::row_for_each_block<threads, Body>, static_cast<unsigned>(rows), threads, 0, body);
     }
 }
 
 template <class Body>
-void for_each_element_on(tag, index_t count, Body const& body) {
+void for_each_element_on(tag on, index_t count, Body const& body) {
     if (count <= 0) return;
-    launch(detail::element_for_each_thread<Body>,
+    launch(on, detail::element_for_each_thread<Body>,
            detail::pieces(count, detail::element_threads * detail::elements_of_thread),
            detail::element_threads, 0, count, body);
 }
 
 /// Fast where `value` reads aligned rows (`snug::aligned`): then 8 columns are one access.
 template <class T, class Value>
-void add_column_sums_on(tag, index_t rows, index_t columns, std::byte* workspace, T* sums,
+void add_column_sums_on(tag on, index_t rows, index_t columns, std::byte* workspace, T* sums,
                         Value const& value) {
     using sum = column_sum_type<T>;
     if (rows <= 0 || columns <= 0) return;
     auto const pieces = column_sums_pieces(rows, columns);
     auto* const partials = reinterpret_cast<sum*>(workspace);
-    launch(detail::column_sums<sum, Value>,
+    launch(on, detail::column_sums<sum, Value>,
            dim3(detail::pieces(columns, columns_of_block), static_cast<unsigned>(pieces)),
            detail::sum_threads, 0, rows, columns, partials, value);
-    detail::add_partial_sums_of<sum>(pieces, columns, partials, detail::sums_at<T, 1>{{sums}});
+    detail::add_partial_sums_of<sum>(on, pieces, columns, partials, detail::sums_at<T, 1>{{sums}});
 }
 
 /// One pass over the rows; several, each over all rows, where they are too wide for a block to keep their sums.
@@ -373,42 +373,45 @@ void for_each_row_with_column_sums_on(tag on, std::integral_constant<index_t, Wi
         auto const blocks = rows_with_sums_pieces(rows);
         auto* const partials = reinterpret_cast<sum*>(workspace);
         if constexpr (detail::sums_by_warps<Width, sum, sums>)
-            launch(detail::rows_with_sums_by_warps<Width, sum, Body, decltype(First::value),
+            launch(on,
+                   detail::rows_with_sums_by_warps<Width, sum, Body, decltype(First::value),
                                                    decltype(Others::value)...>,
                    static_cast<unsigned>(blocks), detail::warps_of_rows * warp_width, 0, rows, partials, body,
                    first.value, others.value...);
         else
-            launch(detail::rows_with_sums_by_block<Width, sum, Body, decltype(First::value),
+            launch(on,
+                   detail::rows_with_sums_by_block<Width, sum, Body, decltype(First::value),
                                                    decltype(Others::value)...>,
                    static_cast<unsigned>(blocks), detail::threads_with_sums<Width>, 0, rows, partials, body,
                    first.value, others.value...);
-        detail::add_partial_sums_of<sum>(blocks, Width, partials,
+        detail::add_partial_sums_of<sum>(on, blocks, Width, partials,
                                          detail::sums_at<T, sums>{{first.sums, others.sums...}});
     }
 }
 
 /// Rows of one key are added in Sum and rounded once.
 template <class Sum, class T, class From, class Key>
-void add_rows_on(tag, Sum, From from, T* to, Key const& key) {
+void add_rows_on(tag on, Sum, From from, T* to, Key const& key) {
     constexpr index_t groups = (From::width + detail::group_size - 1) / detail::group_size;
     constexpr int threads =
         static_cast<int>(std::clamp(round_up(groups, index_t{warp_width}), index_t{64}, index_t{512}));
     if (from.rows <= 0) return;
-    launch(detail::rows_of_a_key<Sum, threads, T, From, Key>, static_cast<unsigned>(from.rows), threads, 0,
-           from, to, key);
+    launch(on, detail::rows_of_a_key<Sum, threads, T, From, Key>, static_cast<unsigned>(from.rows), threads,
+           0, from, to, key);
 }
 
 template <class Value>
-void add_sum_on(tag, index_t count, double* partials, double* total, Value const& value) {
+void add_sum_on(tag on, index_t count, double* partials, double* total, Value const& value) {
     if (count <= 0) return;
     auto const blocks = detail::partials_of(count);
     if (blocks == 1) {
-        launch(detail::partial_sums<true, Value>, 1, detail::partial_threads, 0, count, count, total, value);
+        launch(on, detail::partial_sums<true, Value>, 1, detail::partial_threads, 0, count, count, total,
+               value);
         return;
     }
-    launch(detail::partial_sums<false, Value>, static_cast<unsigned>(blocks), detail::partial_threads, 0,
+    launch(on, detail::partial_sums<false, Value>, static_cast<unsigned>(blocks), detail::partial_threads, 0,
            count, (count + blocks - 1) / blocks, partials, value);
-    launch(detail::partial_sums<true, detail::element_of>, 1, detail::partial_threads, 0, blocks, blocks,
+    launch(on, detail::partial_sums<true, detail::element_of>, 1, detail::partial_threads, 0, blocks, blocks,
            total, detail::element_of{partials});
 }
 

@@ -40,14 +40,47 @@ class recording {
     void (*release_)(void*) = nullptr;
 };
 
-/// The CUDA backend: one GPU of compute capability 8.0 or later. This header is enough to plan and to assert; to run,
-/// include snug/snug.cuh in a file that nvcc compiles.
+/// What operations need to run on a device: a stream, cuBLASLt's handle, its plans (context.cuh).
+class execution;
+struct tag;
+
+/// Owns an `execution`: a trainer's, or a program's that calls operations itself. Plain here for the same
+/// reason.
+class context {
+  public:
+    context() = default;
+    context(execution* state, void (*release)(execution*)) : state_(state), release_(release) {}
+    context(context&& other) noexcept
+        : state_(std::exchange(other.state_, nullptr)), release_(other.release_) {}
+    context& operator=(context&& other) noexcept {
+        std::swap(state_, other.state_);
+        std::swap(release_, other.release_);
+        return *this;
+    }
+    ~context() {
+        if (state_ != nullptr) release_(state_);
+    }
+
+    /// The first argument of operations, for as long as the owner lives.
+    tag on() const;
+
+  private:
+    execution* state_ = nullptr;
+    void (*release_)(execution*) = nullptr;
+};
+
+/// The CUDA backend: one GPU of compute capability 8.0 or later. This header is enough to plan and to assert;
+/// to run, include snug/snug.cuh in a file that nvcc compiles. A value is the context of operations, if
+/// `context::on` gave it; made by default it serves where nothing but the type is asked for.
 struct tag {
+    execution* state = nullptr;
+
     /// The program goes on while the device works; results are copied out when they are asked for.
     static constexpr bool runs_ahead = true;
     /// What a trainer is told that runs where the operations' bodies are not.
     static constexpr bool bodies_need_nvcc = true;
     using recording = cuda::recording;
+    using context = cuda::context;
     /// A chunk of logits. Each costs one pass over the gradient of the head's weight: GPT-2's is 308 MB of traffic in fp32,
     /// a tenth of a millisecond, and 32 x 1024 tokens are 16 chunks.
     static constexpr index_t logits_bytes = index_t{256} << 20;
@@ -77,6 +110,8 @@ struct tag {
         return cuda::attention_backward_workspace<Shape, T>(sequences, tokens);
     }
 };
+
+inline tag context::on() const { return {state_}; }
 
 }  // namespace snug::backend::cuda
 

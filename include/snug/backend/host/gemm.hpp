@@ -11,15 +11,17 @@
 #include <snug/backend/host/gemm_sizes.hpp>
 #include <snug/backend/host/parallel.hpp>
 
-/// The matrix product of the host, C = A B with A [m, k] and B [k, n], after Goto and van de Geijn, "Anatomy of
-/// High-Performance Matrix Multiplication" (ACM TOMS 34(3), 2008): panels of B packed for the cache, a register-blocked
-/// micro-kernel, and an epilogue instead of a stored C.
+/// The matrix product of the host, C = A B with A [m, k] and B [k, n], after Goto and van de Geijn, "Anatomy
+/// of High-Performance Matrix Multiplication" (ACM TOMS 34(3), 2008): panels of B packed for the cache, a
+/// register-blocked micro-kernel, and an epilogue instead of a stored C.
 ///
-/// Element types `float`, `double` and `bf16`, mixed at will. Two `bf16` operands are multiplied in `bf16` and summed in
-/// `float`; anything else is widened to `float` (to `double` when one operand is `double`) while it is packed.
+/// Element types `float`, `double` and `bf16`, mixed at will. Two `bf16` operands are multiplied in `bf16`
+/// and summed in `float`; anything else is widened to `float` (to `double` when one operand is `double`)
+/// while it is packed.
 ///
-/// The sum of one element runs over k in chunks of a fixed length: products of a chunk in order of k, then chunks in
-/// order. It depends on nothing else, so neither the thread count nor the rows computed together change a bit.
+/// The sum of one element runs over k in chunks of a fixed length: products of a chunk in order of k, then
+/// chunks in order. It depends on nothing else, so neither the thread count nor the rows computed together
+/// change a bit.
 ///
 /// Nothing here allocates. `scratch` is aligned to 64 bytes.
 namespace snug::backend::host {
@@ -27,6 +29,27 @@ namespace snug::backend::host {
 /// The type of the finished sums that an epilogue receives.
 template <class A, class B = A>
 using accumulator_of = typename detail::arithmetic_for<A, B>::accumulator;
+
+/// What is done with the finished sums of a row of a tile: f(i, j, count, sums) for row i, columns [j, j +
+/// count). By its address: beside the products of a row a call costs nothing, and all products of one type of
+/// elements share their code, whatever they do with their sums. Refers to `f`.
+template <class Sum>
+class epilogue {
+  public:
+    template <class F>
+    epilogue(F const& f)
+        : function_(&f),
+          call_([](void const* function, std::int64_t i, std::int64_t j, std::int64_t count,
+                   Sum const* sums) { (*static_cast<F const*>(function))(i, j, count, sums); }) {}
+
+    void operator()(std::int64_t i, std::int64_t j, std::int64_t count, Sum const* sums) const {
+        call_(function_, i, j, count, sums);
+    }
+
+  private:
+    void const* function_;
+    void (*call_)(void const*, std::int64_t, std::int64_t, std::int64_t, Sum const*);
+};
 
 /// A [m, k] and B [k, n], to be multiplied.
 template <class A, class Right>
@@ -79,9 +102,9 @@ struct tile_scratch {
     }
 };
 
-/// Adds the products of one chunk of k to the sums of one block of rows. `rows.first` counts from A's first row,
-/// `tile_row` from the first row of the tile; B is packed on the way when the block is the tile's first. The `first` chunk
-/// finds nothing to add to.
+/// Adds the products of one chunk of k to the sums of one block of rows. `rows.first` counts from A's first
+/// row, `tile_row` from the first row of the tile; B is packed on the way when the block is the tile's first.
+/// The `first` chunk finds nothing to add to.
 template <class Arithmetic, class A, class Right>
 [[gnu::noinline]] void multiply_block(operand<A> const& a, Right const& b, range rows, range columns, range k,
                                       std::int64_t tile_row, bool keep_packed, bool first,
@@ -100,8 +123,8 @@ template <class Arithmetic, class A, class Right>
     }
 }
 
-/// The part of k that matters to these columns: all of it, but for a block-diagonal B that is one chunk long. (A longer
-/// one keeps its chunks where they are: they are what the bits of a sum depend on.)
+/// The part of k that matters to these columns: all of it, but for a block-diagonal B that is one chunk long.
+/// (A longer one keeps its chunks where they are: they are what the bits of a sum depend on.)
 template <class Arithmetic, class A, class Right>
 range depth_of(factors<A, Right> const& product, range columns) {
     if constexpr (requires { product.b.first_row(columns.first); })
@@ -115,7 +138,8 @@ range depth_of(factors<A, Right> const& product, range columns) {
     return {0, product.k};
 }
 
-/// Adds A B to the sums of a tile, chunk by chunk of k; `finish` is called for every block of rows after the last chunk.
+/// Adds A B to the sums of a tile, chunk by chunk of k; `finish` is called for every block of rows after the
+/// last chunk.
 template <class Arithmetic, class A, class Right, class Finish>
 void add_product(factors<A, Right> const& product, range rows, range columns, bool keep_packed, bool is_first,
                  tile_scratch<Arithmetic> const& scratch, Finish const& finish) {
@@ -135,17 +159,17 @@ void add_product(factors<A, Right> const& product, range rows, range columns, bo
 }
 
 /// Computes and hands over the tile `rows` x `columns` of the sum of all products, which is within `limits`.
-template <class Arithmetic, class Epilogue, class... Products>
-void multiply_tile(range rows, range columns, tile_limits limits, std::byte* memory, Epilogue& epilogue,
-                   Products const&... products) {
+template <class Arithmetic, class... Products>
+void multiply_tile(range rows, range columns, tile_limits limits, std::byte* memory,
+                   epilogue<typename Arithmetic::accumulator> const& finish, Products const&... products) {
     tile_scratch<Arithmetic> const scratch(limits, columns.count, std::max({products.k...}), memory);
     bool const keep_packed = limits.rows > blocking::block_rows;
     std::size_t done = 0;
     auto const hand_over = [&](range block, std::int64_t tile_row) {
         if (done + 1 < sizeof...(Products)) return;
         for (std::int64_t i = 0; i < block.count; ++i)
-            epilogue(block.first + i, columns.first, columns.count,
-                     scratch.sums + (tile_row + i) * scratch.sum_row);
+            finish(block.first + i, columns.first, columns.count,
+                   scratch.sums + (tile_row + i) * scratch.sum_row);
     };
     ((add_product<Arithmetic>(products, rows, columns, keep_packed, done == 0, scratch, hand_over), ++done),
      ...);
@@ -194,12 +218,11 @@ constexpr grid choose_grid(std::int64_t m, std::int64_t n, std::int64_t threads,
 
 }  // namespace detail
 
-/// A [m, k] times B [k, n] on the calling thread; m, n, k >= 1. `epilogue(i, j, count, sums)` is called with the
-/// finished sums of row i, columns [j, j + count), once for every element, in no promised order.
-/// `scratch`: gemm_serial_scratch_bytes<A, B>(n, k) bytes.
-template <class A, class Right, class Epilogue>
+/// A [m, k] times B [k, n] on the calling thread; m, n, k >= 1. `finish` gets the finished sums, once for
+/// every element, in no promised order. `scratch`: gemm_serial_scratch_bytes<A, B>(n, k) bytes.
+template <class A, class Right>
 void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b, std::byte* scratch,
-                 Epilogue&& epilogue) {
+                 epilogue<accumulator_of<A, typename Right::element>> const& finish) {
     using arithmetic = detail::arithmetic_for<A, typename Right::element>;
     constexpr auto limits = detail::blocking::serial;
     std::int64_t const row_parts = detail::parts_within(m, limits.rows);
@@ -209,23 +232,25 @@ void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, R
             detail::multiply_tile<arithmetic>(
                 detail::part_of(m, detail::kernel_rows, row_parts, i),
                 detail::part_of(n, detail::panel_columns<arithmetic>, column_parts, j), limits, scratch,
-                epilogue, factors<A, Right>{a, b, k});
+                finish, factors<A, Right>{a, b, k});
         }
     }
 }
 
-/// The sum of one or several products of shape [m, n] on at most `threads` threads; one product has the bits of `gemm_serial`.
-/// `epilogue` is called from several threads at once. `scratch`: gemm_scratch_bytes<A, B>(n, longest k, threads) bytes.
-template <class Epilogue, class A, class Right, class... Further>
-void gemm(int threads, std::int64_t m, std::int64_t n, std::byte* scratch, Epilogue&& epilogue,
-          factors<A, Right> const& first, Further const&... further) {
+/// The sum of one or several products of shape [m, n] on at most `threads` threads; one product has the bits
+/// of `gemm_serial`. `finish` is called from several threads at once. `scratch`: gemm_scratch_bytes<A, B>(n,
+/// longest k, threads) bytes.
+template <class A, class Right, class... Further>
+void gemm(int threads, std::int64_t m, std::int64_t n, std::byte* scratch,
+          epilogue<accumulator_of<A, typename Right::element>> const& finish, factors<A, Right> const& first,
+          Further const&... further) {
     using arithmetic = detail::arithmetic_for<A, typename Right::element>;
     static_assert((std::is_same_v<arithmetic, typename Further::arithmetic> && ...),
                   "snug: products that are added up must be computed in the same type");
     using block = detail::blocking;
     auto const limits = first.a.column_stride == 1 ? block::parallel : block::parallel_packing;
-    // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine with other
-    // work to do a barrier waits for the slowest thread.
+    // Every thread packs for itself: a shared packed B would cost two barriers per strip, and on a machine
+    // with other work to do a barrier waits for the slowest thread.
     auto const parts = detail::choose_grid<arithmetic>(m, n, thread_count(threads), limits);
     std::int64_t const bytes =
         detail::layout_of<arithmetic>(limits, n, std::max({first.k, further.k...})).total;
@@ -236,17 +261,17 @@ void gemm(int threads, std::int64_t m, std::int64_t n, std::byte* scratch, Epilo
         auto const rows = detail::part_of(m, detail::kernel_rows, parts.row_parts, i);
         auto const columns = detail::part_of(n, detail::panel_columns<arithmetic>, parts.column_parts, j);
         if (rows.count > 0 && columns.count > 0) {
-            detail::multiply_tile<arithmetic>(rows, columns, limits, scratch + slot * bytes, epilogue,
+            detail::multiply_tile<arithmetic>(rows, columns, limits, scratch + slot * bytes, finish,
                                               first.in(slot), further.in(slot)...);
         }
     });
 }
 
 /// One product.
-template <class A, class Right, class Epilogue>
+template <class A, class Right>
 void gemm(int threads, std::int64_t m, std::int64_t n, std::int64_t k, operand<A> a, Right b,
-          std::byte* scratch, Epilogue&& epilogue) {
-    gemm(threads, m, n, scratch, epilogue, factors<A, Right>{a, b, k});
+          std::byte* scratch, epilogue<accumulator_of<A, typename Right::element>> const& finish) {
+    gemm(threads, m, n, scratch, finish, factors<A, Right>{a, b, k});
 }
 
 }  // namespace snug::backend::host

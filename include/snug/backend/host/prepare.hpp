@@ -7,7 +7,8 @@
 
 namespace snug::backend::host {
 
-/// Before a trainer gets its memory: nothing to do. Every parallel loop keeps to the plan's number of threads itself.
+/// Before a trainer gets its memory: nothing to do, and the tag is all the context. Every parallel loop keeps
+/// to the plan's number of threads itself.
 template <int Threads>
 void prepare_on(tag<Threads>, memory_bill const&) {}
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <snug/data/batch_iterator.hpp>
+#include <snug/data/token_batch.hpp>
+#include <snug/data/tokens.hpp>
+#include <string>
+#include <vector>
+
+namespace snug {
+
+namespace io {
+
+/// The batches of a data set for the trainer T, in an order that a seed fixes: a range of one epoch, or one after the
+/// other with `next()`. The whole state is `position()`, the number of sequences drawn so far.
+template <class T>
+class token_batches {
+    using composition = typename T::composition;
+    static constexpr std::int64_t sequences = composition::micro_batches * composition::batch::sequences;
+    static constexpr std::int64_t tokens = composition::batch::tokens;
+
+  public:
+    /// Opens a file of tokens (`token_file`). Throws `snug::error` when it is missing, damaged, or shorter than one batch.
+    explicit token_batches(std::string const& path, std::uint64_t seed = 0)
+        : token_batches(token_file::open(path, composition::model::vocabulary), seed) {}
+
+    token_batches(token_file const& data, std::uint64_t seed) : order_(require(data), tokens, seed) {}
+
+    /// All windows from the first to the last, not shuffled: for validation. Less than a batch at the end is left out.
+    static token_batches in_order(token_file const& data) {
+        return token_batches(batch_order::sequential(require(data), tokens));
+    }
+
+    /// The next batch; valid until the next call.
+    token_batch next() {
+        order_.fill(position_, sequences, inputs_.data(), targets_.data());
+        position_ += sequences;
+        return {inputs_, targets_};
+    }
+
+    std::int64_t position() const { return position_; }
+    /// Goes on from a position of an earlier run with the same data and seed.
+    void resume_at(std::int64_t position) { position_ = position; }
+
+    /// Whole batches in one epoch, at least one: a short epoch lends sequences from the next.
+    std::int64_t batches_per_epoch() const { return std::max<std::int64_t>(1, order_.windows() / sequences); }
+
+    using iterator = batch_iterator<token_batches>;
+    iterator begin() { return {this, batches_per_epoch()}; }
+    iterator end() { return {this, 0}; }
+
+  private:
+    explicit token_batches(batch_order order) : order_(std::move(order)) {}
+
+    static token_file require(token_file const& data) {
+        auto const needed = checked(sequences) * tokens + 1;
+        if (needed > data.size())
+            throw error({data.path()}, std::to_string(data.size()) + " tokens",
+                        "at least " + std::to_string(needed.value()) + ", one batch and its last target");
+        return data;
+    }
+
+    batch_order order_;
+    std::vector<std::int32_t> inputs_ =
+        std::vector<std::int32_t>(static_cast<std::size_t>(sequences * tokens));
+    std::vector<std::int32_t> targets_ =
+        std::vector<std::int32_t>(static_cast<std::size_t>(sequences * tokens));
+    std::int64_t position_ = 0;
+};
+
+}  // namespace io
+}  // namespace snug

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <snug/error.hpp>
+#include <snug/optimizers/optimizer.hpp>
+#include <snug/optimizers/schedule.hpp>
+#include <string>
+#include <vector>
+
+namespace snug {
+
+struct generation_options {
+    index_t tokens = 100;      ///< at most so many new ones, and no more once a sequence of the batch is full
+    double temperature = 1.0;  ///< 0 takes the likeliest token
+    index_t top_k = 0;         ///< only the k likeliest; 0: all
+    std::uint64_t seed = 0;
+    std::vector<std::int32_t> ends{};  ///< tokens that end the text, and are not part of it
+
+    /// Throws `snug::error`, by the name of the number, unless all of them can be meant.
+    void check(index_t vocabulary) const {
+        detail::require_setting(tokens >= 0, "tokens", tokens, "a number that is not negative");
+        detail::require_not_negative("temperature", temperature);
+        detail::require_setting(top_k >= 0, "top_k", top_k, "a number that is not negative; 0 for all");
+        for (auto const token : ends)
+            if (token < 0 || token >= vocabulary)
+                throw error({}, "a token of ends = " + std::to_string(token),
+                            "a token of the vocabulary of " + std::to_string(vocabulary));
+    }
+};
+
+/// What is accepted of weights that come from outside.
+struct load_options {
+    /// NaN and infinity, and numbers that are infinite in the type that stores them, are taken as they are
+    /// instead of refused. What a quantization scheme stores is finite in any case.
+    bool allow_not_finite = false;
+};
+
+/// The run-time numbers of training. Everything that changes memory is a policy instead.
+template <class Optimizer>
+struct training_options {
+    schedule learning_rate{};
+    double weight_decay = 0.1;         ///< on matrices only
+    double largest_gradient_norm = 1;  ///< clipping by the global norm; 0: none
+    std::uint64_t dropout_seed = 0;    ///< of an adapter's dropout, together with the step
+    typename Optimizer::options optimizer{};
+
+    /// Throws `snug::error`, by the name of the number, for what no step can mean: before a step, which then
+    /// changes nothing.
+    void check() const {
+        learning_rate.check();
+        detail::require_not_negative("options.weight_decay", weight_decay);
+        auto const decay = learning_rate.largest() * weight_decay;
+        detail::require_setting(decay <= 1, "options.learning_rate * options.weight_decay", decay,
+                                "at most 1: a weight decays to 0 and no further");
+        detail::require_not_negative("options.largest_gradient_norm", largest_gradient_norm);
+        check_optimizer(optimizer);
+    }
+};
+
+}  // namespace snug

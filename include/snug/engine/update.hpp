@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <snug/engine/diagnose.hpp>
+#include <snug/engine/options.hpp>
+#include <snug/engine/pages.hpp>
+#include <snug/engine/refresh.hpp>
+#include <snug/engine/results.hpp>
+#include <snug/engine/store.hpp>
+#include <snug/kernels/elements.hpp>
+#include <snug/optimizers/optimizer.hpp>
+#include <snug/optimizers/update.hpp>
+#include <utility>
+
+/// The second half of a step: the norm of all gradients, and the optimizer's rule on every parameter.
+namespace snug::engine {
+
+/// The rule on elements [first, first + count) of all copies of a parameter; `states` are those of the first
+/// of them, in units of elements or blocks.
+template <class C, class Rule, class... Units>
+void apply_rule(store<C> const& s, int p, Rule const& rule, index_t first, index_t count, Units*... states) {
+    using sum = typename C::precision::statistic;
+    constexpr bool is_ahead = runs_ahead<typename C::backend>;
+    auto const weights = s.weights(p).data();
+    auto const updated = [&] {
+        if constexpr (C::has_master) return s.masters(p).data();
+        else return weights;
+    }();
+    optimizers::updated_tensor<typename C::updated, typename C::precision::weight,
+                               typename C::precision::gradient> const tensor{
+        updated + first,
+        weights + first,
+        s.gradients(p).data() + first,
+        &s.numbers()->gradient_scale,
+        &s.numbers()->not_finite,
+        static_cast<std::uint64_t>(s.done.steps + 1),
+        static_cast<std::uint64_t>(p),
+        first};
+    using update = optimizers::update_element<sum, rounds_stochastically<typename C::precision>,
+                                              C::has_master, is_ahead>;
+    constexpr index_t unit = std::max({optimizers::elements_of_unit<Units>..., index_t{1}});
+    if constexpr (unit == 1 && is_ahead) {
+        ops::for_each_element(s.on(), count,
+                              ops::bound<optimizers::update_elements<update>>(rule, tensor, states...));
+    } else if constexpr (unit == 1) {
+        constexpr index_t length = 16384;
+        ops::for_each_row<length>(
+            s.on(), (count + length - 1) / length,
+            ops::bound<optimizers::update_runs<update, length>>(rule, tensor, count, states...));
+    } else {
+        ops::for_each_row<unit>(
+            s.on(), (count + unit - 1) / unit,
+            ops::bound<optimizers::update_blocks<update, unit, Units...>>(rule, tensor, count, states...));
+    }
+}
+
+/// The update of one parameter whose states are in units of these types: elements, or blocks of them.
+template <class... Units, class C, class Rule, std::size_t... S>
+void update_in_units(store<C> const& s, int p, Rule const& rule, std::index_sequence<S...>) {
+    auto const& entry = C::entry(p);
+    constexpr bool in_blocks = (optimizers::elements_of_unit<Units> * ... * 1) > 1;
+    auto const state = [&]<class Unit>(Unit*, std::size_t which, index_t copy) {
+        return s.template at<Unit>(C::state(static_cast<int>(which), p), copy);
+    };
+    if constexpr (!in_blocks && !C::has_pages) {
+        apply_rule(s, p, rule, 0, entry.total(), state(static_cast<Units*>(nullptr), S, 0)...);
+    } else {
+        // Blocks and pages do not run on from one copy to the next.
+        for (index_t copy = 0; copy < entry.copies; ++copy) {
+            auto const before = copy * entry.count;
+            auto const rule_on = [&](index_t first, index_t count, auto*... states) {
+                apply_rule(s, p, rule, before + first, count, states...);
+            };
+            if constexpr (C::has_pages)
+                stream_pages(s, entry.count, rule_on, state(static_cast<Units*>(nullptr), S, copy)...);
+            else rule_on(0, entry.count, state(static_cast<Units*>(nullptr), S, copy)...);
+        }
+    }
+}
+
+/// The type of a state in blocks; of one that is not, of its elements.
+template <class State>
+struct unit_of {
+    using type = typename State::element;
+};
+template <class State>
+    requires may_be_in_blocks<State>
+struct unit_of<State> {
+    using type = typename State::block;
+};
+
+template <class C, class Rule, class... State>
+void update_parameter(store<C> const& s, int p, Rule const& rule, meta::list<State...>) {
+    constexpr auto all = std::index_sequence_for<State...>{};
+    if constexpr ((may_be_in_blocks<State> || ...))
+        if ((is_in_blocks<State>(C::entry(p).count) || ...))
+            return update_in_units<typename unit_of<State>::type...>(s, p, rule, all);
+    update_in_units<typename State::element...>(s, p, rule, all);
+}
+
+/// Adds up the squares of all gradients, and from that decides what an update multiplies them with.
+template <class C>
+void clip_gradients(store<C> const& s, double largest_norm) {
+    auto* const numbers = s.numbers();
+    ops::for_each_element(s.on(), 1, ops::bound<kernels::set_to_zero>(&numbers->gradient_squares));
+    for (int p = 0; p < C::parameters; ++p)
+        if (auto const gradient = s.gradients(p); !gradient.empty())
+            ops::add_sum(s.on(), static_cast<index_t>(gradient.size()),
+                         s.template at<double>(C::places.partial_sums), &numbers->gradient_squares,
+                         ops::bound<kernels::square_of>(
+                             static_cast<typename C::precision::gradient const*>(gradient.data())));
+    // Under a loss scale gradients that vanish are tried again with another one, else only a number of such
+    // steps is an error.
+    bool const may_vanish = !scales_loss<typename C::precision> && s.done.vanished + 1 < most_vanished;
+    auto const vanished_above = may_vanish ? std::numeric_limits<double>::infinity()
+                                           : loss_at_a_minimum * static_cast<double>(s.done.accumulated);
+    ops::for_each_element(
+        s.on(), 1, ops::bound<optimizers::clip>(numbers, s.loss_scale(), largest_norm, vanished_above));
+}
+
+/// Puts the update under way. Gradients that are not finite, or not there, change nothing.
+template <class C>
+void begin_update(store<C>& s, training_options<typename C::optimizer> const& options) {
+    clip_gradients(s, options.largest_gradient_norm);
+    if constexpr (!runs_ahead<typename C::backend>)
+        if (!std::isfinite(s.numbers()->gradient_scale)) return;
+    update_numbers numbers;
+    numbers.step = s.done.steps + 1;
+    numbers.learning_rate = options.learning_rate(numbers.step);
+    for (int p = 0; p < C::parameters; ++p) {
+        if (!C::entry(p).is_trained()) continue;
+        numbers.weight_decay = C::entry(p).is_matrix() ? options.weight_decay : 0;
+        update_parameter(s, p, C::optimizer::rule(options.optimizer, numbers),
+                         typename C::optimizer::states{});
+    }
+    if constexpr (C::has_pages) ops::pages_are_away(s.on());
+    refresh_derived(s);
+}
+
+/// After the update: what it has found, counted and refused.
+template <class C>
+step_result finish_update(store<C>& s, training_options<typename C::optimizer> const& options,
+                          step_result result, step_numbers const& numbers) {
+    auto& done = s.done;
+    result.gradient_norm = std::sqrt(numbers.gradient_squares) / s.loss_scale();
+    result.learning_rate = options.learning_rate(done.steps + 1);
+    bool const vanished = numbers.gradient_squares == 0 &&
+                          numbers.loss > loss_at_a_minimum * static_cast<double>(done.accumulated);
+    done.accumulated = 0;
+    done.accumulated_batches = 0;
+    if (!std::isfinite(numbers.gradient_scale)) {
+        bool goes_on = false;
+        if constexpr (scales_loss<typename C::precision>)
+            goes_on = vanished ? done.scale.gradient_vanished() : done.scale.gradient_overflowed();
+        if (!goes_on) refuse_gradient(s, result, numbers);
+        clear_gradients(s);
+        result.skipped = true;
+        return result;
+    }
+    ++done.steps;
+    done.vanished = vanished ? done.vanished + 1 : 0;
+    if constexpr (scales_loss<typename C::precision>) done.scale.step_was_good();
+    if (numbers.not_finite != 0) refuse_update(s, result);
+    return result;
+}
+
+template <class C>
+step_result update_weights(store<C>& s, training_options<typename C::optimizer> const& options,
+                           step_result result) {
+    if (s.done.accumulated == 0)
+        throw error({}, "an update without gradients: nothing was accumulated since the last one",
+                    "a call of accumulate before it");
+    options.check();
+    begin_update(s, options);
+    return finish_update(s, options, result, s.found());
+}
+
+}  // namespace snug::engine
