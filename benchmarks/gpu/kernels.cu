@@ -263,9 +263,9 @@ void optimizer(table& t) {
     });
     t.row("sum of squares (gradient norm)", 4.0 * parameters, [](carver& from) {
         return [values = static_cast<float const*>(from.take<float>(parameters)),
-                partials = from.take<double>(ops::sum_partials), total = from.take<double>(1)] {
-            ops::add_sum(measure::on(), parameters, partials, total,
-                         ops::bound<snug::kernels::square_of>(values));
+                total = from.take<snug::kernels::exact_sum>(1)] {
+            ops::add_exact_sum(measure::on(), 1, parameters, total,
+                               ops::bound<snug::kernels::square_of>(values));
         };
     });
 }

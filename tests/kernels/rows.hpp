@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <snug/backend/cuda/exact_sum.cuh>
 #include <snug/backend/cuda/memory.cuh>
 #include <snug/backend/cuda/pages.cuh>
 #include <snug/backend/cuda/rows.cuh>
@@ -15,6 +16,7 @@
 #include <snug/kernels/cross_entropy.hpp>
 #include <snug/kernels/norm.hpp>
 #include <snug/ops/backend.hpp>
+#include <snug/ops/exact_sum.hpp>
 #include <snug/precision/bf16.hpp>
 #include <type_traits>
 #include <utility>
@@ -427,6 +429,40 @@ TEST_CASE("a sum of elements stays on the device") {
         for (auto value : x) wanted += number(value) * number(value);
         CHECK(total.values()[0] == Approx(wanted).epsilon(1e-12));
     }
+}
+
+TEST_CASE("a sum of squares is exact: pieces of it give the same bits in any order") {
+    auto const rows = snug::index_t{7};
+    for (snug::index_t width :
+         {snug::index_t{1}, snug::index_t{255}, snug::index_t{256}, snug::index_t{5000}}) {
+        auto x = random_numbers<float>(rows * width, 15);
+        for (std::size_t i = 0; i < x.size(); ++i)
+            x[i] = std::ldexp(x[i], static_cast<int>(i * 37 % 200) - 100);
+        on_device<float> const d_x(x);
+        auto const sum_of = [&](std::vector<std::pair<snug::index_t, snug::index_t>> const& pieces) {
+            on_device<std::int64_t> const parts(std::vector<std::int64_t>(snug::kernels::exact_sum::size));
+            auto* const total = reinterpret_cast<snug::kernels::exact_sum*>(parts.data());
+            for (auto const& [first, count] : pieces)
+                ops::add_exact_sum(
+                    snug_test::on(), count, width, total,
+                    ops::bound<square_of>(static_cast<float const*>(d_x.data()) + first * width));
+            snug::kernels::exact_sum found{};
+            auto const values = parts.values();
+            std::copy(values.begin(), values.end(), found.parts);
+            return found.value();
+        };
+        auto const whole = sum_of({{0, rows}});
+        CHECK(sum_of({{5, 2}, {0, 1}, {1, 4}}) == whole);
+        CHECK(sum_of({{6, 1}, {5, 1}, {4, 1}, {3, 1}, {2, 1}, {1, 1}, {0, 1}}) == whole);
+        long double wanted = 0;
+        for (auto value : x) wanted += static_cast<long double>(value) * static_cast<long double>(value);
+        CHECK(whole == Approx(static_cast<double>(wanted)).epsilon(1e-14));
+    }
+    on_device<float> const d_x(std::vector<float>{1.0f, std::numeric_limits<float>::infinity()});
+    on_device<std::int64_t> const parts(std::vector<std::int64_t>(snug::kernels::exact_sum::size));
+    ops::add_exact_sum(snug_test::on(), 1, 2, reinterpret_cast<snug::kernels::exact_sum*>(parts.data()),
+                       ops::bound<square_of>(static_cast<float const*>(d_x.data())));
+    CHECK(parts.values().back() == 1);
 }
 
 TEST_CASE("every element once") {

@@ -255,13 +255,13 @@ class by_hand {
         return total / static_cast<double>(rows);
     }
     void update() {
-        double squares = 0;
+        kernels::exact_sum sum{};
         for (auto const& t : tensors_)
-            ops::add_sum(backend{}, t.count * t.copies, partial_sums_, &squares,
-                         [gradient = t.gradient](index_t i) {
-                             auto const g = static_cast<double>(gradient[i]);
-                             return g * g;
-                         });
+            ops::add_exact_sum(backend{}, t.copies, t.count, &sum, [gradient = t.gradient](index_t i) {
+                auto const g = static_cast<double>(gradient[i]);
+                return g * g;
+            });
+        auto const squares = sum.value();
         ++steps_;
         snug::update_numbers numbers;
         numbers.learning_rate = options_.learning_rate(steps_);

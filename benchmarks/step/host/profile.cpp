@@ -104,6 +104,11 @@ template <class Value>
 void add_sum_on(timed_host, index_t count, double* partials, double* total, Value const& value) {
     current().time("sum", 0, [&] { add_sum_on(snug::host{}, count, partials, total, value); });
 }
+template <class Value>
+void add_exact_sum_on(timed_host, index_t rows, index_t width, snug::kernels::exact_sum* total,
+                      Value const& value) {
+    current().time("sum", 0, [&] { add_exact_sum_on(snug::host{}, rows, width, total, value); });
+}
 template <class Shape, class T, class S>
 void attention_forward_on(timed_host, Shape shape, index_t sequences, index_t tokens, index_t past,
                           T const* qkv, std::int32_t const* starts, T* out, S* logsumexp,

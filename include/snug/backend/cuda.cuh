@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/backend/cuda/attention.cuh>
+#include <snug/backend/cuda/exact_sum.cuh>
 #include <snug/backend/cuda/matmul.cuh>
 #include <snug/backend/cuda/memory.cuh>
 #include <snug/backend/cuda/pages.cuh>

@@ -11,6 +11,8 @@
 #include <snug/engine/results.hpp>
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elements.hpp>
+#include <snug/kernels/exact_sum.hpp>
+#include <snug/ops/exact_sum.hpp>
 #include <snug/optimizers/optimizer.hpp>
 #include <snug/optimizers/update.hpp>
 #include <utility>
@@ -101,24 +103,28 @@ void update_parameter(store<C> const& s, int p, Rule const& rule, meta::list<Sta
     update_in_units<typename State::element...>(s, p, rule, all);
 }
 
-/// Adds up the squares of all gradients, and from that decides what an update multiplies them with.
+/// Adds up the squares of all gradients exactly, and from that decides what an update multiplies them with.
 template <class C>
 void clip_gradients(store<C> const& s, double largest_norm) {
     auto* const numbers = s.numbers();
-    ops::for_each_element(s.on(), 1, ops::bound<kernels::set_to_zero>(&numbers->gradient_squares));
+    // In the room of other sums, which begin and end within an operation.
+    static_assert(sizeof(kernels::exact_sum) <= ops::sum_partials * sizeof(double));
+    auto* const squares = s.template at<kernels::exact_sum>(C::places.partial_sums);
+    ops::for_each_element(s.on(), kernels::exact_sum::size, ops::bound<kernels::set_to_zero>(squares->parts));
     for (int p = 0; p < C::parameters; ++p)
         if (auto const gradient = s.gradients(p); !gradient.empty())
-            ops::add_sum(s.on(), static_cast<index_t>(gradient.size()),
-                         s.template at<double>(C::places.partial_sums), &numbers->gradient_squares,
-                         ops::bound<kernels::square_of>(
-                             static_cast<typename C::precision::gradient const*>(gradient.data())));
+            ops::add_exact_sum(s.on(), C::entry(p).copies, C::entry(p).count, squares,
+                               ops::bound<kernels::square_of>(
+                                   static_cast<typename C::precision::gradient const*>(gradient.data())));
     // Under a loss scale gradients that vanish are tried again with another one, else only a number of such
     // steps is an error.
     bool const may_vanish = !scales_loss<typename C::precision> && s.done.vanished + 1 < most_vanished;
     auto const vanished_above = may_vanish ? std::numeric_limits<double>::infinity()
                                            : loss_at_a_minimum * static_cast<double>(s.done.accumulated);
     ops::for_each_element(
-        s.on(), 1, ops::bound<optimizers::clip>(numbers, s.loss_scale(), largest_norm, vanished_above));
+        s.on(), 1,
+        ops::bound<optimizers::clip>(numbers, static_cast<kernels::exact_sum const*>(squares), s.loss_scale(),
+                                     largest_norm, vanished_above));
 }
 
 /// Puts the update under way. Gradients that are not finite, or not there, change nothing.

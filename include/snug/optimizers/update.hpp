@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <snug/kernels/elements.hpp>
+#include <snug/kernels/exact_sum.hpp>
 #include <snug/meta.hpp>
 #include <snug/optimizers/state_block.hpp>
 #include <snug/precision/bf16.hpp>
@@ -18,15 +19,16 @@
 /// The update of elements and the number that clips it, as named function objects for `ops`.
 namespace snug::optimizers {
 
-/// From the sum of the gradients' squares what an update multiplies them with: 1 / `loss_scale`, and less when their norm is
+/// From the gradients' squares their sum and what an update multiplies them with: 1 / `loss_scale`, and less when their norm is
 /// above `largest_norm` (0: any norm will do). NaN, so that nothing changes, when the sum or the loss is not finite, and when every
 /// gradient is exactly 0 although the loss is above `vanished_above`. Works on numbers with `loss`, `gradient_squares` and
 /// `gradient_scale`.
 struct clip {
     template <class Numbers>
-    constexpr void operator()(index_t, Numbers* numbers, double loss_scale, double largest_norm,
-                              double vanished_above) const {
+    constexpr void operator()(index_t, Numbers* numbers, kernels::exact_sum const* squares, double loss_scale,
+                              double largest_norm, double vanished_above) const {
         constexpr double largest = std::numeric_limits<double>::max();
+        numbers->gradient_squares = squares->value();
         double const norm = std::sqrt(numbers->gradient_squares) / loss_scale;
         double scale = 1 / loss_scale;
         if (largest_norm > 0 && norm + 1e-6 > largest_norm) scale *= largest_norm / (norm + 1e-6);
