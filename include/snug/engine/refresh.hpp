@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elements.hpp>
@@ -53,30 +54,25 @@ void refresh_derived(store<C>& s) {
         });
 }
 
-/// The master copy of parameter p follows its weights.
+/// The numbers of one array in the type of another, as far as both go.
+template <class C, class From, class To>
+void convert(store<C> const& s, std::span<From> from, std::span<To> to) {
+    // Not a plain loop: g++ 12 takes one that copies between elements of two sizes in one allocation for a
+    // function without effects, and drops the call.
+    ops::for_each_element(s.on(), static_cast<index_t>(std::min(from.size(), to.size())),
+                          ops::bound<kernels::convert>(static_cast<From const*>(from.data()), to.data()));
+}
+
+/// The master copy of parameter p follows its weights; where it has none, nothing happens.
 template <class C>
 void refresh_master(store<C>& s, int p) {
-    if constexpr (C::has_master) {
-        auto const masters = s.masters(p);
-        // Not a plain loop: g++ 12 takes one that copies between elements of two sizes in one allocation for
-        // a function without effects, and drops the call.
-        ops::for_each_element(
-            s.on(), static_cast<index_t>(masters.size()),
-            ops::bound<kernels::convert>(
-                static_cast<typename C::precision::weight const*>(s.weights(p).data()), masters.data()));
-    }
+    if constexpr (C::has_master) convert(s, s.weights(p), s.masters(p));
 }
 
 /// And the other way round.
 template <class C>
 void refresh_weights(store<C>& s, int p) {
-    if constexpr (C::has_master) {
-        auto const masters = s.masters(p);
-        ops::for_each_element(
-            s.on(), static_cast<index_t>(masters.size()),
-            ops::bound<kernels::convert>(static_cast<typename C::updated const*>(masters.data()),
-                                         s.weights(p).data()));
-    }
+    if constexpr (C::has_master) convert(s, s.masters(p), s.weights(p));
 }
 
 }  // namespace snug::engine
