@@ -154,17 +154,17 @@ class config_reader {
             refuse(other, "the same number as for " + printable(number.key));
         return read(other);
     }
-    /// Its own where a type has a key for it and the file has that, else the heads' equal share of the width.
+    /// Its own where a type has a key for it and the file has that, or the type a default, else the heads' equal share of the width.
     void read_head_width(model_numbers& found, models::config_type const& type) const {
-        auto const key_of = [&](index_t model_numbers::*wanted) {
+        auto const entry_of = [&](index_t model_numbers::*wanted) {
             auto const number = std::ranges::find(type.numbers, wanted, &models::config_number::number);
-            return number != type.numbers.end() ? number->key : std::string_view();
+            return number != type.numbers.end() ? *number : models::config_number{};
         };
         if (found.heads == 0) return;
-        auto const own = key_of(&model_numbers::head_width);
-        found.head_width = !own.empty() && config_.has(own)
-                               ? positive_or(own, 0)
-                               : share_of(found.width, found.heads, key_of(&model_numbers::width));
+        auto const own = entry_of(&model_numbers::head_width);
+        auto const is_said = !own.key.empty() && (own.missing != 0 || config_.has(own.key));
+        found.head_width = is_said ? positive_or(own.key, own.missing)
+                                   : share_of(found.width, found.heads, entry_of(&model_numbers::width).key);
     }
 
     model_numbers numbers_of(models::config_type const& type, models::model_family const& family) const {
@@ -185,7 +185,7 @@ class config_reader {
         read(&model_numbers::mlp);
         for (auto const& number : type.numbers)
             if (found.*number.number == 0) found.*number.number = value_of(number, found);
-        if (type.is_rotary) read_frequencies(found);
+        if (type.is_rotary) read_frequencies(found, type.rope_theta);
         // Up to its length a window is full attention, in whichever layers it is.
         if (type.window != models::window_rule::unknown)
             if (auto const window = sliding_window(type.window, found.layers);
@@ -229,7 +229,7 @@ class config_reader {
 
     /// Rotary frequencies: older files have `rope_theta` and, for scaled ones, `rope_scaling`, newer ones have all in
     /// `rope_parameters`. Where there are both they must say the same.
-    void read_frequencies(model_numbers& found) const {
+    void read_frequencies(model_numbers& found, double usual) const {
         auto const older = scaling_in("rope_scaling", found.context);
         auto const newer = scaling_in("rope_parameters", found.context);
         auto const has_older = config_.has("rope_scaling") && !config_.at("rope_scaling").members().empty();
@@ -239,7 +239,6 @@ class config_reader {
             refuse("rope_scaling", "the same as in \"rope_parameters\"");
         found.rope_scaling = has_older ? older : newer;
 
-        constexpr double usual = 10000;
         found.rope_theta = positive_real_or("rope_theta", usual);
         auto const* const inside = has_older   ? config_.at("rope_scaling").find("rope_theta")
                                    : has_newer ? config_.at("rope_parameters").find("rope_theta")

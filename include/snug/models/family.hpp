@@ -80,6 +80,7 @@ struct config_type {
     std::span<config_trait const> traits = {};
     window_rule window = window_rule::unknown;
     bool is_rotary = false;         ///< reads `rope_theta` and scalings of rotary frequencies
+    double rope_theta = 10000;      ///< where `config.json` does not say it
     bool has_rotary_pairs = false;  ///< in GGUF the two elements that turn together are neighbours
 };
 

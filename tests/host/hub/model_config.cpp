@@ -552,6 +552,20 @@ constexpr models::config_number own_numbers[] = {
     {&snug::model_numbers::vocabulary, "tokens", 7}, {&snug::model_numbers::context, "positions", 16},
     {&snug::model_numbers::width, "width", 48},      {&snug::model_numbers::mlp, "inner", 128},
     {&snug::model_numbers::layers, "layers", 2},     {&snug::model_numbers::heads, "heads", 4}};
+// Heads of a width of their own, and another base of the rotary frequencies, where a file does not say them.
+constexpr models::config_number wide_numbers[] = {
+    {&snug::model_numbers::vocabulary, "tokens", 7},   {&snug::model_numbers::context, "positions", 16},
+    {&snug::model_numbers::width, "width", 48},        {&snug::model_numbers::mlp, "inner", 128},
+    {&snug::model_numbers::layers, "layers", 2},       {&snug::model_numbers::heads, "heads", 4},
+    {&snug::model_numbers::head_width, "head_dim", 32}};
+constexpr models::config_type wide_types[] = {
+    {.model_type = "wide", .numbers = wide_numbers, .is_rotary = true, .rope_theta = 1e6}};
+constexpr models::model_family wide{.name = "wide",
+                                    .prefix = {},
+                                    .blocks = {},
+                                    .parameters = {},
+                                    .block_parameters = {},
+                                    .types = wide_types};
 constexpr std::string_view own_activations[] = {"silu"};
 constexpr models::config_type own_types[] = {{.model_type = "own",
                                               .architecture = "OwnForCausalLM",
@@ -589,6 +603,15 @@ TEST_CASE("a family of a user's own is read, written and named without a change 
     REQUIRE(pieces.size() == 1);
     CHECK(pieces[0].tensor == "transformer.layer.2.attention.weight");
     CHECK(pieces[0].count == 96);
+}
+
+TEST_CASE("a type has its own defaults of the width of heads and of the rotary base") {
+    auto const plain = read_again(R"({"model_type": "wide"})", &wide);
+    CHECK(plain.head_width == 32);
+    CHECK(plain.rope_theta == 1e6);
+    CHECK(read_again(R"({"model_type": "wide", "head_dim": 8})", &wide).head_width == 8);
+    CHECK(read_again(R"({"model_type": "wide", "rope_theta": 500})", &wide).rope_theta == 500);
+    CHECK(read_again(R"({"model_type": "wide", "width": 50})", &wide).head_width == 32);
 }
 
 TEST_CASE("what differs between a trainer and a file is said all at once") {
