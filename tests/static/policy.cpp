@@ -190,6 +190,13 @@ static_assert(optimizer_policy<optimizers::adamw<>> && optimizer_policy<optimize
               optimizer_policy<user::sign_descent>);
 static_assert(!optimizer_policy<user::rule_without_numbers> && !optimizer_policy<numbers>);
 
+// A norm of a user's trains with the others.
+struct norm_of_heads : layer::norm {};
+static_assert(decltype(norms::is(static_cast<norm_of_heads const*>(nullptr)))::value &&
+              decltype(norms::is(static_cast<rms_norm<8> const*>(nullptr)))::value &&
+              decltype(norms::is(static_cast<layer_norm<8> const*>(nullptr)))::value &&
+              !decltype(norms::is(static_cast<linear<8, 8> const*>(nullptr)))::value);
+
 static_assert(where_policy<on<host>> && where_policy<on<host_threads<1>>> && where_policy<on<user::paper>>);
 static_assert(!where_policy<user::no_numbers> && !where_policy<on<int>> && !where_policy<sequences>);
 

@@ -98,10 +98,7 @@ struct also_train {
 };
 
 struct norms {
-    template <index_t Width, class Epsilon>
-    static std::true_type is(layer_norm<Width, Epsilon> const*);
-    template <index_t Width, class Epsilon>
-    static std::true_type is(rms_norm<Width, Epsilon> const*);
+    static std::true_type is(layer::norm const*);
     static std::false_type is(void const*);
 };
 struct embeddings {

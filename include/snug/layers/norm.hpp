@@ -8,9 +8,16 @@
 
 namespace snug {
 
+namespace layer {
+
+/// What `snug::norms` trains beside an adapter derives from it.
+struct norm {};
+
+}  // namespace layer
+
 /// LayerNorm over the last dimension, with weight and bias (Ba et al., arXiv 1607.06450).
 template <index_t Width, class Epsilon = std::ratio<1, 100000>>
-struct layer_norm {
+struct layer_norm : layer::norm {
     static constexpr index_t input_width = Width;
     static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
@@ -92,7 +99,7 @@ struct layer_norm {
 
 /// RMSNorm over the last dimension, with weight (Zhang and Sennrich, arXiv 1910.07467).
 template <index_t Width, class Epsilon = std::ratio<1, 100000>>
-struct rms_norm {
+struct rms_norm : layer::norm {
     static constexpr index_t input_width = Width;
     static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
