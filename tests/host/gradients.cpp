@@ -309,6 +309,14 @@ TEST_CASE("gradients of a residual connection") {
     check_layer<swiglu_part>();
 }
 
+TEST_CASE("gradients of a norm before attention, which turns its output where it lies") {
+    using part = residual<named<"qkv", linear<6, 16>>, named<"norm", rms_norm<16>>,
+                          causal_attention<2, 1, 4, rotary<100>>, named<"projection", linear<8, 6, false>>>;
+    check_layer<part>();
+    check_layer<kept<checkpointing::selective, repeat<2, part>>>();
+    check_layer<kept<checkpointing::every_block, repeat<2, part>>>();
+}
+
 TEST_CASE("gradients of repeated blocks, whatever is kept of them") {
     using blocks = repeat<5, sequence<attention_part, swiglu_part>>;
     check_layer<blocks>(3);

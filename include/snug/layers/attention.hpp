@@ -44,6 +44,7 @@ struct causal_attention {
     static constexpr index_t output_width = numbers::output_width;
     static constexpr bool backward_reads_output = true;
     static constexpr bool backward_writes_over_input = true;
+    static constexpr bool keeps_input = true;
 
     using logsumexp = saved_per_token<"logsumexp", statistic, Heads>;
     using saved = meta::list<logsumexp>;

@@ -19,7 +19,7 @@ struct names_of_hooks {
     int forward, backward, forward_workspace, backward_workspace, work, save, refresh, start, merged_row,
         loss, parameters, saved, backward_reads_input, backward_reads_output, backward_writes_over_input,
         backward_writes_over_gradient, cheap_to_recompute, stores_products, saves_without_output, starts,
-        parameters_are_frozen;
+        parameters_are_frozen, keeps_input;
 };
 /// ... so that in here exactly those names are ambiguous that the layer has too, whatever it means by them.
 template <class L>
@@ -110,6 +110,10 @@ template <class L>
 concept names_parameters_are_frozen = !requires {
     &twice_named<L>::parameters_are_frozen;
 };
+template <class L>
+concept names_keeps_input = !requires {
+    &twice_named<L>::keeps_input;
+};
 
 /// Absent, or a constant of type bool.
 template <class L>
@@ -156,6 +160,11 @@ template <class L>
 concept knows_parameters_are_frozen = !names_parameters_are_frozen<L> || requires {
     requires std::same_as<decltype(L::parameters_are_frozen), bool const>;
     typename std::bool_constant<L::parameters_are_frozen>;
+};
+template <class L>
+concept knows_keeps_input = !names_keeps_input<L> || requires {
+    requires std::same_as<decltype(L::keeps_input), bool const>;
+    typename std::bool_constant<L::keeps_input>;
 };
 // clang-format on
 
@@ -258,6 +267,7 @@ struct stores_products;
 struct saves_without_output;
 struct starts;
 struct parameters_are_frozen;
+struct keeps_input;
 }  // namespace constant
 
 }  // namespace layer
@@ -418,8 +428,9 @@ struct declared_well<L, true>
           refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<L, layer::constant::starts,
                                                                     layer::knows_starts<L>>,
           refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<L, layer::constant::parameters_are_frozen,
-                                                                    layer::knows_parameters_are_frozen<L>>> {
-};
+                                                                    layer::knows_parameters_are_frozen<L>>,
+          refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<L, layer::constant::keeps_input,
+                                                                    layer::knows_keeps_input<L>>> {};
 
 /// How a layer of a trainer runs.
 template <class L, class Setting>

@@ -75,6 +75,7 @@ struct in_sequence {
     static constexpr index_t input_width = child<0>::input_width;
     static constexpr index_t output_width = child<length - 1>::output_width;
     static constexpr bool backward_reads_input = layer::backward_reads_input<child<0>>;
+    static constexpr bool keeps_input = layer::keeps_input<child<0>>;
     static constexpr bool backward_reads_output = layer::backward_reads_output<child<length - 1>>;
     static constexpr bool backward_writes_over_input = layer::backward_writes_over_input<child<0>>;
     static constexpr bool backward_writes_over_gradient =
@@ -185,10 +186,11 @@ struct in_sequence {
     static constexpr bool value_is_needed =
         layer::backward_reads_output<child<K>> || layer::backward_reads_input<child<K + 1>>;
 
-    /// Checkpointing runs a cheap layer again. Its input is there.
+    /// Checkpointing runs a cheap layer again. Its input is there, and nobody has changed its output.
     template <int K>
     static constexpr bool value_is_recomputed =
-        value_is_needed<K>&& layer::is_recomputed<child<K>> && !layer::backward_reads_output<child<K>>;
+        value_is_needed<K>&& layer::is_recomputed<child<K>> && !layer::backward_reads_output<child<K>> &&
+        !layer::keeps_input<child<K + 1>>;
 
     template <int K>
     static constexpr bool value_is_kept = value_is_needed<K> && !value_is_recomputed<K>;

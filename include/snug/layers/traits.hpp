@@ -106,6 +106,14 @@ template <class L>
     requires requires { L::cheap_to_recompute; }
 inline constexpr bool cheap_to_recompute<L> = L::cheap_to_recompute && backward_reads_input<L>;
 
+/// What forward left of x is read again, by backward or by the next call of forward: x is kept as it is then. Attention
+/// turns queries and keys where they lie, and in generation finds there those of the tokens before.
+template <class L>
+inline constexpr bool keeps_input = false;
+template <class L>
+    requires requires { L::keeps_input; }
+inline constexpr bool keeps_input<L> = L::keeps_input;
+
 /// Backward runs the layer's forward again instead of reading an output that was kept: a `recomputed<L>`.
 template <class L>
 inline constexpr bool is_recomputed = requires {
