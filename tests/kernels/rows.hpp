@@ -15,8 +15,16 @@
 #include <snug/backend/host/team.hpp>
 #include <snug/kernels/cross_entropy.hpp>
 #include <snug/kernels/norm.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/add_column_sums.hpp>
+#include <snug/ops/add_rows.hpp>
+#include <snug/ops/add_sum.hpp>
+#include <snug/ops/copy.hpp>
 #include <snug/ops/exact_sum.hpp>
+#include <snug/ops/for_each_element.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/for_each_row_with_column_sums.hpp>
+#include <snug/ops/memory.hpp>
+#include <snug/ops/pages.hpp>
 #include <snug/precision/bf16.hpp>
 #include <type_traits>
 #include <utility>

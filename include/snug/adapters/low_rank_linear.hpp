@@ -3,6 +3,10 @@
 
 #include <snug/kernels/low_rank.hpp>
 #include <snug/layers/frozen_linear.hpp>
+#include <snug/ops/add_column_sums.hpp>
+#include <snug/ops/for_each_element.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/matmul.hpp>
 #include <span>
 
 namespace snug {

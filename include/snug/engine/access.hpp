@@ -11,6 +11,9 @@
 #include <snug/engine/quantize.hpp>
 #include <snug/engine/refresh.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/ops/add_sum.hpp>
+#include <snug/ops/copy.hpp>
+#include <snug/ops/for_each_element.hpp>
 #include <span>
 #include <string>
 #include <string_view>

@@ -7,7 +7,8 @@
 #include <snug/engine/options.hpp>
 #include <snug/engine/results.hpp>
 #include <snug/engine/store.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/copy.hpp>
+#include <snug/ops/run_recorded.hpp>
 #include <snug/random.hpp>
 
 /// The first half of a step: forward and backward of all micro-batches.

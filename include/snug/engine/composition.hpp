@@ -7,7 +7,7 @@
 #include <snug/engine/places.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/add_sum.hpp>
 #include <snug/optimizers/optimizer.hpp>
 
 namespace snug {

@@ -9,7 +9,7 @@
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/layers/tables.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/copy.hpp>
 #include <string>
 #include <vector>
 

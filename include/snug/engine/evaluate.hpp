@@ -6,6 +6,7 @@
 #include <snug/engine/executor.hpp>
 #include <snug/engine/results.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/ops/copy.hpp>
 
 /// Loss and perplexity without gradients.
 namespace snug::engine {

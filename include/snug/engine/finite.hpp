@@ -7,7 +7,7 @@
 #include <snug/diagnose/require.hpp>
 #include <snug/error.hpp>
 #include <snug/io/file_tensor.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/for_each_row.hpp>
 #include <span>
 #include <string>
 #include <utility>

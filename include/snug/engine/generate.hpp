@@ -8,6 +8,7 @@
 #include <snug/engine/executor.hpp>
 #include <snug/engine/options.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/ops/copy.hpp>
 #include <snug/random.hpp>
 #include <span>
 #include <string>

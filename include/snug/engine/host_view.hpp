@@ -3,6 +3,7 @@
 
 #include <snug/backend/host/tag.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/ops/copy.hpp>
 
 namespace snug::engine {
 

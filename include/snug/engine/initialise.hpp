@@ -8,6 +8,7 @@
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/layers/hooks.hpp>
+#include <snug/ops/for_each_element.hpp>
 
 namespace snug::refusal {
 

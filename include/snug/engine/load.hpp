@@ -16,6 +16,7 @@
 #include <snug/io/file_tensor.hpp>
 #include <snug/io/gguf.hpp>
 #include <snug/io/safetensors.hpp>
+#include <snug/ops/for_each_row.hpp>
 #include <span>
 #include <string>
 #include <utility>

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <snug/engine/store.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/pages.hpp>
 #include <snug/optimizers/state_block.hpp>
 #include <tuple>
 #include <utility>

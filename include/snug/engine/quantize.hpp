@@ -3,7 +3,7 @@
 
 #include <snug/engine/store.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/for_each_row.hpp>
 #include <span>
 
 namespace snug::engine {

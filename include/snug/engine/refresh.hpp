@@ -6,7 +6,7 @@
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/layers/hooks.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/for_each_element.hpp>
 #include <span>
 
 /// What follows when weights were changed.

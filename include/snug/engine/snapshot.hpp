@@ -11,7 +11,6 @@
 #include <snug/engine/store.hpp>
 #include <snug/io/snapshot.hpp>
 #include <snug/kernels/elements.hpp>
-#include <snug/ops/backend.hpp>
 #include <string>
 
 /// A snapshot holds the logical state of training: every parameter as the optimizer sees it, the optimizer's

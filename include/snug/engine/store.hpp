@@ -7,7 +7,11 @@
 #include <snug/engine/composition.hpp>
 #include <snug/error.hpp>
 #include <snug/memory/arena.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/context.hpp>
+#include <snug/ops/copy.hpp>
+#include <snug/ops/memory.hpp>
+#include <snug/ops/operation.hpp>
+#include <snug/ops/run_recorded.hpp>
 #include <snug/precision/loss_scale.hpp>
 #include <span>
 #include <type_traits>

@@ -12,7 +12,12 @@
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/kernels/exact_sum.hpp>
+#include <snug/ops/add_sum.hpp>
 #include <snug/ops/exact_sum.hpp>
+#include <snug/ops/for_each_element.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/operation.hpp>
+#include <snug/ops/pages.hpp>
 #include <snug/optimizers/optimizer.hpp>
 #include <snug/optimizers/update.hpp>
 #include <utility>

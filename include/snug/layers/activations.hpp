@@ -5,7 +5,7 @@
 #include <snug/kernels/elementwise.hpp>
 #include <snug/kernels/store.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/for_each_row.hpp>
 
 namespace snug {
 

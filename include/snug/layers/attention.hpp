@@ -4,6 +4,7 @@
 #include <snug/kernels/rotary.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/ops/attention.hpp>
+#include <snug/ops/for_each_row.hpp>
 
 namespace snug {
 

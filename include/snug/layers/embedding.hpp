@@ -5,7 +5,8 @@
 #include <snug/kernels/store.hpp>
 #include <snug/layers/initial.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/add_rows.hpp>
+#include <snug/ops/for_each_row.hpp>
 
 namespace snug {
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <snug/layers/linear.hpp>
+#include <snug/ops/add_column_sums.hpp>
+#include <snug/ops/matmul.hpp>
 
 namespace snug {
 

@@ -4,7 +4,9 @@
 #include <snug/kernels/cross_entropy.hpp>
 #include <snug/layers/initial.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/add_sum.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/matmul.hpp>
 
 namespace snug {
 

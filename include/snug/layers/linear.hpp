@@ -3,7 +3,8 @@
 
 #include <snug/layers/initial.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/add_column_sums.hpp>
+#include <snug/ops/matmul.hpp>
 
 namespace snug {
 

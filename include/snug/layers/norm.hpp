@@ -4,7 +4,8 @@
 #include <snug/kernels/norm.hpp>
 #include <snug/layers/initial.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/for_each_row_with_column_sums.hpp>
 
 namespace snug {
 

@@ -4,7 +4,7 @@
 #include <concepts>
 #include <snug/kernels/sinks.hpp>
 #include <snug/layers/layer.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/operation.hpp>
 #include <snug/policy.hpp>
 #include <type_traits>
 

@@ -2,9 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/operation.hpp>
 
 namespace snug {
+
+namespace operation {
+struct attention_forward;
+struct attention_backward;
+}  // namespace operation
 
 /// The numbers of a causal self-attention with grouped queries: a row of `qkv` holds `heads` queries, then
 /// `kv_heads` keys, then `kv_heads` values, each `head_width` wide.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <snug/kernels/exact_sum.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/operation.hpp>
 
 namespace snug::operation {
 struct add_exact_sum;

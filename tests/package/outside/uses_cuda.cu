@@ -2,7 +2,10 @@
 #include <cstdio>
 #include <snug/backend/cuda.cuh>
 #include <snug/error.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/context.hpp>
+#include <snug/ops/copy.hpp>
+#include <snug/ops/for_each_element.hpp>
+#include <snug/ops/memory.hpp>
 #include <vector>
 
 struct doubled {

@@ -13,7 +13,7 @@
 #include <snug/kernels/activations.hpp>
 #include <snug/kernels/elementwise.hpp>
 #include <snug/kernels/sinks.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/matmul.hpp>
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/fp16.hpp>
 #include <snug/units.hpp>

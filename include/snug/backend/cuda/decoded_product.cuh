@@ -11,7 +11,7 @@
 #include <snug/backend/cuda/gemm_sizes.hpp>
 #include <snug/backend/cuda/launch.cuh>
 #include <snug/memory/tensor.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/matmul.hpp>
 #include <utility>
 
 /// Products of many rows with a quantized operand: slices of it are decoded into the workspace, and the library multiplies with

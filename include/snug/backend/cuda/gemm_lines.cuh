@@ -8,7 +8,7 @@
 #include <snug/backend/cuda/decode.cuh>
 #include <snug/backend/cuda/intrinsics.cuh>
 #include <snug/memory/tensor.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/matmul.hpp>
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/fp16.hpp>
 #include <snug/quantization/matrix.hpp>

@@ -9,7 +9,8 @@
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/kernels/elementwise.hpp>
 #include <snug/kernels/low_rank.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/matmul.hpp>
 #include <utility>
 
 /// Body of the matrix product: cuBLASLt where it can do the product, snug's own kernels elsewhere. What it can do is known at

@@ -10,7 +10,12 @@
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/backend/cuda/team.cuh>
 #include <snug/kernels/sinks.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/add_column_sums.hpp>
+#include <snug/ops/add_rows.hpp>
+#include <snug/ops/add_sum.hpp>
+#include <snug/ops/for_each_element.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/for_each_row_with_column_sums.hpp>
 #include <type_traits>
 
 /// Bodies of the row, element and reduction operations. No sum depends on the device: how it is cut up follows from its length.

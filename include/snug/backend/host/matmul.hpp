@@ -3,7 +3,7 @@
 
 #include <snug/backend/host/gemm.hpp>
 #include <snug/backend/host/tag.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/matmul.hpp>
 #include <snug/quantization/matrix.hpp>
 
 /// Body of the matrix product: shapes are checked here, at compile time, and strides replace types.

@@ -6,7 +6,14 @@
 #include <snug/backend/host/parallel.hpp>
 #include <snug/backend/host/tag.hpp>
 #include <snug/backend/host/team.hpp>
-#include <snug/ops/backend.hpp>
+#include <snug/ops/add_column_sums.hpp>
+#include <snug/ops/add_rows.hpp>
+#include <snug/ops/add_sum.hpp>
+#include <snug/ops/copy.hpp>
+#include <snug/ops/for_each_element.hpp>
+#include <snug/ops/for_each_row.hpp>
+#include <snug/ops/for_each_row_with_column_sums.hpp>
+#include <snug/ops/pages.hpp>
 
 /// Bodies of the row, element and reduction operations.
 namespace snug::backend::host {

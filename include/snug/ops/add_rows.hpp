@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/ops/bound.hpp>
+#include <snug/ops/operation.hpp>
+
+namespace snug::operation {
+struct add_rows;
+}  // namespace snug::operation
+
+namespace snug::ops {
+
+/// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one
+/// after the other. Summed in type Sum.
+template <class Sum, class Backend, class T, class From, class Key>
+inline void add_rows(Backend on, From from, T* to, Key const& key) {
+    if constexpr (takes_bodies_for_granted || requires { add_rows_on(on, Sum{}, from, to, key); })
+        add_rows_on(on, Sum{}, from, to, key);
+    else (void)sizeof(missing_body<Backend, operation::add_rows, From, T, Key>);
+}
+
+}  // namespace snug::ops

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/ops/operation.hpp>
+#include <type_traits>
+
+namespace snug::operation {
+struct prepare;
+}  // namespace snug::operation
+
+namespace snug::ops {
+
+/// The context of a backend that needs none.
+template <class Backend>
+struct no_context {
+    Backend on() const { return {}; }
+};
+template <class Backend>
+struct context_of {
+    using type = no_context<Backend>;
+};
+template <class Backend>
+    requires requires { typename Backend::context; }
+struct context_of<Backend> {
+    using type = typename Backend::context;
+};
+/// Owns what operations need to run on a backend (a device's stream, a library's handle): `on()` is the first
+/// argument of all operations for as long as the owner lives. `Backend::context` where there is one,
+/// move-only.
+template <class Backend>
+using context = typename context_of<Backend>::type;
+
+/// Before a trainer gets its memory, which `bill` is about: a context for it. Throws `snug::error` where it
+/// cannot run.
+template <class Backend, class Bill>
+context<Backend> prepare(Bill const& bill) {
+    if constexpr (takes_bodies_for_granted || requires { prepare_on(Backend{}, bill); }) {
+        if constexpr (std::is_same_v<context<Backend>, no_context<Backend>>) {
+            prepare_on(Backend{}, bill);
+            return {};
+        } else {
+            return prepare_on(Backend{}, bill);
+        }
+    } else {
+        (void)sizeof(missing_body<Backend, operation::prepare>);
+        return {};
+    }
+}
+
+}  // namespace snug::ops

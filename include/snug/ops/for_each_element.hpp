@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <snug/ops/bound.hpp>
+#include <snug/ops/operation.hpp>
+
+namespace snug::operation {
+struct for_each_element;
+}  // namespace snug::operation
+
+namespace snug::ops {
+
+/// body(i) for every i below `count`, in any order, on all threads.
+template <class Backend, class Body>
+inline void for_each_element(Backend on, index_t count, Body const& body) {
+    if constexpr (takes_bodies_for_granted || requires { for_each_element_on(on, count, body); })
+        for_each_element_on(on, count, body);
+    else (void)sizeof(missing_body<Backend, operation::for_each_element, Body>);
+}
+
+}  // namespace snug::ops
