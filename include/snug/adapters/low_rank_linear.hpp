@@ -5,7 +5,7 @@
 #include <snug/layers/frozen_linear.hpp>
 #include <span>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 
@@ -433,4 +433,4 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

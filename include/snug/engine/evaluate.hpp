@@ -8,7 +8,7 @@
 #include <snug/engine/store.hpp>
 
 /// Loss and perplexity without gradients.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class C>
 evaluation evaluate_batch(store<C>& s, token_batch const& batch) {
@@ -41,4 +41,4 @@ evaluation evaluate_batches(store<C>& s, Batches&& batches) {
     return total;
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -5,7 +5,7 @@
 #include <snug/layers/layer.hpp>
 #include <snug/ops/attention.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// No rotation: positions come from somewhere else.
 struct no_rotation {
@@ -111,4 +111,4 @@ struct causal_attention {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -7,7 +7,7 @@
 #include <snug/layers/layer.hpp>
 #include <snug/ops/backend.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// y = table[token], plus positions[t] when `Positions` > 0 (learned positions as in GPT-2). x holds tokens,
 /// shape (rows, 1); table has shape (Vocabulary, Width).
@@ -83,4 +83,4 @@ struct embedding {
     };
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -6,7 +6,7 @@
 #include <snug/layers/layer.hpp>
 #include <snug/ops/backend.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The language-model head fused with the softmax cross-entropy: logits = x Wᵀ with W of shape (Vocabulary, Width),
 /// the embedding's table when `Tied`. Rows go through in chunks, forward and backward at once, so the logits of a
@@ -154,4 +154,4 @@ struct head_with_loss {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -5,7 +5,7 @@
 #include <snug/layers/layer.hpp>
 #include <snug/ops/backend.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// `Width` outputs of a linear layer, under the name of the module that has them in Hugging Face's model.
 template <text Name, index_t Width>
@@ -97,4 +97,4 @@ struct linear {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -6,7 +6,7 @@
 #include <snug/layers/layer.hpp>
 #include <snug/ops/backend.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// LayerNorm over the last dimension, with weight and bias (Ba et al., arXiv 1607.06450).
 template <index_t Width, class Epsilon = std::ratio<1, 100000>>
@@ -164,4 +164,4 @@ struct rms_norm {
     };
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <snug/ops/backend.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The numbers of a causal self-attention with grouped queries: a row of `qkv` holds `heads` queries, then
 /// `kv_heads` keys, then `kv_heads` values, each `head_width` wide.
@@ -62,4 +62,4 @@ inline void attention_backward(Backend on, index_t sequences, index_t tokens, T 
 }
 
 }  // namespace ops
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET
