@@ -14,6 +14,10 @@ struct batch {
     static constexpr index_t tokens = Tokens;
 };
 
+}  // namespace snug
+
+namespace snug::SNUG_TARGET {
+
 template <class P>
 concept batch_policy = policy<P> && std::same_as<typename P::axis, axis::batch> && requires {
     { P::sequences } -> std::convertible_to<index_t>;
@@ -34,4 +38,4 @@ struct this_is_not_a_batch {
 };
 
 }  // namespace refusal
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 
@@ -103,4 +103,4 @@ class error : public std::runtime_error {
     std::string expected_;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -6,10 +6,11 @@
 #include <boost/mp11/list.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <snug/target.hpp>
 #include <string_view>
 #include <utility>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Sizes, counts and positions. Signed: a difference of two is meaningful. Not `index`, which is a function of POSIX.
 using index_t = std::int64_t;
@@ -52,4 +53,4 @@ struct text {
     constexpr std::string_view view() const { return {characters, N - 1}; }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

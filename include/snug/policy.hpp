@@ -23,6 +23,10 @@ using all = meta::list<model, batch, precision, quantization, adapters, accumula
                        optimizer, where>;
 }  // namespace axis
 
+}  // namespace snug
+
+namespace snug::SNUG_TARGET {
+
 /// A policy is a struct that names its axis. It needs no base class and no registration; what else it must
 /// offer is the concept of its axis (`precision_policy`, `optimizer_policy`, ...; see docs/policies.md).
 template <class P>
@@ -102,4 +106,4 @@ struct accepted_by_axis<Refusal, meta::list<Axes...>, Policies...>
 template <class Axis, class Default, class... Policies>
 using pick = meta::mp::mp_front<meta::mp::mp_push_back<detail::given_for<Axis, Policies...>, Default>>;
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -6,11 +6,12 @@
 #include <concepts>
 #include <cstdint>
 #include <numbers>
+#include <snug/target.hpp>
 
 /// Random numbers without a state: each is a function of (seed, stream, index), so element i is the same
 /// whichever thread computes it, and a snapshot needs no generator state beside the seed and a counter.
 /// `stream` keeps uses apart (one per tensor, one for sampling, ...).
-namespace snug::random {
+namespace snug::SNUG_TARGET::random {
 
 /// A bijection of 64 bits in which every input bit reaches every output bit (the finaliser of splitmix64;
 /// Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014; variant 13 of
@@ -74,4 +75,4 @@ constexpr std::uint64_t permuted(std::uint64_t seed, std::uint64_t stream, std::
     return index;
 }
 
-}  // namespace snug::random
+}  // namespace snug::SNUG_TARGET::random

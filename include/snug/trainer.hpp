@@ -17,7 +17,7 @@
 #include <snug/quantization/policy.hpp>
 #include <snug/sharding/none.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 
@@ -125,4 +125,4 @@ inline constexpr index_t trainable_parameter_count = [] {
     return total;
 }();
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

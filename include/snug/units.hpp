@@ -4,9 +4,10 @@
 #include <compare>
 #include <cstdint>
 #include <ostream>
+#include <snug/target.hpp>
 #include <string>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// An amount of memory in bytes. A strong type: it never mixes with a count of elements.
 struct bytes {
@@ -60,4 +61,4 @@ inline std::ostream& operator<<(std::ostream& out, bytes amount) { return out <<
 /// Rounds `n` up to a multiple of `step`.
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

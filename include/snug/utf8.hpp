@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <snug/target.hpp>
 #include <string>
 #include <string_view>
 
-namespace snug::utf8 {
+namespace snug::SNUG_TARGET::utf8 {
 
 /// Bytes of the character that `text` begins with, or 0 when it begins with no valid one (RFC 3629: nothing overlong, no
 /// surrogate, nothing above U+10FFFF).
@@ -60,4 +61,4 @@ constexpr bool white_space(std::uint32_t point) noexcept {
            point == 0x202f || point == 0x205f || point == 0x3000;
 }
 
-}  // namespace snug::utf8
+}  // namespace snug::SNUG_TARGET::utf8

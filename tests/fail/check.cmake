@@ -49,6 +49,7 @@ function(strip_quotes text result)
     string(REGEX REPLACE "\n *[0-9]* \\|[^\n]*" "" text "\n${text}")             # GCC's quoted source
     string(REGEX REPLACE "\n[^\n]*\n[ ~]*\\^[ ~]*\n" "\n" text "${text}\n")      # Clang's and nvcc's
     string(REGEX REPLACE "[^ \n]*\\.[chi]pp" "" text "${text}")
+    string(REGEX REPLACE "::(x86_v[1-4][A-Za-z]*|any)::" "::" text "${text}")      # GCC's and nvcc's SNUG_TARGET; Clang leaves it out
     set(${result} "${text}" PARENT_SCOPE)
 endfunction()
 

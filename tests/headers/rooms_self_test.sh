@@ -9,7 +9,9 @@ trap 'rm -rf "$tree"' EXIT
 start() {
     rm -rf "$tree/snug"
     mkdir -p "$tree/snug/memory" "$tree/snug/kernels" "$tree/snug/backend/host"
-    printf '#include <cstdint>\n' >"$tree/snug/units.hpp"
+    printf '#define SNUG_TARGET inline x86_v1\n' >"$tree/snug/target.hpp"
+    printf '#include <snug/target.hpp>\nnamespace snug::SNUG_TARGET {\n' >"$tree/snug/units.hpp"
+    printf '#include <snug/units.hpp>\nnamespace snug {\nnamespace snug::SNUG_TARGET {\n' >"$tree/snug/batch.hpp"
     printf '#include <snug/units.hpp>\n' >"$tree/snug/memory/plan.hpp"
     printf '#include <snug/memory/plan.hpp>\n' >"$tree/snug/plan.hpp"
     printf '#include <snug/units.hpp>\n#include <thrust/reduce.h>\n' >"$tree/snug/backend/host/reduce.hpp"
@@ -39,5 +41,11 @@ refused "a .hpp includes snug/kernels/norm.cuh" kernels/norm.hpp "<snug/kernels/
 refused "a .hpp includes CUDA" kernels/norm.hpp "<cuda_runtime.h>"
 refused "in place of" kernels/norm.hpp '"softmax.hpp"'
 refused "run in a circle" memory/plan.hpp "<snug/memory/plan.hpp>"
+printf 'namespace snug::memory {\n' >>"$tree/snug/memory/plan.hpp"
+refused "write namespace snug::SNUG_TARGET" memory/plan.hpp
+printf 'namespace snug {\n' >>"$tree/snug/memory/plan.hpp"
+refused "write namespace snug::SNUG_TARGET" memory/plan.hpp
+printf 'namespace snug::SNUG_TARGET::kernels {\n' >"$tree/snug/kernels/norm.hpp"
+refused "does not include snug/target.hpp" kernels/norm.hpp
 refused "the plan must need no backend" plan.hpp "<snug/backend/host/reduce.hpp>"
 refused "the plan must need no backend" memory/plan.hpp "<omp.h>"

@@ -5,7 +5,7 @@
 #include <snug/policy.hpp>
 #include <type_traits>
 
-namespace snug::accumulation {
+namespace snug::SNUG_TARGET::accumulation {
 
 /// An optimizer step sums the gradients of `Count` micro-batches, in place and in the gradient's type. The loss is the
 /// mean over all counted tokens of the step, not the mean of the micro-batches' means.
@@ -15,9 +15,9 @@ struct micro_batches {
     static constexpr index_t count = Count;
 };
 
-}  // namespace snug::accumulation
+}  // namespace snug::SNUG_TARGET::accumulation
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 template <class P>
 concept accumulation_policy = policy<P> && std::same_as<typename P::axis, axis::accumulation> && requires {
     requires std::integral<std::remove_cvref_t<decltype(P::count)>>;
@@ -37,4 +37,4 @@ struct this_is_not_an_accumulation {
 };
 
 }  // namespace refusal
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

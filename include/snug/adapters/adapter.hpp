@@ -7,7 +7,7 @@
 
 /// Adapters train a few new weights beside a frozen model. An adapter policy rewrites the model's list of layers: it
 /// replaces the linear layers that it adapts, and everything else is frozen unless the policy says that it trains.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 inline constexpr text any_name{"name"};
@@ -253,4 +253,4 @@ template <class Model, class Scheme>
 struct something_trains<Model, Scheme, adapters::none> : std::true_type {};
 
 }  // namespace detail
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

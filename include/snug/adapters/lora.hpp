@@ -8,7 +8,7 @@
 #include <snug/layers/head_with_loss.hpp>
 #include <snug/layers/norm.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 
@@ -258,4 +258,4 @@ template <class... Options>
 struct dora : snug::detail::low_rank_adapter<true, Options...> {};
 
 }  // namespace adapters
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

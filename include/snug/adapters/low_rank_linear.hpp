@@ -9,7 +9,7 @@
 #include <snug/ops/matmul.hpp>
 #include <span>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 
@@ -437,4 +437,4 @@ struct low_rank_linear<linear<In, Out, Bias, Initial, Parts>, Scheme, Adapter> {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -3,11 +3,11 @@
 
 #include <snug/policy.hpp>
 
-namespace snug::adapters {
+namespace snug::SNUG_TARGET::adapters {
 
 /// Every parameter of the model is trained.
 struct none {
     using axis = snug::axis::adapters;
 };
 
-}  // namespace snug::adapters
+}  // namespace snug::SNUG_TARGET::adapters

@@ -3,7 +3,7 @@
 
 #include <snug/policy.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Where a trainer runs: `on<host>`.
 template <class Backend>
@@ -42,4 +42,4 @@ struct this_is_not_a_place_to_run {
 
 }  // namespace refusal
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -4,7 +4,7 @@
 #include <snug/meta.hpp>
 #include <snug/policy.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 
@@ -114,4 +114,4 @@ struct plan {
 };
 
 }  // namespace checkpointing
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -7,7 +7,7 @@
 
 /// Checkpointing rewrites the layer list once: repeated blocks say how many of them are kept, cheap layers that they run again.
 /// Nobody asks the policy after that.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -85,4 +85,4 @@ struct checkpointed_model<Model, checkpointing::none> {
     using type = Model;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -7,7 +7,7 @@
 
 #include <snug/data/token_batch.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// Steps through the next `left` batches of a source with `next()`.
 template <class Source>
@@ -33,4 +33,4 @@ class batch_iterator {
     token_batch batch_{};
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

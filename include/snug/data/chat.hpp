@@ -19,7 +19,7 @@
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// One turn of a conversation.
 struct message {
@@ -121,4 +121,4 @@ class chatml {
     std::vector<std::int32_t> line_break_;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

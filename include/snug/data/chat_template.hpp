@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <snug/target.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,7 +13,7 @@
 /// \file
 /// Chat templates, which are programs of Jinja's, are not run. One is compared with what `chatml` writes.
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// What a template that is ChatML says beside it.
 struct chatml_template {
@@ -242,4 +243,4 @@ inline std::optional<chatml_template> read_chatml_template(std::string_view sour
     return detail::chatml_reader(source).read();
 }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

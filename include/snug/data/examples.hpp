@@ -21,7 +21,7 @@
 #include <snug/io/json.hpp>
 #include <snug/io/size.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// What fine-tuning learns from: sequences of tokens, each with a mark on those whose prediction counts.
 class examples {
@@ -291,4 +291,4 @@ class examples {
     std::vector<std::int64_t> lines_;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -20,7 +20,7 @@
 #include <snug/io/size.hpp>
 #include <snug/random.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// What becomes of an example that is longer than a row.
 enum class long_examples {
@@ -219,4 +219,4 @@ class packed_batches {
     std::int64_t position_ = 0;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Tokens of one optimizer step: `micro_batches · sequences · tokens` inputs and as many targets, in this order.
 /// A negative target is not counted. `starts`, where a row holds several examples: for each token the position in its row that
@@ -62,4 +62,4 @@ inline index_t require_batch(token_batch const& batch, batch_shape const& shape)
     return counted;
 }
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace io {
 
@@ -71,4 +71,4 @@ class token_batches {
 };
 
 }  // namespace io
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

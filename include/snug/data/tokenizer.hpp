@@ -27,7 +27,7 @@
 #include <snug/io/gguf.hpp>
 #include <snug/utf8.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// What `<|im_end|>` in a text is.
 enum class special_tokens {
@@ -145,4 +145,4 @@ class tokenizer {
     std::shared_ptr<tokenizer_tables const> all_;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -17,7 +17,7 @@
 #include <snug/io/size.hpp>
 #include <snug/random.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 static_assert(std::endian::native == std::endian::little, "token files are little-endian and read in place");
 
@@ -357,4 +357,4 @@ class batch_order {
     bool shuffled_ = true;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

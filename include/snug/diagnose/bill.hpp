@@ -71,6 +71,10 @@ struct bill {
     static constexpr index_t budget = Budget::amount;
 };
 
+}  // namespace snug
+
+namespace snug::SNUG_TARGET {
+
 namespace refusal {
 
 /// Instantiated when a trainer must fit: says so, with every line of the bill in the type's name.
@@ -84,4 +88,4 @@ struct the_training_step_does_not_fit_its_memory_budget {
 };
 
 }  // namespace refusal
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace snug::detail {
+namespace snug::SNUG_TARGET::detail {
 
 inline std::string number_as_text(double value) {
     if (std::isnan(value)) return "NaN";
@@ -39,4 +39,4 @@ inline void require_share(std::string_view name, double found) {
     require_setting(found >= 0 && found < 1, name, found, "from 0 to below 1");
 }
 
-}  // namespace snug::detail
+}  // namespace snug::SNUG_TARGET::detail

@@ -20,7 +20,7 @@
 #include <vector>
 
 /// Weights and gradients by name.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -200,4 +200,4 @@ void follow_weights(store<C>& s) {
 }
 
 }  // namespace engine
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

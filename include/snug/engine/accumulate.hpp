@@ -12,7 +12,7 @@
 #include <snug/random.hpp>
 
 /// The first half of a step: forward and backward of all micro-batches.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class C>
 inline constexpr batch_shape shape_of_batch{C::micro_batches * C::batch::sequences, C::batch::tokens,
@@ -66,4 +66,4 @@ step_result accumulate_gradients(store<C>& s, training_options<typename C::optim
     return {s.found().loss / static_cast<double>(counted), 0, 0, counted};
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

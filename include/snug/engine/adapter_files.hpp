@@ -19,7 +19,7 @@
 #include <vector>
 
 /// Adapters in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -377,4 +377,4 @@ void load_peft(store<C>& s, std::string const& folder, load_options const& allow
 }
 
 }  // namespace engine
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -10,7 +10,7 @@
 #include <snug/ops/add_sum.hpp>
 #include <snug/optimizers/optimizer.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -188,4 +188,4 @@ struct composition {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -14,7 +14,7 @@
 #include <vector>
 
 /// Which number of which tensor is to blame: looked for only once something is refused.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// f(i, value) for the numbers of a region in order, until it returns true. Reads them in pieces, wherever
 /// they are.
@@ -131,4 +131,4 @@ template <class C>
         "a finite one: a smaller learning rate, from the last snapshot; the weights have been changed");
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

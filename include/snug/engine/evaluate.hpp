@@ -9,7 +9,7 @@
 #include <snug/ops/copy.hpp>
 
 /// Loss and perplexity without gradients.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class C>
 evaluation evaluate_batch(store<C>& s, token_batch const& batch) {
@@ -42,4 +42,4 @@ evaluation evaluate_batches(store<C>& s, Batches&& batches) {
     return total;
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

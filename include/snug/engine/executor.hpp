@@ -5,7 +5,7 @@
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elementwise.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Walks over a model and runs it: turns references into addresses by the plan and calls the layers. The same
 /// traversal as the recorder's; no arithmetic here.
@@ -203,4 +203,4 @@ void for_each_leaf(engine::memory_view<Composition> memory, typename Composition
     Composition::model::walk_forward(visitor);
 }
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

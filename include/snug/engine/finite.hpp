@@ -13,7 +13,7 @@
 #include <utility>
 
 /// Numbers that are not finite, in files or where they are stored: looked for before anything changes.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class... Stored>
 bool is_finite_in(float value) {
@@ -72,4 +72,4 @@ void require_finite(Context on, io::file_tensor const& tensor, bool may_be_allow
     if (i < tensor.size()) refuse_number(tensor.where(), value, i, may_be_allowed);
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -16,7 +16,7 @@
 #include <vector>
 
 /// Text token by token.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 inline void require_sequence(std::span<std::int32_t const> sequence, index_t longest, index_t vocabulary) {
     auto const length = static_cast<index_t>(sequence.size());
@@ -116,4 +116,4 @@ std::vector<std::int32_t> generate_tokens(store<C>& s, std::span<std::int32_t co
     return {sequence.begin() + static_cast<std::ptrdiff_t>(prompt.size()), sequence.end()};
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

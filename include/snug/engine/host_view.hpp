@@ -5,7 +5,7 @@
 #include <snug/engine/store.hpp>
 #include <snug/ops/copy.hpp>
 
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// The lasting memory of a trainer (weights, states, and the room in which values are quantized) as the
 /// program's own, for what the program does itself with files. That is the memory itself or, where a device
@@ -67,4 +67,4 @@ class host_view {
     arena copy_;
 };
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -10,16 +10,16 @@
 #include <snug/layers/hooks.hpp>
 #include <snug/ops/for_each_element.hpp>
 
-namespace snug::refusal {
+namespace snug::SNUG_TARGET::refusal {
 
 template <class Composition>
 struct to_run_a_trainer_include_snug_snug_hpp {};
 
-}  // namespace snug::refusal
+}  // namespace snug::SNUG_TARGET::refusal
 
 /// The model as its layers say that it begins, every element a function of the seed, its parameter and its
 /// index.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class Parameter, class C>
 void initialise_plain(store<C>& s, int p, std::uint64_t seed) {
@@ -92,4 +92,4 @@ void initialise(store<C>& s, std::uint64_t seed) {
     start_adapters(s);
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

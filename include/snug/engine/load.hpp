@@ -24,7 +24,7 @@
 
 /// Weights from files of others: every tensor is found and checked first, then decoded into its place in the
 /// plan.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class File>
 bool holds(File const& file, std::string_view tensor) {
@@ -282,4 +282,4 @@ void load_weights(store<C>& s, File const& file, load_options const& allowed) {
     start_adapters(s);
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

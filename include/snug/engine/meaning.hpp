@@ -13,7 +13,7 @@
 /// What gives the numbers of a trainer their meaning, and is in no tensor's shape: heads, rotary base,
 /// epsilon, an adapter's alpha. As lines of text, `name: value`, which a snapshot holds and `resume`
 /// compares. What only moves memory (checkpointing, accumulation, batch, pages, place) is not in it.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// The name of the type T in what a compiler writes of a function of T: with its namespaces and without
 /// template arguments, the same from every compiler.
@@ -254,4 +254,4 @@ inline std::pair<std::string_view, std::string_view> first_difference(std::strin
     return {};
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -10,7 +10,7 @@
 
 /// The whole model again: base weights, decoded where they are quantized, with the adapter in them or
 /// without.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -280,4 +280,4 @@ void write_model(store<C> const& s, std::string const& folder) {
 }
 
 }  // namespace engine
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 struct generation_options {
     index_t tokens = 100;      ///< at most so many new ones, and no more once a sequence of the batch is full
@@ -58,4 +58,4 @@ struct training_options {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -10,7 +10,7 @@
 
 /// Movement between the host's memory and the planned pages of the device: two pages of each array, of which
 /// one is worked on while the other travels.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class C, class... Units, class F, std::size_t... S>
 void stream_pages(store<C> const& s, index_t count, F const& f, std::index_sequence<S...>, Units*... away) {
@@ -49,4 +49,4 @@ void stream_pages(store<C> const& s, index_t count, F const& f, Units*... away) 
     stream_pages(s, count, f, std::index_sequence_for<Units...>{}, away...);
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// Where the numbers of one parameter lie. What it does not have (a frozen parameter its gradient) lies
 /// nowhere.
@@ -83,4 +83,4 @@ constexpr void place_parameters(std::array<parameter_entry, N> const& entries,
     });
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -6,7 +6,7 @@
 #include <snug/ops/for_each_row.hpp>
 #include <span>
 
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// f(p, parameter) for every parameter's number and type.
 template <class C, class F>
@@ -36,4 +36,4 @@ void quantize(Context on, float const* values, std::byte* to) {
                               });
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

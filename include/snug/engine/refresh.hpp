@@ -10,7 +10,7 @@
 #include <span>
 
 /// What follows when weights were changed.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 template <class C, class T>
 void set_to_zero(store<C> const& s, std::span<T> values) {
@@ -75,4 +75,4 @@ void refresh_weights(store<C>& s, int p) {
     if constexpr (C::has_master) convert(s, s.masters(p), s.weights(p));
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

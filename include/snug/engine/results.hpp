@@ -4,7 +4,7 @@
 #include <ostream>
 #include <snug/meta.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// What one optimizer step did.
 struct step_result {
@@ -26,4 +26,4 @@ struct evaluation {
     index_t tokens = 0;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -199,4 +199,4 @@ class run {
     engine::store<Composition> store_{};
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -18,7 +18,7 @@
 /// memory (checkpointing, accumulation, batch) is not in it, so a run can go on under other such policies;
 /// another model, adapter or optimizer is refused by name, another precision of the master copy by the
 /// tensors' element type.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// A trainer with an adapter: the frozen weights that it stands on are in no snapshot, only their checksum.
 template <class C>
@@ -221,4 +221,4 @@ notes_of_snapshot resume_snapshot(store<C>& s, std::string const& path) {
     return notes;
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -4,7 +4,7 @@
 #include <snug/engine/accumulate.hpp>
 #include <snug/engine/update.hpp>
 
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// One optimizer step. A device is waited for once, when all of it is under way.
 template <class C>
@@ -17,4 +17,4 @@ step_result train_step(store<C>& s, training_options<typename C::optimizer> cons
     return finish_update(s, options, {numbers.loss / static_cast<double>(counted), 0, 0, counted}, numbers);
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

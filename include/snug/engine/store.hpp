@@ -17,15 +17,15 @@
 #include <type_traits>
 #include <vector>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The program can read and write the backend's memory itself.
 template <class Backend>
 inline constexpr bool in_program_memory = !runs_ahead<Backend>;
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET
 
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// The memory that a composition's plan lays out, as typed arrays.
 template <class C>
@@ -146,4 +146,4 @@ class store {
     std::vector<typename C::precision::activation> logits{};  ///< copied from a device
 };
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -23,7 +23,7 @@
 #include <utility>
 
 /// The second half of a step: the norm of all gradients, and the optimizer's rule on every parameter.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// The rule on elements [first, first + count) of all copies of a parameter; `states` are those of the first
 /// of them, in units of elements or blocks.
@@ -189,4 +189,4 @@ step_result update_weights(store<C>& s, training_options<typename C::optimizer> 
     return finish_update(s, options, result, s.found());
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -6,7 +6,7 @@
 #include <snug/memory/budget.hpp>
 
 /// What a step does, counted by a walk over the model.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The work of one optimizer step, all micro-batches together. Integers of 64 bits: a model of 70 billion
 /// parameters and a step of 4 million tokens take a quarter of their range, and a constant that overflows
@@ -165,4 +165,4 @@ inline constexpr step_work work = [] {
     }
 }();
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

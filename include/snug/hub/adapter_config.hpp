@@ -11,7 +11,7 @@
 
 /// `adapter_config.json` of PEFT (its `LoraConfig`): what of it is understood. Keys are allowed by list; a key that is not on it,
 /// and a value that would change what the adapter computes, is refused by name.
-namespace snug::engine {
+namespace snug::SNUG_TARGET::engine {
 
 /// What is done about the value of a key.
 enum class peft_rule {
@@ -318,4 +318,4 @@ inline void check_tied_head(io::json const& config, std::string_view embedding, 
                         "ensure_weight_tying");
 }
 
-}  // namespace snug::engine
+}  // namespace snug::SNUG_TARGET::engine

@@ -11,7 +11,7 @@
 
 #include <snug/models/family.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// A key, and the values under which it means nothing here, as JSON writes them; empty: any value.
 struct harmless_key {
@@ -192,4 +192,4 @@ inline constexpr harmless_key harmless_in_gguf[] = {{"rope.scaling.finetuned"},
 inline constexpr std::string_view harmless_groups_in_gguf[] = {"general.", "tokenizer.", "quantize.imatrix.",
                                                                "split.", "mradermacher."};
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -15,7 +15,7 @@
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 inline constexpr models::model_family const* families[] = {&models::families::gpt2, &models::families::llama};
 
@@ -73,4 +73,4 @@ inline std::string names_of_families() {
     return detail::list_of(names, "and");
 }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

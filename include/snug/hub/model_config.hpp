@@ -28,7 +28,7 @@
 #include <snug/models/family.hpp>
 #include <snug/models/numbers.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// The tensors have the same bytes, type and shape.
 inline bool are_the_same(file_tensor const& a, file_tensor const& b) {
@@ -580,4 +580,4 @@ inline void require(model_numbers const& compiled, model_numbers const& found, p
                     all.expected + ", which this trainer was compiled for");
 }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

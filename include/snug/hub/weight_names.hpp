@@ -11,7 +11,7 @@
 #include <snug/models/family.hpp>
 #include <snug/models/numbers.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// Who named the tensors of a file.
 enum class naming {
@@ -92,4 +92,4 @@ inline constexpr std::string_view head_in_gguf = "output.weight";
 /// The head, which a file of a tied model may hold once more, as a copy of the table.
 inline bool is_head(std::string_view tensor) { return tensor == "lm_head.weight" || tensor == head_in_gguf; }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

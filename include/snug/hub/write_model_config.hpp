@@ -11,7 +11,7 @@
 #include <snug/models/family.hpp>
 #include <snug/models/numbers.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 namespace detail {
 
@@ -62,4 +62,4 @@ inline std::string model_config_text(models::config_type const& type, model_numb
     return "{\n" + text + "\n}\n";
 }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

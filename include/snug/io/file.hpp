@@ -31,7 +31,7 @@
 #include <snug/error.hpp>
 #include <snug/io/size.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// The calls of POSIX that the library makes, with POSIX's meaning: -1 (MAP_FAILED) and errno on failure.
 struct file_calls {
@@ -476,4 +476,4 @@ class append_file {
     checked size_;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

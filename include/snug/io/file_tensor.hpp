@@ -26,7 +26,7 @@
 #include <snug/precision/fp16.hpp>
 #include <snug/precision/fp8.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 static_assert(std::endian::native == std::endian::little, "weight files are little-endian and read in place");
 
@@ -492,4 +492,4 @@ inline void decode(file_tensor const& tensor, index_t first, std::span<float> to
         "Q4_K, Q5_K, Q6_K)");
 }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -33,7 +33,7 @@
 #include <snug/meta.hpp>
 #include <snug/utf8.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 namespace detail {
 
@@ -601,4 +601,4 @@ class gguf {
     detail::tensor_list tensors_;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

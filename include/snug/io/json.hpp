@@ -31,7 +31,7 @@
 #include <snug/io/size.hpp>
 #include <snug/meta.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 namespace detail {
 class json_builder;
@@ -530,4 +530,4 @@ class json_document {
     std::unique_ptr<detail::json_store> store_;  ///< where the values look for it, wherever this moves
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

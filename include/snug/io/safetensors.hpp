@@ -33,7 +33,7 @@
 #include <snug/io/size.hpp>
 #include <snug/meta.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 namespace detail {
 
@@ -402,4 +402,4 @@ class safetensors_writer {
     index_t written_ = 0;   ///< of it
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -11,7 +11,7 @@
 
 #include <snug/error.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// The one type of a size, count or offset that a file states. Unsigned 64 bits inside; arithmetic that would
 /// leave the range throws `snug::error` instead of wrapping, with the place that either operand carries.
@@ -105,4 +105,4 @@ class checked {
     place const* where_ = nullptr;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

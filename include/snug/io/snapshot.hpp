@@ -44,7 +44,7 @@
 #include <snug/io/size.hpp>
 #include <snug/random.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 static_assert(std::endian::native == std::endian::little, "snapshots are little-endian and used in place");
 
@@ -556,4 +556,4 @@ class snapshot_reader {
     std::deque<checked_tensor> tensors_;  ///< in the order of the file
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

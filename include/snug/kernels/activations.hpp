@@ -3,7 +3,7 @@
 
 #include <snug/kernels/math.hpp>
 
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// GELU in the tanh form that GPT-2 was trained with (Hendrycks and Gimpel, arXiv 1606.08415):
 /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).
@@ -45,4 +45,4 @@ constexpr T silu_derivative(T x) {
     return gate * (T(1) + x * (T(1) - gate));
 }
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <snug/kernels/math.hpp>
 
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// AdamW for one element (Loshchilov and Hutter, arXiv 1711.05101), with the numbers that all elements of a step share.
 struct adamw_step {
@@ -30,4 +30,4 @@ struct adamw_step {
     }
 };
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

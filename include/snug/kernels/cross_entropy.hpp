@@ -5,7 +5,7 @@
 #include <snug/kernels/math.hpp>
 #include <snug/meta.hpp>
 
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// Softmax cross-entropy of one row of logits. Returns -log softmax(logits)[target]; when `scale` is not
 /// null, replaces the logits by their gradient, (softmax - onehot(target)) · scale.
@@ -44,4 +44,4 @@ constexpr Statistic cross_entropy(Team team, index_t vocabulary, T* logits, std:
     return std::log(total) + largest - at_target;
 }
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

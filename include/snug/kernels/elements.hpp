@@ -6,7 +6,7 @@
 #include <type_traits>
 
 /// What is done to one element of an array, as named function objects for `ops`.
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 struct set_to_zero {
     template <class T>
@@ -61,4 +61,4 @@ struct initialise {
     }
 };
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

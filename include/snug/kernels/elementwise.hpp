@@ -10,7 +10,7 @@
 ///     template <class S> static constexpr S derivative(S x);
 ///
 /// S is the type in which it is computed.
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// A row of y = f(x).
 template <class Function, class S>
@@ -61,4 +61,4 @@ struct times_derivative {
     }
 };
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

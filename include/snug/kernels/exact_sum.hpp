@@ -6,7 +6,7 @@
 #include <limits>
 #include <snug/meta.hpp>
 
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// A sum of numbers that are not negative, kept exactly: the same bits in whatever order, on however many
 /// threads, devices or processes they are added, because integers are. Every double has a place, so nothing
@@ -81,4 +81,4 @@ struct exact_sum {
     }
 };
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

@@ -12,7 +12,7 @@
 
 /// What products of a low-rank update store, and what is done to its rows: named function objects for `ops`. They depend on
 /// widths only, not on the names of layers: a device compiler cannot write those in the name of a kernel.
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 namespace detail {
 
@@ -153,4 +153,4 @@ struct length_of_row {
     }
 };
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

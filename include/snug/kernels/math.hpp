@@ -5,10 +5,11 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <snug/target.hpp>
 
 /// Elementary functions as plain arithmetic: a loop over them vectorises on every compiler, and the same
 /// bits come out at any vector width.
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// eˣ. For float within 2 units in the last place on [-87, 88]; below it gives the smallest normal number,
 /// above it a number near the largest: no infinities arise. NaN stays NaN.
@@ -55,4 +56,4 @@ constexpr T logistic(T x) {
     return T(1) / (T(1) + exponential(-x));
 }
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

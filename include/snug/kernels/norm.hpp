@@ -6,7 +6,7 @@
 
 /// Kernels of one row, written over a team (a vectorised serial team on the host, a warp or block on a GPU):
 /// `team.for_each(n, f)` and `team.template sum<S>(n, f)`. No launch, no memory.
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// LayerNorm of one row (Ba et al., arXiv 1607.06450): y(row, i, (x[i] - mean) · rstd · weight[i] + bias[i]).
 template <class Statistic, class Team, class X, class W, class Sink>
@@ -71,4 +71,4 @@ constexpr void rms_norm_backward(Team team, index_t width, X const* x, X const* 
     });
 }
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

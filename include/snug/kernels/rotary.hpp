@@ -5,7 +5,7 @@
 #include <numbers>
 #include <snug/meta.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Rotary frequencies: the angle per position of each pair of a head's elements.
 namespace rope {
@@ -102,4 +102,4 @@ constexpr void rotate(Team team, T* row, index_t heads, index_t position, double
 }
 
 }  // namespace kernels
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -3,7 +3,7 @@
 
 #include <snug/kernels/math.hpp>
 
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// Gradient descent with momentum for one element, with the numbers that all elements of a step share.
 struct sgd_step {
@@ -20,4 +20,4 @@ struct sgd_step {
     }
 };
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

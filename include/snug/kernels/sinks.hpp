@@ -4,7 +4,7 @@
 #include <snug/memory/tensor.hpp>
 
 /// Sinks: where a product or a row puts what it has computed, and what becomes of it there.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// to = value, rounded to T. A function of its own: a temporary bf16 in the body of a simd loop keeps GCC 12 from vectorising
 /// the loop.
@@ -127,4 +127,4 @@ struct scaled {
 template <class Sink>
 scaled(Sink, double) -> scaled<Sink>;
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace snug::kernels {
+namespace snug::SNUG_TARGET::kernels {
 
 /// y(row, i, value(i)) for the first `count` elements of a row. Where a team has several lanes and the sink says beforehand
 /// what it stores, each lane reads a few neighbours before it writes any: wide accesses, whatever else lies in memory.
@@ -48,4 +48,4 @@ constexpr void store_row_of_pairs(Team team, Sink y, index_t row, index_t count,
     }
 }
 
-}  // namespace snug::kernels
+}  // namespace snug::SNUG_TARGET::kernels

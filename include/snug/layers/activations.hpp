@@ -7,7 +7,7 @@
 #include <snug/layers/layer.hpp>
 #include <snug/ops/for_each_row.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// y = f(x), element by element. `Function` has two static functions, `value(x)` and `derivative(x)`, in one type that is given
 /// (see kernels/elementwise.hpp). Between two layers whose products store (`stores_products`) it costs no pass over memory.
@@ -97,4 +97,4 @@ struct swiglu {
     };
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

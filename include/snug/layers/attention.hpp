@@ -6,7 +6,7 @@
 #include <snug/ops/attention.hpp>
 #include <snug/ops/for_each_row.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// No rotation: positions come from somewhere else.
 struct no_rotation {
@@ -113,4 +113,4 @@ struct causal_attention {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -9,7 +9,7 @@
 #include <snug/random.hpp>
 
 /// What a layer works with in one call.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -153,4 +153,4 @@ struct layer_call {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

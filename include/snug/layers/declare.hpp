@@ -9,7 +9,7 @@
 #include <snug/units.hpp>
 
 /// What a layer declares: parameters, buffers, names.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 template <index_t... Dimensions>
 struct shape {
@@ -99,4 +99,4 @@ struct named : Layer {
 template <class L>
 concept given_name = std::same_as<L, typename L::itself>;
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

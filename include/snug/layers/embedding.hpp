@@ -8,7 +8,7 @@
 #include <snug/ops/add_rows.hpp>
 #include <snug/ops/for_each_row.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// y = table[token], plus positions[t] when `Positions` > 0 (learned positions as in GPT-2). x holds tokens,
 /// shape (rows, 1); table has shape (Vocabulary, Width).
@@ -84,4 +84,4 @@ struct embedding {
     };
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

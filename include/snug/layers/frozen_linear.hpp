@@ -5,7 +5,7 @@
 #include <snug/ops/add_column_sums.hpp>
 #include <snug/ops/matmul.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// `linear` with a weight that training does not change, stored by a quantization scheme or as it is; quantized, it is decoded
 /// a part at a time for the products, forward and backward. Its bias, if any, is trained unless the layer is `frozen`.
@@ -68,4 +68,4 @@ struct frozen_linear<linear<In, Out, Bias, Initial, Parts>, Scheme> {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -8,7 +8,7 @@
 #include <snug/ops/for_each_row.hpp>
 #include <snug/ops/matmul.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The language-model head fused with the softmax cross-entropy: logits = x Wᵀ with W of shape (Vocabulary, Width),
 /// the embedding's table when `Tied`. Rows go through in chunks, forward and backward at once, so the logits of a
@@ -156,4 +156,4 @@ struct head_with_loss {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -7,7 +7,7 @@
 
 /// Functions that a layer may have and that are looked for. They are found by their names, whatever their signatures: one that
 /// cannot be called as the library would is refused, never passed over.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace layer {
 
@@ -105,4 +105,4 @@ void refresh(Call const& call) {
 }
 
 }  // namespace layer
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

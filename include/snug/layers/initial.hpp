@@ -8,7 +8,7 @@
 
 /// Initial values of parameters. An initialiser is a struct with `value(seed, stream, i)`: element i of the tensor
 /// that `stream` numbers. Stateless, so that the values do not depend on threads or on the order of tensors.
-namespace snug::initial {
+namespace snug::SNUG_TARGET::initial {
 
 struct zeros {
     static constexpr double value(std::uint64_t, std::uint64_t, std::uint64_t) { return 0.0; }
@@ -38,4 +38,4 @@ struct uniform {
     }
 };
 
-}  // namespace snug::initial
+}  // namespace snug::SNUG_TARGET::initial

@@ -6,7 +6,7 @@
 #include <snug/ops/add_column_sums.hpp>
 #include <snug/ops/matmul.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// `Width` outputs of a linear layer, under the name of the module that has them in Hugging Face's model.
 template <text Name, index_t Width>
@@ -98,4 +98,4 @@ struct linear {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -3,7 +3,7 @@
 
 #include <snug/layers/traits.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace layer {
 
@@ -46,4 +46,4 @@ struct node {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -7,7 +7,7 @@
 #include <snug/ops/for_each_row.hpp>
 #include <snug/ops/for_each_row_with_column_sums.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace layer {
 
@@ -172,4 +172,4 @@ struct rms_norm : layer::norm {
     };
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

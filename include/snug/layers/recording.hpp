@@ -5,7 +5,7 @@
 #include <snug/layers/layer.hpp>
 #include <tuple>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Walks over a model without running it: every call of a leaf becomes a position of the schedule.
 template <std::size_t Buffers>
@@ -52,4 +52,4 @@ struct recording_walker {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -10,7 +10,7 @@
 
 /// What a layer says of itself is either understood or refused by name: a hook that is there and cannot be called the way
 /// snug calls it would otherwise count as absent.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace layer {
 
@@ -466,4 +466,4 @@ template <layer::composite L, class Setting>
 struct layers_run<L, Setting> : each_layer_runs<typename L::children, Setting> {};
 
 }  // namespace detail
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace layer {
 
@@ -311,4 +311,4 @@ constexpr bool keeps_all_blocks() {
 
 }  // namespace layer
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

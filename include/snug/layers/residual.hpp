@@ -3,7 +3,7 @@
 
 #include <snug/layers/sequence.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// y = x + inner(x), with inner one layer or several in sequence. The sum is part of the last layer's store,
 /// and in backward dx = dy + inner'ᵀ dy part of the first layer's: the connection itself moves no memory.
@@ -56,4 +56,4 @@ struct residual {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -5,7 +5,7 @@
 #include <snug/layers/refusals.hpp>
 #include <tuple>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -247,4 +247,4 @@ struct in_sequence {
 template <class... Layers>
 struct sequence : detail::in_sequence<false, Layers...> {};
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -8,7 +8,7 @@
 #include <string_view>
 
 /// The parameters and buffers of a model, in the order of their declarations.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// How the blocks that have a parameter are numbered.
 struct block_numbers {
@@ -139,4 +139,4 @@ constexpr void declare_buffers(buffer_table<N>& table, declaration_context where
 
 }  // namespace layer
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -7,7 +7,7 @@
 #include <type_traits>
 
 /// What a layer is asked: its constants, types and hooks, or the answer of a layer that does not have them.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Everything a layer may depend on besides itself: sizes, element types and the backend.
 template <index_t Sequences, index_t Tokens, class Precision, class Backend>
@@ -254,4 +254,4 @@ struct setting_of : Setting {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

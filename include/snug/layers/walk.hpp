@@ -11,7 +11,7 @@
 ///
 /// A walker has one function for leaves, `leaf(call)`, with one of the calls below, and says how a loop is gone through; most
 /// derive from `in_order` and have `leaf` alone. A call names the leaf by its node and has its operands as references to buffers.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace calls {
 
@@ -167,4 +167,4 @@ constexpr void backward(Walker& walker, buffer_reference x, buffer_reference y, 
 
 }  // namespace layer
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

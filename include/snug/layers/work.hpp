@@ -7,7 +7,7 @@
 
 /// What a layer says of the work of its calls: a hook, `work<Setting>()`. Training does not ask for it;
 /// `snug::work<T>` adds it up.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Work, counted. An addition and a multiplication are two operations. Bytes are those that must move: every
 /// operand of a pass or a product read once and every result written once, in the element types of the
@@ -87,4 +87,4 @@ concept says_work = requires {
 };
 
 }  // namespace layer
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

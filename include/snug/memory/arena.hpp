@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #endif
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The one seam through which snug gets memory. Tests replace the functions to count and to fail; everybody else leaves
 /// them alone.
@@ -70,4 +70,4 @@ class arena {
     memory_calls const* calls_ = &memory_seam();
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -6,7 +6,7 @@
 #include <snug/memory/devices.hpp>
 #include <snug/memory/plan.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// A `trainer<...>`, an alias of one, or a struct derived from one.
 template <class T>
@@ -141,4 +141,4 @@ struct require_fit {
         0);
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -9,7 +9,7 @@
 #include <snug/units.hpp>
 #include <string_view>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The lines of the bill. Every byte that a trainer owns stands on exactly one of them.
 enum class role {
@@ -120,4 +120,4 @@ struct region {
     index_t stride = 0;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

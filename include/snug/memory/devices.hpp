@@ -3,7 +3,7 @@
 
 #include <snug/units.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// A budget in bytes: `fits<T, budget<24_GiB>>`.
 template <bytes Amount>
@@ -88,4 +88,4 @@ struct b200 : device {
 };
 
 }  // namespace devices
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

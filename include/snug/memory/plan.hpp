@@ -4,7 +4,7 @@
 #include <array>
 #include <snug/memory/declaration.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Every buffer starts on a cache line, and on what vector loads and the GPU's 16-byte accesses need.
 inline constexpr index_t buffer_alignment = 64;
@@ -122,4 +122,4 @@ constexpr memory_bill bill_of(memory_plan<N> const& plan) {
     return bill;
 }
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -3,7 +3,7 @@
 
 #include <snug/memory/declaration.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// A buffer of the step as layers refer to it: the position of its declaration, and which of its copies (-1: the copy
 /// of the block that runs).
@@ -104,4 +104,4 @@ class recorder {
     int closed_ = 0;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

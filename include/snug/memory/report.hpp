@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The lines of a bill by name, in the order in which they are printed.
 constexpr std::array<std::pair<std::string_view, bytes>, 8> lines_of(memory_bill const& bill) {
@@ -82,4 +82,4 @@ std::string report_json() {
     return out.str();
 }
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -5,7 +5,7 @@
 #include <snug/meta.hpp>
 #include <type_traits>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// A planned buffer of rows that are `Stride` elements long: where that is a multiple of 16 bytes each of them begins on one, and
 /// can be read and written 16 bytes at a time. nvcc keeps this in mind for the pointer that a kernel is given, not for one that
@@ -52,4 +52,4 @@ struct elements_of {
 template <class M>
 elements_of(M) -> elements_of<M>;
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -9,7 +9,7 @@
 
 /// What a family of models is called in the files of others, as plain data: each family's tables stand in its
 /// file, and `hub/` walks them, to read and to write.
-namespace snug::models {
+namespace snug::SNUG_TARGET::models {
 
 /// How a weight lies in files.
 enum class stored {
@@ -113,4 +113,4 @@ constexpr int type_of(model_family const& family, model_numbers const& n) {
     return -1;
 }
 
-}  // namespace snug::models
+}  // namespace snug::SNUG_TARGET::models

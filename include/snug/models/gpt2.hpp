@@ -10,7 +10,7 @@
 #include <snug/models/options.hpp>
 #include <snug/models/stack.hpp>
 
-namespace snug::models {
+namespace snug::SNUG_TARGET::models {
 
 /// GPT-2 in the files of others.
 namespace families {
@@ -145,4 +145,4 @@ struct gpt2 : detail::gpt2_of<gpt2<Options...>, detail::gpt2_numbers<Options...>
     static constexpr model_family const& family = families::gpt2;
 };
 
-}  // namespace snug::models
+}  // namespace snug::SNUG_TARGET::models

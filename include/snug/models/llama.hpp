@@ -12,7 +12,7 @@
 #include <snug/models/options.hpp>
 #include <snug/models/stack.hpp>
 
-namespace snug::models {
+namespace snug::SNUG_TARGET::models {
 
 /// Llama and its relatives in the files of others.
 namespace families {
@@ -208,4 +208,4 @@ struct llama : detail::llama_for<Options...>::type {
     static constexpr index_t longest_sequence = detail::llama_numbers<Options...>::template value<context>();
 };
 
-}  // namespace snug::models
+}  // namespace snug::SNUG_TARGET::models

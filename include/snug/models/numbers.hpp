@@ -7,7 +7,7 @@
 #include <snug/kernels/rotary.hpp>
 #include <snug/meta.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The numbers of a model of a family as values: what a trainer was compiled for, to be compared with what a
 /// file says of itself.
@@ -35,4 +35,4 @@ struct model_numbers {
     friend constexpr bool operator==(model_numbers const&, model_numbers const&) = default;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

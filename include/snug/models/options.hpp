@@ -46,6 +46,10 @@ struct tied_head : model_option<tied_head, N> {};
 template <index_t N>
 struct qkv_bias : model_option<qkv_bias, N> {};
 
+}  // namespace snug
+
+namespace snug::SNUG_TARGET {
+
 /// What scales rotary frequencies: `rope::plain`, `rope::linear<...>`, `rope::llama3<...>`.
 template <class S>
 concept frequency_scaling = requires {
@@ -211,4 +215,4 @@ struct head_width_of<Model, Numbers, false> {
 };
 
 }  // namespace detail
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -5,7 +5,7 @@
 #include <snug/models/llama.hpp>
 
 /// Published models by name. Structs rather than aliases: errors and reports print the short name.
-namespace snug::models {
+namespace snug::SNUG_TARGET::models {
 
 // GPT-2, OpenAI 2019.
 struct gpt2_124m : gpt2<layers<12>, heads<12>, width<768>, vocabulary<50257>, context<1024>> {};
@@ -62,4 +62,4 @@ struct qwen2_5_1_5b
 struct qwen2_5_7b : llama<layers<28>, heads<28>, kv_heads<4>, width<3584>, mlp<18944>, vocabulary<152064>,
                           context<32768>, rope_theta<1000000>, norm_epsilon_inverse<1000000>, qkv_bias<1>> {};
 
-}  // namespace snug::models
+}  // namespace snug::SNUG_TARGET::models

@@ -8,7 +8,7 @@
 
 /// Policies that change what a model is made of rewrite its list of layers before anything is declared:
 /// quantization freezes weights here, so that no layer has to ask whether it is quantized.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace detail {
 
@@ -195,4 +195,4 @@ struct quantized_model<Model, quantization::none> {
     using type = Model;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

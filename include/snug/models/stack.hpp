@@ -11,7 +11,7 @@
 #include <snug/layers/sequence.hpp>
 #include <snug/policy.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -232,4 +232,4 @@ inline constexpr index_t parameter_count = [] {
     return total;
 }();
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

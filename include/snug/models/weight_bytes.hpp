@@ -7,7 +7,7 @@
 #include <snug/precision/number_format.hpp>
 #include <snug/quantization/scheme.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -52,4 +52,4 @@ constexpr bytes weight_bytes_of() {
 template <class Model, class Format>
 inline constexpr bytes weight_bytes = detail::weight_bytes_of<Model, Format>();
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

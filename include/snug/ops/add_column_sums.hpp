@@ -5,11 +5,11 @@
 #include <snug/ops/bound.hpp>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct add_column_sums;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// Bytes of workspace that `add_column_sums` needs to add numbers of type T, for so many rows or fewer. A
 /// constant of the program: it depends on no machine.
@@ -29,4 +29,4 @@ inline void add_column_sums(Backend on, index_t rows, index_t columns, std::byte
     else (void)sizeof(missing_body<Backend, operation::add_column_sums, T, Value>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

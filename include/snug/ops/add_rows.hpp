@@ -4,11 +4,11 @@
 #include <snug/ops/bound.hpp>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct add_rows;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one
 /// after the other. Summed in type Sum.
@@ -19,4 +19,4 @@ inline void add_rows(Backend on, From from, T* to, Key const& key) {
     else (void)sizeof(missing_body<Backend, operation::add_rows, From, T, Key>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -4,11 +4,11 @@
 #include <snug/ops/bound.hpp>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct add_sum;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// Partial sums that `add_sum` needs room for.
 inline constexpr index_t sum_partials = 1024;
@@ -22,4 +22,4 @@ inline void add_sum(Backend on, index_t count, double* partials, double* total, 
     else (void)sizeof(missing_body<Backend, operation::add_sum, Value>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

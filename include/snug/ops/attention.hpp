@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <snug/ops/operation.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace operation {
 struct attention_forward;
@@ -67,4 +67,4 @@ inline void attention_backward(Backend on, index_t sequences, index_t tokens, T 
 }
 
 }  // namespace ops
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/target.hpp>
 #include <tuple>
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// A function object together with what it works on: called with further arguments it is `F{}(arguments...,
 /// captured...)`. What a lambda would be, with a name: device compilers take kernels apart by the names of
@@ -26,4 +27,4 @@ constexpr bound_function<F, Captured...> bound(Captured... captured) {
     return {std::tuple<Captured...>{captured...}};
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -4,11 +4,11 @@
 #include <snug/ops/operation.hpp>
 #include <type_traits>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct prepare;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// The context of a backend that needs none.
 template <class Backend>
@@ -47,4 +47,4 @@ context<Backend> prepare(Bill const& bill) {
     }
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct copy;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// Copies `size` bytes from the program's memory into the backend's, in the order of the operations; `from`
 /// may be changed as soon as this returns.
@@ -26,4 +26,4 @@ inline void copy_out(Backend on, void* to, void const* from, std::size_t size) {
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -4,11 +4,11 @@
 #include <snug/kernels/exact_sum.hpp>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct add_exact_sum;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// *total += Σ of value(i) for i below rows · width, of numbers that are not negative. Each row is cut into
 /// runs of `exact_sum::run` numbers, which are summed in double precision and in a fixed order; the runs are
@@ -22,4 +22,4 @@ inline void add_exact_sum(Backend on, index_t rows, index_t width, kernels::exac
     else (void)sizeof(missing_body<Backend, operation::add_exact_sum, Value>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -4,11 +4,11 @@
 #include <snug/ops/bound.hpp>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct for_each_element;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// body(i) for every i below `count`, in any order, on all threads.
 template <class Backend, class Body>
@@ -18,4 +18,4 @@ inline void for_each_element(Backend on, index_t count, Body const& body) {
     else (void)sizeof(missing_body<Backend, operation::for_each_element, Body>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -5,11 +5,11 @@
 #include <snug/ops/operation.hpp>
 #include <type_traits>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct for_each_row;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// body(team, row) for every row, in any order, on all threads. `Width` elements of work are in a row, 0 when
 /// that is not known: a device gives wider rows to larger teams. A body is a named function object (see
@@ -26,4 +26,4 @@ inline void for_each_row(Backend on, index_t rows, Body const& body) {
     for_each_row<0>(on, rows, body);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

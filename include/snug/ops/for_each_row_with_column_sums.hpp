@@ -6,11 +6,11 @@
 #include <snug/ops/operation.hpp>
 #include <type_traits>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct for_each_row_with_column_sums;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// What `for_each_row_with_column_sums` adds where.
 template <class T, class Value>
@@ -43,4 +43,4 @@ inline void for_each_row_with_column_sums(Backend on, index_t rows, std::byte* w
     else (void)sizeof(missing_body<Backend, operation::for_each_row_with_column_sums, Body, Sums...>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -7,11 +7,11 @@
 #include <snug/quantization/none.hpp>
 #include <type_traits>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct matmul;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The transpose of a matrix, as an operand of a product.
 template <class M>
@@ -126,4 +126,4 @@ inline void matmul(Backend on, A a, B b, std::byte* workspace, Store const& stor
 }
 
 }  // namespace ops
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -4,11 +4,11 @@
 #include <snug/memory/arena.hpp>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct memory;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// The calls that give a trainer its memory, ready for use: a backend's own, or the program's.
 template <class Backend>
@@ -30,4 +30,4 @@ memory_calls const& paged_memory() {
     }
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -10,7 +10,7 @@
 /// fallback: a body that is missing is a refusal that names operation and backend. Operations on one context
 /// run in the order of the calls, and only one thread at a time may call them; contexts know nothing of each
 /// other.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -62,4 +62,4 @@ inline constexpr bool runs_ahead = requires {
     requires Backend::runs_ahead;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct copy;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// Pages travel between paged memory and two slots of the backend's, where a backend can beside the other
 /// operations: into a slot when the last page that was there is away again, ...
@@ -39,4 +39,4 @@ inline void pages_are_away(Backend on) {
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

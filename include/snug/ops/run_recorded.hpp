@@ -3,11 +3,11 @@
 
 #include <snug/ops/operation.hpp>
 
-namespace snug::operation {
+namespace snug::SNUG_TARGET::operation {
 struct run_recorded;
-}  // namespace snug::operation
+}  // namespace snug::SNUG_TARGET::operation
 
-namespace snug::ops {
+namespace snug::SNUG_TARGET::ops {
 
 /// What a backend keeps of a sequence of operations to run it again at once; nothing where it has no use for
 /// it.
@@ -34,4 +34,4 @@ inline void run_recorded(Backend on, recording<Backend>& recorded, Operations co
     else (void)sizeof(missing_body<Backend, operation::run_recorded>);
 }
 
-}  // namespace snug::ops
+}  // namespace snug::SNUG_TARGET::ops

@@ -4,7 +4,7 @@
 #include <snug/kernels/adamw.hpp>
 #include <snug/optimizers/optimizer.hpp>
 
-namespace snug::optimizers {
+namespace snug::SNUG_TARGET::optimizers {
 
 /// The element type of an optimizer's states; `snug::int8` keeps them in blocks of 256 (`state_block`).
 template <class T>
@@ -51,4 +51,4 @@ struct adamw {
     }
 };
 
-}  // namespace snug::optimizers
+}  // namespace snug::SNUG_TARGET::optimizers

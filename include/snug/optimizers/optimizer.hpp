@@ -13,7 +13,7 @@
 #include <snug/precision/policies.hpp>
 #include <string_view>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace refusal {
 
@@ -301,4 +301,4 @@ struct paged : std::conditional_t<refusal::what_is_paged_is_an_optimizer<Optimiz
 
 }  // namespace optimizers
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

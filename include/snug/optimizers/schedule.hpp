@@ -7,7 +7,7 @@
 #include <numbers>
 #include <snug/diagnose/require.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The learning rate over the steps of a run: a linear warm-up to `peak` over `warm_up` steps, then a cosine down to
 /// `peak · floor` at step `total` (Loshchilov and Hutter, arXiv 1608.03983), which it keeps. With `total` 0 it stays
@@ -50,4 +50,4 @@ struct schedule {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

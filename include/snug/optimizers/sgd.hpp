@@ -4,7 +4,7 @@
 #include <snug/kernels/sgd.hpp>
 #include <snug/optimizers/optimizer.hpp>
 
-namespace snug::optimizers {
+namespace snug::SNUG_TARGET::optimizers {
 
 /// Stochastic gradient descent with momentum (Polyak; as Sutskever et al. 2013 write it, without dampening): one state
 /// for every trained element. Weight decay is decoupled, as in AdamW.
@@ -24,4 +24,4 @@ struct sgd {
     }
 };
 
-}  // namespace snug::optimizers
+}  // namespace snug::SNUG_TARGET::optimizers

@@ -10,7 +10,7 @@
 
 /// Optimizer states in blocks of 8-bit codes, on the device: a warp has a block in its registers, each lane its share. The bits
 /// are those of the host.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -80,9 +80,9 @@ struct lane_window {
     }
 };
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda
 
-namespace snug::optimizers {
+namespace snug::SNUG_TARGET::optimizers {
 
 /// What a lane sees of a block.
 template <class Map>
@@ -90,4 +90,4 @@ struct window_of<backend::cuda::warp_team, state_block<Map>> {
     using type = backend::cuda::lane_window<Map>;
 };
 
-}  // namespace snug::optimizers
+}  // namespace snug::SNUG_TARGET::optimizers

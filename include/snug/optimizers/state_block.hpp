@@ -8,7 +8,7 @@
 #include <snug/quantization/codes.hpp>
 #include <string_view>
 
-namespace snug::optimizers {
+namespace snug::SNUG_TARGET::optimizers {
 
 /// 256 elements of an optimizer's state in 8 bits each by a dynamic map, with the fp32 scale of the block: 2.031 bytes per
 /// parameter for the two states of Adam instead of 8 (Dettmers et al., "8-bit Optimizers via Block-wise Quantization",
@@ -87,4 +87,4 @@ struct window_of {
     using type = state_window<Unit>;
 };
 
-}  // namespace snug::optimizers
+}  // namespace snug::SNUG_TARGET::optimizers

@@ -17,7 +17,7 @@
 #include <type_traits>
 
 /// The update of elements and the number that clips it, as named function objects for `ops`.
-namespace snug::optimizers {
+namespace snug::SNUG_TARGET::optimizers {
 
 /// From the gradients' squares their sum and what an update multiplies them with: 1 / `loss_scale`, and less when their norm is
 /// above `largest_norm` (0: any norm will do). NaN, so that nothing changes, when the sum or the loss is not finite, and when every
@@ -157,4 +157,4 @@ struct update_blocks {
     }
 };
 
-}  // namespace snug::optimizers
+}  // namespace snug::SNUG_TARGET::optimizers

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <snug/target.hpp>
 #include <string_view>
 
 /// Codes that are not numbers but places in a table of numbers between -1 and 1, which belongs to
 /// quantization and is multiplied by the scale of a block. One code in the low half of a byte; packing is
 /// quantization's.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// 4-bit NormalFloat: the table is the quantiles of a normal distribution, in ascending order
 /// (Dettmers et al., "QLoRA", arXiv 2305.14314).
@@ -30,4 +31,4 @@ struct fp4_code {
 
 static_assert(sizeof(nf4_code) == 1 && sizeof(fp4_code) == 1);
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <snug/target.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// What a floating-point format keeps its highest codes for.
 enum class special_codes {
@@ -60,4 +61,4 @@ inline constexpr float_layout ieee_layout<float>{8, 23, 127};
 template <>
 inline constexpr float_layout ieee_layout<double>{11, 52, 1023};
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

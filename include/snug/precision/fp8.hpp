@@ -7,7 +7,7 @@
 
 /// The two formats of the "OCP 8-bit Floating Point Specification" (OFP8, revision 1.0), which is that of
 /// Micikevicius et al., "FP8 Formats for Deep Learning", arXiv 2209.05433.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// E4M3: 1 sign, 4 exponent and 3 mantissa bits; largest 448, no infinity, one NaN of each sign. For weights
 /// and activations. A number that rounds beyond 448 becomes NaN (as in ml_dtypes' float8_e4m3fn); the
@@ -26,4 +26,4 @@ struct fp8_e5m2 : small_float<fp8_e5m2, float_layout{5, 2, 15}, std::uint8_t> {
 
 static_assert(sizeof(fp8_e4m3) == 1 && sizeof(fp8_e5m2) == 1);
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -12,7 +12,7 @@
 /// Integers as number formats: evenly spaced, so all their codes serve one range that a scale has to choose
 /// (quantization). Conversion by `round_nearest` or `round_stochastic`, which clamp; a plain cast cuts off,
 /// and outside the range it is undefined.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 using int8 = std::int8_t;
 using uint8 = std::uint8_t;
@@ -71,4 +71,4 @@ constexpr int4::int4(float number) noexcept
 
 static_assert(sizeof(int4) == 1);
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -3,8 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <snug/target.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// Dynamic loss scale for formats whose small gradients would vanish (Micikevicius et al., arXiv 1710.03740, section
 /// 3.2): the loss is multiplied by `value` before backward and the gradients divided by it before the update. Doubles
@@ -56,4 +57,4 @@ template <class Precision>
     requires requires { Precision::rounds_stochastically; }
 inline constexpr bool rounds_stochastically<Precision> = Precision::rounds_stochastically;
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <snug/target.hpp>
 #include <string_view>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The name of an element type as files and reports spell it: its member `name` where it has one. Specialise
 /// it for a type that cannot have a member.
@@ -24,4 +25,4 @@ inline constexpr std::string_view element_name<std::uint8_t> = "uint8";
 template <>
 inline constexpr std::string_view element_name<std::int32_t> = "int32";
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -9,7 +9,7 @@
 #include <snug/precision/name.hpp>
 #include <string_view>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// The constants of a format, all known to the compiler and, being a power of two times a short integer,
 /// exact as doubles: `number_traits<fp16>::largest`. Specialise it for a format that is neither a
@@ -112,4 +112,4 @@ struct number_traits<int4> : conversion::integer_traits<int4::lowest, int4::larg
     static constexpr std::string_view name = element_name<int4>;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

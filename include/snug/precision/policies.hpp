@@ -6,7 +6,7 @@
 #include <snug/precision/bf16.hpp>
 #include <snug/precision/fp16.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 using fp32 = float;
 using fp64 = double;
@@ -138,4 +138,4 @@ struct pure {
 };
 
 }  // namespace precision
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

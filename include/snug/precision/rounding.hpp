@@ -10,7 +10,7 @@
 #include <snug/precision/small_float.hpp>
 
 /// Every way from a float to a format, by name.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 namespace conversion {
 
@@ -65,4 +65,4 @@ constexpr bf16 stochastic_bf16(float value, std::uint32_t random) noexcept {
     return round_stochastic<bf16>(value, random);
 }
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -11,7 +11,7 @@
 /// One conversion for every floating-point format narrower than fp32, from the description of its bits.
 /// Integer arithmetic without a branch: it holds at compile time, a loop over it vectorises, and neither the
 /// processor's rounding mode nor flushing of subnormals can change a result.
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// What becomes of a number beyond the largest that the format has.
 enum class overflow {
@@ -167,4 +167,4 @@ struct small_float {
     }
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -5,7 +5,7 @@
 #include <snug/precision/small_float.hpp>
 #include <string_view>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// TensorFloat-32: the exponent of fp32 and the mantissa of fp16, 19 bits that are stored as a float whose 13
 /// lowest bits are zero, so an array of tf32 is an array of floats. Saves no memory: it is what tensor cores
@@ -18,4 +18,4 @@ struct tf32 : small_float<tf32, float_layout{8, 10, 127}, std::uint32_t, 13> {
 
 static_assert(sizeof(tf32) == 4);
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

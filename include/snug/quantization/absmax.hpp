@@ -4,7 +4,7 @@
 #include <snug/quantization/whole.hpp>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// 255 evenly spaced codes from minus to plus the largest magnitude of the array. One outlier takes the codes from all
 /// others.
@@ -20,4 +20,4 @@ struct absmax_4bit : whole<symmetric_code<4>> {
 static_assert(absmax::storage(1000).count == 64 + 1000);
 static_assert(absmax_4bit::storage(1000).count == 64 + 500);
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

@@ -4,7 +4,7 @@
 #include <snug/quantization/whole.hpp>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// 256 evenly spaced codes from the lowest to the highest number of the array, one of which is exactly 0: its code is
 /// the zero point. For what lies to one side of 0, twice as fine as absmax.
@@ -19,4 +19,4 @@ struct affine_4bit : whole<affine_code<4>> {
 
 static_assert(affine::storage(1000).count == 64 + 1000);
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

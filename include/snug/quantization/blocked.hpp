@@ -13,7 +13,7 @@
 #include <snug/units.hpp>
 #include <span>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// Blocks of `Block` elements, each with its own scale (and zero point, where the code has one). The block-wise schemes
 /// derive from it. The region holds, each from a multiple of 64 on: codes, scales, zero points.
@@ -178,4 +178,4 @@ struct blocked {
     }
 };
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

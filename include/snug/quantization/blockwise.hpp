@@ -5,7 +5,7 @@
 #include <snug/quantization/whole.hpp>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 namespace detail {
 
@@ -47,4 +47,4 @@ struct blockwise : detail::blockwise_base<Scheme, Block>::type {
     }
 };
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

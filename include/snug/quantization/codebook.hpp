@@ -9,7 +9,7 @@
 #include <snug/meta.hpp>
 #include <snug/quantization/normal_distribution.hpp>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// A table of numbers between -1 and 1, by code: what a code means before it is multiplied by the scale of its block.
 /// A user's own codebook is a struct with these two members.
@@ -166,4 +166,4 @@ inline constexpr bool is_ascending = std::is_sorted(Codebook::values.begin(), Co
 
 }  // namespace detail
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

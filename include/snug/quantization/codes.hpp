@@ -12,7 +12,7 @@
 #include <snug/quantization/expand.hpp>
 #include <snug/quantization/nearest.hpp>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// What is stored of a block beside its codes.
 struct block_parameters {
@@ -221,4 +221,4 @@ struct range_code {
     }
 };
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

@@ -6,7 +6,7 @@
 #include <string>
 #include <type_traits>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 namespace detail {
 
@@ -70,4 +70,4 @@ struct double_quantized : detail::double_quantized_base<Scheme, Group>::type {
 static_assert(double_quantized<nf4<64>>::storage(64 * 256).count == 64 * 256 / 2 + 256 + 64 + 4);
 static_assert(double_quantized<nf4<64>>::storage({4096, 4096}).count == 8'388'608 + 262'144 + 4'096 + 4);
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

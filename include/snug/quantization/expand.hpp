@@ -16,7 +16,7 @@
 
 /// From codes to numbers: the inner loops of every decoder. All of them give the same bits with and without the
 /// processor's wide instructions.
-namespace snug::quantization::detail {
+namespace snug::SNUG_TARGET::quantization::detail {
 
 template <class T>
 concept decoded = std::same_as<T, float> || std::same_as<T, bf16>;
@@ -254,4 +254,4 @@ inline void unpack(std::uint8_t const* codes, index_t first, index_t count, std:
     }
 }
 
-}  // namespace snug::quantization::detail
+}  // namespace snug::SNUG_TARGET::quantization::detail

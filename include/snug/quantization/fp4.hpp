@@ -4,7 +4,7 @@
 #include <snug/quantization/blocked.hpp>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// What bitsandbytes calls FP4: sign, 2 exponent bits, 1 mantissa bit, and one odd small number (see
 /// `snug::fp4_code`).
@@ -15,4 +15,4 @@ struct fp4 : blocked<table_code<codebooks::fp4>, Block> {
 
 static_assert(fp4<64>::storage(128).count == 2 * (32 + 4));
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

@@ -4,7 +4,7 @@
 #include <snug/quantization/blocked.hpp>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// 8 bits by the signed dynamic map (arXiv 1511.04561), block-wise: dense near zero over six decades. The element type
 /// of 8 evenly spaced bits is `snug::int8`; as a scheme that is `blockwise<absmax, Block>`.
@@ -15,4 +15,4 @@ struct int8 : blocked<table_code<codebooks::dynamic_signed>, Block> {
 
 static_assert(int8<256>::storage(256).count == 256 + 4);
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

@@ -3,7 +3,7 @@
 
 #include <snug/quantization/scheme.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// A matrix that a quantization scheme stores, shape (Rows, Width), as an operand of products: backends decode it by
 /// tiles or slices. A view.
@@ -14,4 +14,4 @@ struct quantized_matrix {
     typename Scheme::view stored;
 };
 
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

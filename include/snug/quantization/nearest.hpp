@@ -16,7 +16,7 @@
 #endif
 
 /// From numbers to codes: the inner loops of every encoder.
-namespace snug::quantization::detail {
+namespace snug::SNUG_TARGET::quantization::detail {
 
 /// Numbers are looked up in strips that fit the nearest cache.
 inline constexpr index_t strip = 64;
@@ -277,4 +277,4 @@ inline float rounded(float x) {
     return x;
 }
 
-}  // namespace snug::quantization::detail
+}  // namespace snug::SNUG_TARGET::quantization::detail

@@ -4,7 +4,7 @@
 #include <snug/quantization/blocked.hpp>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// 4-bit NormalFloat (arXiv 2305.14314): the quantiles of a normal distribution, so that normal weights use all codes
 /// alike. Two dialects: `dialects::bitsandbytes` and `dialects::torchao` (four digits; torchao itself always quantizes
@@ -26,4 +26,4 @@ struct nf4<Block, dialects::torchao>
 static_assert(nf4<64>::storage(128).count == 2 * (32 + 4));
 static_assert(bits_per_element<nf4<64>>({4096, 4096}) == 4.5);
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

@@ -3,11 +3,11 @@
 
 #include <snug/policy.hpp>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// Weights stay in the precision's own type.
 struct none {
     using axis = snug::axis::quantization;
 };
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

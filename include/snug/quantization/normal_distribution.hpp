@@ -3,9 +3,10 @@
 
 #include <bit>
 #include <cstdint>
+#include <snug/target.hpp>
 
 /// The standard normal distribution at compile time, in double: what the standard library cannot do there.
-namespace snug::quantization::normal {
+namespace snug::SNUG_TARGET::quantization::normal {
 
 namespace detail {
 
@@ -87,4 +88,4 @@ constexpr double quantile(double p) {
     return p < 0.5 ? -x : x;
 }
 
-}  // namespace snug::quantization::normal
+}  // namespace snug::SNUG_TARGET::quantization::normal

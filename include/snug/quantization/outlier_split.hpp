@@ -19,7 +19,7 @@
 #include <span>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// What counts as an outlier: a magnitude above Numerator / Denominator times the root mean square of the matrix, so
 /// that one threshold fits the tensors of a model, whose sizes differ.
@@ -240,4 +240,4 @@ struct outlier_split
     }
 };
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

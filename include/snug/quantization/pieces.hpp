@@ -9,7 +9,7 @@
 #include <snug/quantization/scheme.hpp>
 
 /// Passes over a whole array that any loop may run in parallel, with results that do not depend on it.
-namespace snug::quantization::detail {
+namespace snug::SNUG_TARGET::quantization::detail {
 
 /// Elements that one call handles in a row.
 inline constexpr index_t piece = 1024;
@@ -56,4 +56,4 @@ extremes extremes_of_all(Source const& source, Loop const& loop) {
     return all;
 }
 
-}  // namespace snug::quantization::detail
+}  // namespace snug::SNUG_TARGET::quantization::detail

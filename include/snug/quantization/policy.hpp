@@ -4,7 +4,7 @@
 #include <snug/quantization/none.hpp>
 #include <snug/quantization/scheme.hpp>
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 
 /// A policy of the quantization axis: `quantization::none`, or a scheme that stores the weights of linear layers, which
 /// are frozen then.
@@ -22,4 +22,4 @@ struct this_is_not_a_quantization {
 };
 
 }  // namespace refusal
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

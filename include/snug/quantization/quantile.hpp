@@ -16,7 +16,7 @@
 #include <span>
 #include <string>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 namespace detail {
 
@@ -170,4 +170,4 @@ struct quantile_4bit : detail::quantile_scheme<4> {
 static_assert(quantile::storage(1000).count == 1024 + 1000);
 static_assert(quantile_4bit::storage(1000).count == 64 + 500);
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

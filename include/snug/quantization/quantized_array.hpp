@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// An array or matrix that owns its quantized form: for use without a trainer, where nobody planned the memory.
 template <quantization_scheme Scheme>
@@ -67,4 +67,4 @@ class quantized_array {
     std::vector<line> lines_;
 };
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

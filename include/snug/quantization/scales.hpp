@@ -11,7 +11,7 @@
 
 /// How the scales of blocks are stored: one fp32 each, or quantized in turn. `group` blocks are written together, from
 /// scratch that a stack holds.
-namespace snug::quantization::scales {
+namespace snug::SNUG_TARGET::quantization::scales {
 
 /// One fp32 for each block.
 struct plain {
@@ -119,4 +119,4 @@ struct nested {
     }
 };
 
-}  // namespace snug::quantization::scales
+}  // namespace snug::SNUG_TARGET::quantization::scales

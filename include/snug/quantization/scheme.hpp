@@ -16,7 +16,7 @@
 #include <string>
 #include <type_traits>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// A row-major matrix. Blocks run along its flattened elements, over the ends of rows; only schemes that look at
 /// columns see more than the number of elements. An array is one row.
@@ -175,4 +175,4 @@ constexpr slice slice_of(index_t count, index_t which, index_t multiple = 1) {
 
 }  // namespace detail
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

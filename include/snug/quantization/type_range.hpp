@@ -6,7 +6,7 @@
 #include <string>
 #include <type_traits>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 namespace detail {
 
@@ -31,4 +31,4 @@ struct type_range
     static std::string name() { return "type_range<" + std::string(number_traits<Format>::name) + ">"; }
 };
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

@@ -10,7 +10,7 @@
 #include <snug/quantization/scheme.hpp>
 #include <span>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// How well a scheme spends its codes on some numbers.
 struct waste {
@@ -59,4 +59,4 @@ waste measure_waste(std::span<float const> values, typename Scheme::view const& 
     return result;
 }
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

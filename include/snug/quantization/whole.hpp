@@ -13,7 +13,7 @@
 #include <snug/units.hpp>
 #include <span>
 
-namespace snug::quantization {
+namespace snug::SNUG_TARGET::quantization {
 
 /// One scale (and zero point) for a whole array. The schemes of one scale derive from it. The region holds the
 /// parameters, then from byte 64 on the codes.
@@ -88,4 +88,4 @@ struct whole {
 
 static_assert(sizeof(block_parameters) == 8);
 
-}  // namespace snug::quantization
+}  // namespace snug::SNUG_TARGET::quantization

@@ -3,11 +3,11 @@
 
 #include <snug/policy.hpp>
 
-namespace snug::sharding {
+namespace snug::SNUG_TARGET::sharding {
 
 /// One process owns everything.
 struct none {
     using axis = snug::axis::sharding;
 };
 
-}  // namespace snug::sharding
+}  // namespace snug::SNUG_TARGET::sharding

@@ -10,7 +10,7 @@
 
 /// Body of causal attention: nothing as large as tokens × tokens is ever stored (Dao, "FlashAttention-2",
 /// arXiv 2307.08691), and no sum depends on the order in which blocks run.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace attending {
 
@@ -109,4 +109,4 @@ void attention_backward_on(tag on, Shape, index_t sequences, index_t tokens, T c
            blocks_for(sequences * tokens * groups, small), small, 0, arguments);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

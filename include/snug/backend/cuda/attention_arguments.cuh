@@ -10,7 +10,7 @@
 #include <snug/backend/cuda/intrinsics.cuh>
 
 /// What the kernels of attention are told, and the two small kernels that every kind of it shares.
-namespace snug::backend::cuda::attending {
+namespace snug::SNUG_TARGET::backend::cuda::attending {
 
 /// Scores are kept times log2 e, so that exponentials are powers of two.
 inline constexpr double log2_e = 1.4426950408889634;
@@ -143,4 +143,4 @@ __global__ void __launch_bounds__(small_kernel_threads)
                    load_elements<group>(a.key_gradients + row * width + column));
 }
 
-}  // namespace snug::backend::cuda::attending
+}  // namespace snug::SNUG_TARGET::backend::cuda::attending

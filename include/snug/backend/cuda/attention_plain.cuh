@@ -6,7 +6,7 @@
 /// Attention without tensor cores, for fp32, fp64 and head widths that are no multiple of 16: the tiles of the other
 /// kernels, small and multiplied number by number in the type of the sums. A block's threads form a square: thread
 /// (i, j) computes the score of resident row i and streamed row j, then every `side`-th column of what row i sums.
-namespace snug::backend::cuda::attending::plain {
+namespace snug::SNUG_TARGET::backend::cuda::attending::plain {
 
 template <class Shape, class T>
 struct tiling {
@@ -240,4 +240,4 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
     here.store(a.d_qkv + (row0 + first + here.i) * stride + work.head * Shape::head_width, d_q, scale.plain);
 }
 
-}  // namespace snug::backend::cuda::attending::plain
+}  // namespace snug::SNUG_TARGET::backend::cuda::attending::plain

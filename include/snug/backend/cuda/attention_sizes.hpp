@@ -9,7 +9,7 @@
 
 /// What attention on a GPU keeps in memory between its kernels, and how it cuts its work. Constants of the program: they
 /// depend on no device, so a plan for one can be made without it.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Whether the tensor-core kernels take this attention; any other goes to the plain ones.
 template <class Shape, class T>
@@ -55,4 +55,4 @@ constexpr index_t attention_backward_workspace(index_t sequences, index_t tokens
     return attention_backward_sizes<Shape, T>{sequences, tokens}.total();
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

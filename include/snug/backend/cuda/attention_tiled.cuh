@@ -7,7 +7,7 @@
 /// Attention on tensor cores. A warp owns blocks of 16 resident rows (queries; keys where their gradients are summed),
 /// against which tiles of the other kind stream through shared memory. A product's result stays in registers, where it
 /// has the layout of the left operand of the next: scores and probabilities are never stored.
-namespace snug::backend::cuda::attending::tiled {
+namespace snug::SNUG_TARGET::backend::cuda::attending::tiled {
 
 /// Rows of a tile lie this many elements apart: 16 bytes more than they are wide, an odd number of 16 bytes, so that any
 /// eight rows that ldmatrix reads at once lie in different banks.
@@ -633,4 +633,4 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
                a.d_qkv + (row0 + first + warp_row) * stride + work.head * width, stride, rows - warp_row);
 }
 
-}  // namespace snug::backend::cuda::attending::tiled
+}  // namespace snug::SNUG_TARGET::backend::cuda::attending::tiled

@@ -6,7 +6,7 @@
 #include <snug/error.hpp>
 #include <string>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Throws `snug::error` with the call, CUDA's name and text of the error, and the device.
 inline void check(cudaError_t result, char const* call) {
@@ -22,4 +22,4 @@ inline void check(cudaError_t result, char const* call) {
                 "success");
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

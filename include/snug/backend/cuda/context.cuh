@@ -14,7 +14,7 @@
 #include <string>
 #include <type_traits>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Kernels are written for this compute capability and later ones: asynchronous copies, bf16 on tensor cores.
 inline constexpr int oldest_major = 8;
@@ -130,4 +130,4 @@ inline cudaStream_t stream(tag on) { return execution_of(on).stream(); }
 /// The host waits for all that the context's stream has to do.
 inline void synchronize(tag on) { check(cudaStreamSynchronize(stream(on)), "cudaStreamSynchronize"); }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

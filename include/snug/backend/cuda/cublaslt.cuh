@@ -21,7 +21,7 @@
 
 /// Products that cuBLASLt can do: one product of two plain matrices, whose result is stored, perhaps times a number, added to
 /// another matrix or to what is there, with a bias or without, or stored times a GELU's derivative.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -237,4 +237,4 @@ bool library_matmul(tag on, std::byte* workspace, Store const& store, product<A,
                                    right::of(factors.b), result::of(store), workspace);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

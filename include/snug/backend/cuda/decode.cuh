@@ -16,7 +16,7 @@
 /// own has to offer `static constexpr float value(view const&, index_t)`.
 ///
 /// Device code must not touch the codebooks' own arrays: they are the host's, and a kernel that reads one compiles to a trap.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// The numbers of a codebook where kernels can read them.
 template <class Codebook>
@@ -306,4 +306,4 @@ __device__ float stored_value(typename Scheme::view const& stored, index_t i) {
     return from::value(stored, i, from::numbers(stored));
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

@@ -16,7 +16,7 @@
 
 /// Products of many rows with a quantized operand: slices of it are decoded into the workspace, and the library multiplies with
 /// them. The values are those that snug's own kernels decode on the way.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -132,4 +132,4 @@ void decoded_matmul(tag on, std::byte* workspace, Store const& store, product<A,
 
 }  // namespace detail
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

@@ -9,7 +9,7 @@
 #include <snug/backend/cuda/team.cuh>
 #include <snug/kernels/exact_sum.hpp>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -61,4 +61,4 @@ void add_exact_sum_on(tag on, index_t rows, index_t width, kernels::exact_sum* t
            detail::warps_of_exact_sum * warp_width, 0, runs, runs_of_row, width, total, value);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

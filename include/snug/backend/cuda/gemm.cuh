@@ -11,7 +11,7 @@
 
 /// snug's own product: any number of products of any operands summed in registers, any store. The order of a sum depends on
 /// the shape alone, so results are the same bits every time.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -92,4 +92,4 @@ void own_matmul(tag on, Store const& store, product<A, B> first, Further... furt
     detail::gemm(on, detail::across(f.a), detail::across(f.b), store, f, detail::as_factors(further)...);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

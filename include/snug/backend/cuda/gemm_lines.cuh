@@ -15,7 +15,7 @@
 #include <type_traits>
 
 /// The operands of snug's own product as its kernels take them, and where a block's tile of the result lies.
-namespace snug::backend::cuda::detail {
+namespace snug::SNUG_TARGET::backend::cuda::detail {
 
 /// What an operand of a kernel is. Its memory is lines of `length` elements, along the depth of the product (`along_depth`) or
 /// across it; left operands lie along it as they are, right ones when they are transposed. `value(line, i, table)` is one
@@ -228,4 +228,4 @@ constexpr int largest_table(Lines const*...) {
     return result;
 }
 
-}  // namespace snug::backend::cuda::detail
+}  // namespace snug::SNUG_TARGET::backend::cuda::detail

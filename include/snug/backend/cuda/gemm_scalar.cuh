@@ -4,7 +4,7 @@
 #include <snug/backend/cuda/gemm_lines.cuh>
 
 /// The product of operands of any types: multiply-adds of Sum.
-namespace snug::backend::cuda::detail {
+namespace snug::SNUG_TARGET::backend::cuda::detail {
 
 template <class Sum>
 struct scalar_tiling {
@@ -114,4 +114,4 @@ __global__ void __launch_bounds__(256)
             if (my_row + i < rows && my_column + j < columns) store(my_row + i, my_column + j, sums[i][j]);
 }
 
-}  // namespace snug::backend::cuda::detail
+}  // namespace snug::SNUG_TARGET::backend::cuda::detail

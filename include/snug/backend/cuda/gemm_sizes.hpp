@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <snug/units.hpp>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Bytes of workspace that products of plain matrices take from the plan, for the library's split sums. NVIDIA's advice for
 /// Hopper; smaller devices use less of it.
@@ -60,4 +60,4 @@ constexpr std::int64_t quantized_matmul_workspace_bytes(std::int64_t rows, std::
     return decoded_slice_bytes(columns, depth, element) + library_workspace;
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

@@ -5,7 +5,7 @@
 #include <snug/backend/cuda/gemm_lines.cuh>
 
 /// The product of bf16 and fp16 operands on tensor cores.
-namespace snug::backend::cuda::detail {
+namespace snug::SNUG_TARGET::backend::cuda::detail {
 
 /// A block computes 128 x `Columns`; each warp 64 x 32 of it.
 template <int Columns>
@@ -281,4 +281,4 @@ __global__ void __launch_bounds__(Tiling::threads, Tiling::blocks_per_processor)
     tensor_store<Tiling>(sums, reinterpret_cast<float*>(shared), row, column, rows, columns, store);
 }
 
-}  // namespace snug::backend::cuda::detail
+}  // namespace snug::SNUG_TARGET::backend::cuda::detail

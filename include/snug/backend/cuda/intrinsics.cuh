@@ -12,7 +12,7 @@
 
 /// What CUDA C++ has no name for: PTX, one function for each instruction. Only here does a kernel differ between a device
 /// and the emulation that tests run on the host.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// All lanes of a warp.
 inline constexpr unsigned full_warp = 0xFFFFFFFFu;
@@ -198,4 +198,4 @@ __device__ __forceinline__ std::byte* dynamic_shared() {
 #endif
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

@@ -8,7 +8,7 @@
 #include <snug/backend/cuda/context.cuh>
 #include <type_traits>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Dynamic shared memory that a kernel may use without asking.
 inline constexpr std::size_t unasked_shared_bytes = 48 * 1024;
@@ -31,4 +31,4 @@ void launch(tag on, void (*kernel)(P...), dim3 blocks, unsigned threads, std::si
     check(cudaLaunchKernelEx(&config, kernel, arguments...), "cudaLaunchKernelEx");
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

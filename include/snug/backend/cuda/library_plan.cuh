@@ -12,7 +12,7 @@
 #include <utility>
 
 /// A product as cuBLASLt wants it described, and the algorithm that it chose: known once for each shape.
-namespace snug::backend::cuda::detail {
+namespace snug::SNUG_TARGET::backend::cuda::detail {
 
 inline char const* name_of(cudaDataType_t type) {
     switch (type) {
@@ -221,4 +221,4 @@ class library_plans {
     std::size_t next_ = 0;
 };
 
-}  // namespace snug::backend::cuda::detail
+}  // namespace snug::SNUG_TARGET::backend::cuda::detail

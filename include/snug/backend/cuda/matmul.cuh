@@ -15,7 +15,7 @@
 
 /// Body of the matrix product: cuBLASLt where it can do the product, snug's own kernels elsewhere. What it can do is known at
 /// compile time; whether a quantized operand is decoded for it, or a sum of products is left to it, depends on the rows.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -164,4 +164,4 @@ void matmul_on(tag on, std::byte* workspace, Store const& store, product<A, B> f
         own_matmul(on, store, first, further...);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

@@ -11,7 +11,7 @@
 
 /// Memory of the device and the host's pinned memory, and copies between them: in the order of the
 /// operations.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Memory of the device, aligned to 256 bytes. Tests may replace the calls, as those of `memory_seam`. Throws `snug::error` when
 /// there is no device; too little memory is a null pointer.
@@ -72,4 +72,4 @@ inline void copy_out_on(tag on, void* to, void const* from, std::size_t size) {
     synchronize(on);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

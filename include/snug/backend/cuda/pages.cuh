@@ -9,7 +9,7 @@
 
 /// Pages of paged states: a stream for each direction beside that of the kernels, so that one page comes while another is
 /// updated and a third leaves.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -52,4 +52,4 @@ inline void pages_are_away_on(tag on) {
     for (auto const& slot : execution_of(on).pages().slots) detail::wait(stream(on), slot.away.get());
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

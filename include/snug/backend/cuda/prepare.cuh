@@ -8,7 +8,7 @@
 #include <snug/memory/report.hpp>
 #include <string>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Before a trainer gets its memory: a context for it, on a device that can run the kernels and with enough
 /// memory free beside what the context itself takes (the library's handle); or a refusal with the bill beside
@@ -30,4 +30,4 @@ inline context prepare_on(tag, memory_bill const& bill) {
                 "one allocation of " + to_string(bill.total) + lines);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

@@ -6,7 +6,7 @@
 #include <snug/backend/cuda/context.cuh>
 #include <snug/backend/cuda/tag.hpp>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// The first run is an ordinary one, in which libraries choose their algorithms and kernels are loaded; the second is captured
 /// as a graph; from then on the graph is launched.
@@ -33,4 +33,4 @@ void run_recorded_on(tag on, recording& recorded, Operations const& operations) 
     check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded.graph()), stream(on)), "cudaGraphLaunch");
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

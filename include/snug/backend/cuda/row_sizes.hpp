@@ -7,7 +7,7 @@
 #include <type_traits>
 
 /// How sums over columns are cut up: it follows from rows and columns only, so that no sum depends on the device.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Sums are computed in this type; every piece of the work has one of them for each of its columns.
 template <class T>
@@ -49,4 +49,4 @@ constexpr index_t rows_with_sums_bytes(index_t rows, index_t width, index_t sums
         sums * rows_with_sums_pieces(rows) * width * static_cast<index_t>(sizeof(column_sum_type<T>)), 64);
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

@@ -19,7 +19,7 @@
 #include <type_traits>
 
 /// Bodies of the row, element and reduction operations. No sum depends on the device: how it is cut up follows from its length.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -420,4 +420,4 @@ void add_sum_on(tag on, index_t count, double* partials, double* total, Value co
            total, detail::element_of{partials});
 }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

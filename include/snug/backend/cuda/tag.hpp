@@ -7,7 +7,7 @@
 #include <snug/units.hpp>
 #include <utility>
 
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Operations on a device, recorded to be run again at once: a CUDA graph. Plain here, so that a trainer's type needs no CUDA.
 class recording {
@@ -113,9 +113,9 @@ struct tag {
 
 inline tag context::on() const { return {state_}; }
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 /// The CUDA backend: `snug::on<snug::cuda>`.
 using cuda = backend::cuda::tag;
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

@@ -14,7 +14,7 @@
 /// pointer that a kernel is given it has to be said (`std::assume_aligned`), of the sums of such a pointer and multiples it finds
 /// out, but an assumption about a sum is lost; `for_each`, whose function may read and write as it likes, gives neighbours to neighbouring lanes. The order
 /// of a sum depends on the length and the team only. All lanes get the same bits.
-namespace snug::backend::cuda {
+namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
 
@@ -155,4 +155,4 @@ struct block_team : team_of<block_team<Threads>> {
     }
 };
 
-}  // namespace snug::backend::cuda
+}  // namespace snug::SNUG_TARGET::backend::cuda

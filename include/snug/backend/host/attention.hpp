@@ -11,7 +11,7 @@
 /// Body of causal attention. A task owns the scores of `query_tile` queries of one head against the keys up to their
 /// position: linear in the number of tokens. Scores are computed twice, forward and backward, instead of kept
 /// (Dao et al., "FlashAttention", arXiv 2205.14135).
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 namespace detail {
 
@@ -193,4 +193,4 @@ void attention_backward_on(tag<Threads>, Shape, index_t sequences, index_t token
     });
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

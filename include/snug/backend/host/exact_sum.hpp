@@ -8,7 +8,7 @@
 #include <snug/backend/host/team.hpp>
 #include <snug/kernels/exact_sum.hpp>
 
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 /// A sum for each thread, merged at the end.
 template <int Threads, class Value>
@@ -33,4 +33,4 @@ void add_exact_sum_on(tag<Threads>, index_t rows, index_t width, kernels::exact_
     });
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

@@ -24,7 +24,7 @@
 /// change a bit.
 ///
 /// Nothing here allocates. `scratch` is aligned to 64 bytes.
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 /// The type of the finished sums that an epilogue receives.
 template <class A, class B = A>
@@ -274,4 +274,4 @@ void gemm(int threads, std::int64_t m, std::int64_t n, std::int64_t k, operand<A
     gemm(threads, m, n, scratch, finish, factors<A, Right>{a, b, k});
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

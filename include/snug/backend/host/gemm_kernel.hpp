@@ -12,7 +12,7 @@
 
 #include <snug/precision/bf16.hpp>
 
-namespace snug::backend::host::detail {
+namespace snug::SNUG_TARGET::backend::host::detail {
 
 // The micro-kernel keeps kernel_rows x (2 vectors) accumulators in registers, so that the loads of one step hide behind
 // its multiplications: 24 of the 32 registers of AVX-512, 12 of 16 otherwise.
@@ -174,4 +174,4 @@ void multiply_panel(left_block const& a, std::int64_t rows, std::int64_t units,
     }
 }
 
-}  // namespace snug::backend::host::detail
+}  // namespace snug::SNUG_TARGET::backend::host::detail

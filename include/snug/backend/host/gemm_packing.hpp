@@ -12,7 +12,7 @@
 #include <snug/backend/host/gemm_sizes.hpp>
 #include <snug/precision/bf16.hpp>
 
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 /// A matrix in memory: element (i, j) is `data[i * row_stride + j * column_stride]`. At least one stride is 1.
 template <class T>
@@ -288,4 +288,4 @@ template <class Arithmetic, class T>
 
 }  // namespace detail
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

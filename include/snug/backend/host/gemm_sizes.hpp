@@ -9,7 +9,7 @@
 
 /// Block sizes of the host's matrix product and the scratch memory that follows from them. Constants of the program, not
 /// of the machine: a plan made without vector instructions is the plan of the program that runs with them.
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 namespace detail {
 
@@ -83,4 +83,4 @@ constexpr std::int64_t gemm_scratch_bytes(std::int64_t max_n, std::int64_t max_k
                     detail::layout_of(detail::blocking::parallel_packing, max_n, max_k, unit_bytes).total);
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

@@ -7,7 +7,7 @@
 #include <snug/quantization/matrix.hpp>
 
 /// Body of the matrix product: shapes are checked here, at compile time, and strides replace types.
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 namespace detail {
 
@@ -108,4 +108,4 @@ void matmul_on(tag<Threads>, std::byte* workspace, Store const& store, product<A
          detail::as_factors(first, workspace), detail::as_factors(further, workspace)...);
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

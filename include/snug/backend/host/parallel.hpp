@@ -16,25 +16,32 @@
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/system/omp/execution_policy.h>
+#include <snug/target.hpp>
 
-namespace snug::backend::host {
+/// What a thread knows of the team that OpenMP keeps for it between parallel loops: the same team whatever the files of a
+/// program are compiled for, so that it is not in the namespace of one of them.
+namespace snug::openmp_team {
 
-namespace detail {
-
-/// What a thread knows of the team that OpenMP keeps for it between parallel loops.
 struct team_of_a_thread {
     bool exists = false;
     /// The process was forked: the team was not, and libgomp would wait for it for ever.
     bool is_lost = false;
 };
-inline constinit thread_local team_of_a_thread own_team{};
+inline constinit thread_local team_of_a_thread own{};
+
+}  // namespace snug::openmp_team
+
+namespace snug::SNUG_TARGET::backend::host {
+
+namespace detail {
 
 /// Before the first parallel loop of a thread.
 inline void note_team() {
-    if (own_team.exists) return;
+    using openmp_team::own;
+    if (own.exists) return;
     [[maybe_unused]] static int const watching =
-        pthread_atfork(nullptr, nullptr, [] { own_team.is_lost = own_team.exists; });
-    own_team.exists = true;
+        pthread_atfork(nullptr, nullptr, [] { own.is_lost = own.exists; });
+    own.exists = true;
 }
 
 /// At most so many threads for the parallel loops that this thread begins while this lives. OpenMP has that number for every
@@ -68,7 +75,7 @@ template <class Function>
 /// Threads that a `parallel_for` called here with this bound would use: as many as OpenMP offers to the calling thread, but 1
 /// inside another parallel region, and after a fork in the thread that forked.
 inline int thread_count(int most) noexcept {
-    return omp_in_parallel() || detail::own_team.is_lost ? 1 : std::min(most, omp_get_max_threads());
+    return omp_in_parallel() || openmp_team::own.is_lost ? 1 : std::min(most, omp_get_max_threads());
 }
 
 /// Calls `f(i)` or `f(i, slot)` once for every i in [0, count), on at most `most` threads, and returns when all calls have
@@ -90,4 +97,4 @@ void parallel_for(int most, std::int64_t count, Function const& f) {
                        [&f](std::int64_t i) { detail::call(f, i, omp_get_thread_num()); });
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

@@ -5,7 +5,7 @@
 #include <snug/memory/arena.hpp>
 #include <snug/memory/plan.hpp>
 
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 /// Before a trainer gets its memory: nothing to do, and the tag is all the context. Every parallel loop keeps
 /// to the plan's number of threads itself.
@@ -27,4 +27,4 @@ void run_recorded_on(tag<Threads>, Recording&, Operations const& operations) {
     operations();
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

@@ -16,7 +16,7 @@
 #include <snug/ops/pages.hpp>
 
 /// Bodies of the row, element and reduction operations.
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 template <int Threads, index_t Width, class Body>
 void for_each_row_on(tag<Threads>, std::integral_constant<index_t, Width>, index_t rows, Body const& body) {
@@ -112,4 +112,4 @@ void copy_out_on(tag<Threads>, void* to, void const* from, std::size_t size) {
     std::memcpy(to, from, size);
 }
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

@@ -5,7 +5,7 @@
 #include <snug/ops/attention.hpp>
 #include <snug/units.hpp>
 
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 /// The host backend. `MaxThreads` bounds the threads that a step uses, because each has a workspace of its own in the
 /// plan; a machine with more cores leaves the rest idle.
@@ -77,12 +77,12 @@ struct tag {
     }
 };
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host
 
-namespace snug {
+namespace snug::SNUG_TARGET {
 /// The host backend for up to `Threads` threads.
 template <int Threads>
 using host_threads = backend::host::tag<Threads>;
 /// The host backend: the processor, up to 16 threads.
 using host = host_threads<16>;
-}  // namespace snug
+}  // namespace snug::SNUG_TARGET

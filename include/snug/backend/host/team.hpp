@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <snug/meta.hpp>
 
-namespace snug::backend::host {
+namespace snug::SNUG_TARGET::backend::host {
 
 /// The team of the host: one thread that works on a row with vector instructions. The order of a sum is fixed by
 /// the program, whatever the number of threads. Functions come by value, and should hold what they capture by value:
@@ -56,4 +56,4 @@ struct serial_team {
     }
 };
 
-}  // namespace snug::backend::host
+}  // namespace snug::SNUG_TARGET::backend::host

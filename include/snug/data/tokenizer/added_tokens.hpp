@@ -11,7 +11,7 @@
 
 #include <snug/utf8.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// A token that is found in the text before anything else is done with it.
 struct added_token {
@@ -177,4 +177,4 @@ class added_tokens {
     std::size_t longest_ = 0;  ///< bytes
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

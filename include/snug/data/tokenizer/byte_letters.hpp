@@ -9,7 +9,7 @@
 
 #include <snug/utf8.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// How byte-level vocabularies write bytes in files (GPT-2, 2019): the printable bytes of Latin-1 stand for themselves, the
 /// other 68, in order, are written as U+0100, U+0101, ...
@@ -43,4 +43,4 @@ class byte_letters {
     std::array<std::int16_t, 0x100 + 68> byte_of_{};
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -16,7 +16,7 @@
 #include <snug/data/tokenizer/keyed_hash.hpp>
 #include <snug/random.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// Byte pair encoding (Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units", 2016) over
 /// bytes: a word is a sequence of tokens of one byte; as long as two neighbours have a merge, the merge of the lowest rank,
@@ -147,4 +147,4 @@ class byte_pairs {
     bool one_for_a_run_ = false;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -9,7 +9,7 @@
 #include <snug/random.hpp>
 #include <string_view>
 
-namespace snug::io::detail {
+namespace snug::SNUG_TARGET::io::detail {
 
 /// Drawn once in a program: who writes a file does not know it, and can't make keys that fall together.
 inline std::uint64_t hash_key() {
@@ -34,4 +34,4 @@ struct keyed_hash {
     }
 };
 
-}  // namespace snug::io::detail
+}  // namespace snug::SNUG_TARGET::io::detail

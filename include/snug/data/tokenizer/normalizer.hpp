@@ -19,7 +19,7 @@
 #include <snug/io/file.hpp>
 #include <snug/utf8.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// The normalization forms of Unicode (UAX 15), by utf8proc. Bytes that are not UTF-8 stay as they are and part what is
 /// around them.
@@ -130,4 +130,4 @@ inline void normalize(std::string_view text, unicode_form form, std::string& to)
 inline void normalize(std::string_view, unicode_form, std::string&) {}
 #endif
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -15,7 +15,7 @@
 #include <snug/io/file.hpp>
 #include <snug/utf8.hpp>
 
-namespace snug::io::detail {
+namespace snug::SNUG_TARGET::io::detail {
 
 /// Rewrites an expression of Oniguruma's syntax, which tokenizer.json is written in (the document RE of Oniguruma 6.9), for
 /// PCRE2. What is not on its list is refused by name; what is on it comes out spelled so that PCRE2 has one way to read it:
@@ -568,4 +568,4 @@ class oniguruma {
     pieces last_;
 };
 
-}  // namespace snug::io::detail
+}  // namespace snug::SNUG_TARGET::io::detail

@@ -11,7 +11,7 @@
 #include <snug/data/tokenizer/regex.hpp>
 #include <snug/utf8.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// Cuts a text into the words that are merged each by itself: steps, each of which cuts further what the one before it left.
 class pre_tokenizer {
@@ -91,4 +91,4 @@ inline constexpr std::string_view digit = R"(\p{N})";
 
 }  // namespace words_of
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -19,7 +19,7 @@
 #include <snug/io/file.hpp>
 #include <snug/io/gguf.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 namespace detail {
 
@@ -130,4 +130,4 @@ inline std::shared_ptr<tokenizer_tables const> read_tokenizer_gguf(gguf const& f
     return detail::tokenizer_builder(std::move(parts)).build();
 }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

@@ -24,7 +24,7 @@
 #include <snug/io/file.hpp>
 #include <snug/io/json.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 namespace detail {
 
 /// The largest known, of 256,000 tokens, is a tenth of it.
@@ -430,4 +430,4 @@ inline std::shared_ptr<tokenizer_tables const> read_tokenizer_json(std::string c
     return detail::tokenizer_builder(std::move(parts)).build();
 }
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

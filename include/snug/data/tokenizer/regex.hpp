@@ -21,7 +21,7 @@
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// What searches in one text may take together: steps of the expressions and characters they run over. It grows with the
 /// text alone, so that no expression and no text take time that grows with a square or worse.
@@ -162,4 +162,4 @@ class regex {
     std::string literal_;
 };
 
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io

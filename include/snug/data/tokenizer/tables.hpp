@@ -22,7 +22,7 @@
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
 
-namespace snug::io {
+namespace snug::SNUG_TARGET::io {
 
 /// What a tokenizer knows. Not copied: the maps look into the texts.
 struct tokenizer_tables {
@@ -278,4 +278,4 @@ class tokenizer_builder {
 };
 
 }  // namespace detail
-}  // namespace snug::io
+}  // namespace snug::SNUG_TARGET::io
