@@ -80,11 +80,25 @@ class error : public std::runtime_error {
           found_(std::move(found)),
           expected_(std::move(expected)) {}
 
+    /// What went wrong on another rank, in the words it had there.
+    static error of_rank(int rank, std::string_view sentence) { return {rank, sentence}; }
+
     place const& where() const noexcept { return where_; }
     std::string const& found() const noexcept { return found_; }
     std::string const& expected() const noexcept { return expected_; }
 
   private:
+    error(int rank, std::string_view sentence) : std::runtime_error(told(rank, sentence)), found_(sentence) {
+        where_.rank = rank;
+    }
+
+    // Who passes on what another has passed on names the rank once.
+    static std::string told(int rank, std::string_view sentence) {
+        auto const name = "rank " + std::to_string(rank);
+        return harmless(sentence.starts_with(name + ": ") ? std::string(sentence)
+                                                          : name + ": " + std::string(sentence));
+    }
+
     static std::string sentence(place const& where, std::string const& found, std::string const& expected) {
         std::string text;
         auto const part = [&text](std::string const& words) { text += (text.empty() ? "" : ", ") + words; };

@@ -14,6 +14,7 @@
 #include <snug/models/weight_bytes.hpp>
 #include <snug/optimizers/sgd.hpp>
 #include <snug/quantization/schemes.hpp>
+#include <snug/sharding/traffic.hpp>
 #include <snug/trainer.hpp>
 #include <snug/version.hpp>
 

@@ -16,11 +16,12 @@ struct adapters {};
 struct accumulation {};
 struct checkpointing {};
 struct sharding {};
+struct transport {};
 struct optimizer {};
 struct where {};
 
 using all = meta::list<model, batch, precision, quantization, adapters, accumulation, checkpointing, sharding,
-                       optimizer, where>;
+                       transport, optimizer, where>;
 }  // namespace axis
 
 }  // namespace snug
@@ -63,12 +64,6 @@ struct a_required_axis_is_missing {
     static_assert(holds,
                   "snug: a required axis has no policy (see Axis). A trainer needs a model, such as "
                   "snug::models::gpt2_124m, and a snug::batch<sequences, tokens>");
-};
-
-template <class Axis, class Given, class Default>
-struct this_axis_knows_no_policy_but_its_default_yet {
-    static constexpr bool holds = std::is_same_v<Given, Default>;
-    static_assert(holds, "snug: nothing but 'none' has an effect on this axis yet (see Axis and Given)");
 };
 
 }  // namespace refusal

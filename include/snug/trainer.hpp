@@ -7,6 +7,7 @@
 #include <snug/backend/on.hpp>
 #include <snug/batch.hpp>
 #include <snug/checkpointing/policies.hpp>
+#include <snug/distributed/names.hpp>
 #include <snug/engine/composition.hpp>
 #include <snug/engine/run.hpp>
 #include <snug/memory/budget.hpp>
@@ -15,7 +16,9 @@
 #include <snug/policy.hpp>
 #include <snug/precision/policies.hpp>
 #include <snug/quantization/policy.hpp>
+#include <snug/sharding/data_parallel.hpp>
 #include <snug/sharding/none.hpp>
+#include <snug/sharding/zero.hpp>
 
 namespace snug::SNUG_TARGET {
 
@@ -32,12 +35,13 @@ struct chosen {
     using accumulation = pick<axis::accumulation, snug::accumulation::micro_batches<1>, Policies...>;
     using checkpointing = pick<axis::checkpointing, snug::checkpointing::none, Policies...>;
     using sharding = pick<axis::sharding, snug::sharding::none, Policies...>;
+    using transport = pick<axis::transport,
+                           over<std::conditional_t<std::is_same_v<sharding, snug::sharding::none>,
+                                                   distributed::self, distributed::mpi>>,
+                           Policies...>;
     using optimizer = pick<axis::optimizer, optimizers::adamw<>, Policies...>;
     using where = pick<axis::where, on<host>, Policies...>;
 };
-
-template <class Axis, class Given, class None>
-using only_none = refusal::this_axis_knows_no_policy_but_its_default_yet<Axis, Given, None>;
 
 template <class Chosen>
 struct accepted_one_by_one : accepted<refusal::this_is_not_a_model<typename Chosen::model>,
@@ -47,7 +51,7 @@ struct accepted_one_by_one : accepted<refusal::this_is_not_a_model<typename Chos
                                       refusal::this_is_not_an_adapter<typename Chosen::adapters>,
                                       refusal::this_is_not_an_accumulation<typename Chosen::accumulation>,
                                       refusal::this_is_not_a_checkpointing<typename Chosen::checkpointing>,
-                                      only_none<axis::sharding, typename Chosen::sharding, sharding::none>,
+                                      refusal::this_is_not_a_sharding<typename Chosen::sharding>,
                                       refusal::this_is_not_an_optimizer<typename Chosen::optimizer>,
                                       refusal::this_is_not_a_place_to_run<typename Chosen::where>> {};
 
@@ -59,6 +63,10 @@ struct accepted_together
                    typename Chosen::model, snug::detail::sliding_window_of<typename Chosen::model>(),
                    Chosen::batch::tokens>,
                refusal::the_states_of_an_optimizer_are_a_list<typename Chosen::optimizer>,
+               refusal::the_bucket_of_a_sharding_is_too_small<
+                   typename Chosen::sharding, snug::detail::bucket_of<typename Chosen::sharding>(),
+                   snug::detail::smallest_bucket_of<typename Chosen::sharding,
+                                                    typename Chosen::precision::gradient>()>,
                snug::detail::targets_exist<typename Chosen::adapters, typename Chosen::model>,
                snug::detail::trained_kinds_exist<typename Chosen::adapters, typename Chosen::model>,
                snug::detail::paths_exist<typename Chosen::adapters, typename Chosen::model>> {};

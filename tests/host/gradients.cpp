@@ -75,6 +75,9 @@ struct lone_layer {
     static constexpr int parameters = layer::parameter_declarations<Layer>();
     static constexpr region weight(int parameter) { return at(parameter); }
     static constexpr region gradient(int parameter) { return at(parameters + parameter); }
+    static constexpr bool reduces_each_micro_batch = false, gathers_weights = false;
+    static constexpr region weight_in_use(int parameter) { return weight(parameter); }
+    static constexpr region gradient_in_use(int parameter) { return gradient(parameter); }
     static constexpr int first_buffer = 2 * parameters;
     static constexpr region buffer(int which) { return at(first_buffer + which); }
     static constexpr struct {
@@ -189,7 +192,9 @@ class lone_run {
   private:
     template <class T>
     std::span<T> elements(region where) {
-        return view_.template elements<T>(where);
+        auto const count =
+            composition::plan.declarations[static_cast<std::size_t>(where.declaration)].size().count;
+        return {view_.template at<T>(where), static_cast<std::size_t>(count) / sizeof(T)};
     }
 
     arena memory_{composition::plan.total()};

@@ -7,6 +7,8 @@
 #include <snug/engine/options.hpp>
 #include <snug/engine/results.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/engine/units.hpp>
+#include <snug/engine/verdicts.hpp>
 #include <snug/ops/copy.hpp>
 #include <snug/ops/run_recorded.hpp>
 #include <snug/random.hpp>
@@ -35,10 +37,28 @@ void stage(store<C> const& s, token_batch const& batch, index_t micro_batch, exe
     walker.separate_examples();
 }
 
-/// Puts the passes of all micro-batches under way; returns the number of counted tokens.
+/// What dropout of a micro-batch is a function of: its number among all that the gradients of a step come from, on
+/// all ranks.
 template <class C>
-index_t begin_passes(store<C>& s, token_batch const& batch, std::uint64_t dropout_seed) {
-    auto const counted = require_batch(batch, shape_of_batch<C>);
+std::uint64_t dropout_key(store<C> const& s, std::uint64_t seed, index_t micro_batch) {
+    auto const number =
+        (s.done.accumulated_batches * C::micro_batches + micro_batch) * C::ranks + s.ranks.rank();
+    return random::bits(seed, static_cast<std::uint64_t>(s.done.steps), static_cast<std::uint64_t>(number));
+}
+
+/// Puts the passes of all micro-batches under way; returns the number of counted tokens, over all ranks.
+template <class C>
+index_t begin_passes(store<C>& s, training_options<typename C::optimizer> const& options,
+                     token_batch const& batch) {
+    auto const counted = [&] {
+        if constexpr (C::is_sharded)
+            return agree_on(s, "agreement on a step", hash_of(options), [&](distributed::statement& mine) {
+                options.check();
+                mine.counted = require_batch(batch, shape_of_batch<C>);
+            });
+        options.check();
+        return require_batch(batch, shape_of_batch<C>);
+    }();
     s.done.kept = 0;
     step_numbers numbers;
     numbers.loss_scale = s.loss_scale() / static_cast<double>(counted);
@@ -47,12 +67,15 @@ index_t begin_passes(store<C>& s, token_batch const& batch, std::uint64_t dropou
     walker.draw();
     for (index_t m = 0; m < C::micro_batches; ++m) {
         stage(s, batch, m, walker);
-        auto const passes_before =
-            static_cast<std::uint64_t>(s.done.accumulated_batches * C::micro_batches + m);
-        auto const key = random::bits(dropout_seed, static_cast<std::uint64_t>(s.done.steps), passes_before);
+        auto const key = dropout_key(s, options.dropout_seed, m);
         ops::copy_in(s.on(), &s.numbers()->dropout_key, &key, sizeof key);
-        ops::run_recorded(s.on(), s.recordings[batch.starts.empty() ? 0 : 1],
-                          [&] { C::model::walk_training(walker); });
+        if constexpr (C::is_sharded) {
+            with_rooms(s, walker, walk::training, [&] { C::model::walk_training(walker); });
+            set_aside_loss(s, m);
+        } else {
+            ops::run_recorded(s.on(), s.recordings[batch.starts.empty() ? 0 : 1],
+                              [&] { C::model::walk_training(walker); });
+        }
     }
     s.done.accumulated = counted;
     ++s.done.accumulated_batches;
@@ -62,7 +85,11 @@ index_t begin_passes(store<C>& s, token_batch const& batch, std::uint64_t dropou
 template <class C>
 step_result accumulate_gradients(store<C>& s, training_options<typename C::optimizer> const& options,
                                  token_batch const& batch) {
-    auto const counted = begin_passes(s, batch, options.dropout_seed);
+    auto const counted = begin_passes(s, options, batch);
+    if constexpr (C::is_sharded) {
+        gather_verdicts(s);
+        sum_losses(s);
+    }
     return {s.found().loss / static_cast<double>(counted), 0, 0, counted};
 }
 

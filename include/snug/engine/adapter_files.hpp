@@ -2,8 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <map>
+#include <optional>
 #include <set>
+#include <snug/engine/collect.hpp>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/finite.hpp>
 #include <snug/engine/host_view.hpp>
@@ -308,12 +311,17 @@ template <class C>
 void save_peft(store<C> const& s, std::string const& folder, std::string const& base_model) {
     static_assert(sizeof(refusal::this_trainer_has_no_adapter_that_files_can_hold<typename C::adapters>) > 0);
     using element = typename C::updated;
-    io::make_folder(folder);
-    std::map<std::string, adapter_tensor> tensors;
-    io::safetensors_writer file(io::in_folder(folder, "adapter_model.safetensors"));
+    constexpr index_t size = sizeof(element);
     host_view<C> const here(s);
+    work_of_root<C> writing(s);
+    std::optional<io::safetensors_writer> file;
+    std::map<std::string, adapter_tensor> tensors;  // in the order of the file: all are of one type
+    writing.part([&] {
+        io::make_folder(folder);
+        file.emplace(io::in_folder(folder, "adapter_model.safetensors"));
+    });
     auto const add = [&](adapter_tensor tensor) {
-        file.declare(tensor.name, type_in_files<element>, tensor.dimensions);
+        writing.part([&] { file->declare(tensor.name, type_in_files<element>, tensor.dimensions); });
         auto const name = tensor.name;
         tensors.emplace(name, std::move(tensor));
     };
@@ -325,32 +333,52 @@ void save_peft(store<C> const& s, std::string const& folder, std::string const& 
         }
         add(std::move(tensor));
     }
-    for (auto const& [name, type, dimensions, size] : file.tensors()) {
-        auto const& tensor = tensors.at(name);
-        auto const* const values = here.template at<element>(C::has_master ? C::master(tensor.parameter)
-                                                                           : C::weight(tensor.parameter));
-        std::vector<element> in_order;
-        if (tensor.is_transposed)
-            for (index_t i = 0; i < tensor.count; ++i) in_order.push_back(values[tensor.place_of(i)]);
-        auto const* const first = tensor.is_transposed ? in_order.data() : values + tensor.first;
-        file.write(name, std::as_bytes(std::span(first, static_cast<std::size_t>(tensor.count))));
+    for (auto const& [name, tensor] : tensors) {
+        auto const p = tensor.parameter;
+        auto const& entry = C::entry(p);
+        array_bytes const array{C::has_master ? C::master(p) : C::weight(p), entry.count * size,
+                                entry.copies};
+        auto const copy = tensor.first / entry.count, first = tensor.first % entry.count;
+        std::vector<element> columns;  // of a transposed matrix, which is written when it is there
+        auto const write = [&, &name = name, &tensor = tensor](std::span<std::byte const> bytes) {
+            if (!tensor.is_transposed) return file->write(name, bytes);
+            auto const before = columns.size();
+            columns.resize(before + bytes.size() / sizeof(element));
+            std::memcpy(columns.data() + before, bytes.data(), bytes.size());
+        };
+        collect(s, here.view(), array, copy, first * size, (first + tensor.count) * size, audience::root,
+                [&](std::span<std::byte const> bytes) { writing.part([&] { write(bytes); }); });
+        if (!tensor.is_transposed) continue;
+        writing.part([&, &name = name, &tensor = tensor] {
+            std::vector<element> in_order;
+            for (index_t i = 0; i < tensor.count; ++i)
+                in_order.push_back(columns[static_cast<std::size_t>(tensor.place_of(i) - tensor.first)]);
+            file->write(name, std::as_bytes(std::span(in_order)));
+        });
     }
-    io::output_file config(io::in_folder(folder, "adapter_config.json"));
-    config.write(adapter_config(s, base_model));
-    file.commit();
-    config.commit();
+    writing.part([&] {
+        io::output_file config(io::in_folder(folder, "adapter_config.json"));
+        config.write(adapter_config(s, base_model));
+        file->commit();
+        config.commit();
+    });
+    writing.finish("agreement on an adapter");
 }
 
 template <class C>
 void load_peft(store<C>& s, std::string const& folder, load_options const& allowed) {
     static_assert(sizeof(refusal::this_trainer_has_no_adapter_that_files_can_hold<typename C::adapters>) > 0);
-    io::json_document const config(io::in_folder(folder, "adapter_config.json"), std::int64_t{1} << 24);
-    check_adapter_config(config.root(), numbers_of_adapter(s));
-    io::safetensors const file(io::in_folder(folder, "adapter_model.safetensors"));
-    auto const tensors = find_adapter(s, config.root(), file);
-    if (!allowed.allow_not_finite)
-        for (auto const& [tensor, found] : tensors)
-            require_finite<typename C::precision::weight, typename C::updated>(s.on_host(), *found);
+    std::optional<io::safetensors> file;
+    std::vector<std::pair<adapter_tensor, io::file_tensor const*>> tensors;
+    together(s, "agreement on an adapter", [&] {
+        io::json_document const config(io::in_folder(folder, "adapter_config.json"), std::int64_t{1} << 24);
+        check_adapter_config(config.root(), numbers_of_adapter(s));
+        file.emplace(io::in_folder(folder, "adapter_model.safetensors"));
+        tensors = find_adapter(s, config.root(), *file);
+        if (!allowed.allow_not_finite)
+            for (auto const& [tensor, found] : tensors)
+                require_finite<typename C::precision::weight, typename C::updated>(s.on_host(), *found);
+    });
     {
         host_view<C> const here(s);
         // From here on nothing can fail.
@@ -362,11 +390,14 @@ void load_peft(store<C>& s, std::string const& folder, load_options const& allow
                 io::decode(*found, i, {values, static_cast<std::size_t>(count)});
                 for (index_t k = 0; k < count; ++k) {
                     auto const to = tensor.place_of(i + k);
-                    here.template at<weight>(C::weight(tensor.parameter))[to] =
-                        static_cast<weight>(values[k]);
+                    auto const p = tensor.parameter;
+                    auto const memory = here.view();
+                    if (auto* const place = memory.template find<weight>(C::weight(p), p, to))
+                        *place = static_cast<weight>(values[k]);
                     if constexpr (C::has_master)
-                        here.template at<typename C::updated>(C::master(tensor.parameter))[to] =
-                            static_cast<typename C::updated>(values[k]);
+                        if (auto* const place =
+                                memory.template find<typename C::updated>(C::master(p), p, to))
+                            *place = static_cast<typename C::updated>(values[k]);
                 }
             }
         }

@@ -4,11 +4,16 @@
 #include <limits>
 #include <snug/adapters/adapter.hpp>
 #include <snug/checkpointing/rewrite.hpp>
+#include <snug/distributed/agree.hpp>
 #include <snug/engine/places.hpp>
+#include <snug/kernels/exact_sum.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/memory/plan.hpp>
 #include <snug/ops/add_sum.hpp>
 #include <snug/optimizers/optimizer.hpp>
+#include <snug/sharding/none.hpp>
+#include <snug/sharding/traffic.hpp>
+#include <snug/sharding/visits.hpp>
 
 namespace snug::SNUG_TARGET {
 
@@ -34,9 +39,38 @@ struct the_sequences_of_the_batch_are_longer_than_the_window_of_attention {
         "full attention. Use snug::batch<more sequences, fewer tokens>");
 };
 
+template <class Sharding, index_t BytesOfTheBucket, index_t SmallestBucket>
+struct the_bucket_of_a_sharding_is_too_small {
+    static constexpr bool holds = BytesOfTheBucket >= SmallestBucket;
+    static_assert(holds,
+                  "snug: a bucket holds 256 gradients from each rank, at least (see BytesOfTheBucket and "
+                  "SmallestBucket). Use a larger sharding::bucket<...>");
+};
+
+template <class Sharding, bool Holds>
+struct prefetch_needs_a_room {
+    static_assert(
+        Holds,
+        "snug: prefetch<N> of zero<3> (see Sharding) gathers the N blocks after the one that is worked "
+        "on: N is at least 0 and less than the number of blocks");
+};
+
 }  // namespace refusal
 
 namespace detail {
+
+/// What a sharding receives at once, in bytes, and the least that it can.
+template <class Sharding>
+constexpr index_t bucket_of() {
+    if constexpr (requires { Sharding::bucket; }) return Sharding::bucket.count;
+    else return 0;
+}
+template <class Sharding, class Gradient>
+constexpr index_t smallest_bucket_of() {
+    if constexpr (requires { Sharding::bucket; })
+        return Sharding::ranks * sharding::granule * index_t{sizeof(Gradient)};
+    else return 0;
+}
 
 /// The sliding window of a model's attention; 0: none.
 template <class Model>
@@ -72,6 +106,8 @@ struct composition {
     using precision = typename Chosen::precision;
     using batch = typename Chosen::batch;
     using optimizer = typename Chosen::optimizer;
+    using sharding = typename Chosen::sharding;
+    using world = typename Chosen::transport::world;
     using backend = typename Chosen::where::backend;
     using setting = snug::setting<batch::sequences, batch::tokens, precision, backend>;
 
@@ -95,6 +131,54 @@ struct composition {
         for (auto const& entry : parameter_table.entries)
             if (entry.is_derived()) return true;
         return false;
+    }();
+
+    static constexpr bool is_sharded = !std::is_same_v<sharding, snug::sharding::none>;
+    static constexpr int ranks = sharding::ranks;
+    /// Gradients of a unit are added to those of other ranks when backward leaves it; until then they are in
+    /// room of their own.
+    static constexpr bool reduces_each_micro_batch = [] {
+        if constexpr (is_sharded) return bool(sharding::reduces_each_micro_batch);
+        else return false;
+    }();
+    /// A rank holds a share of the weights, and gathers those of a unit when the unit is worked on.
+    static constexpr bool gathers_weights = [] {
+        if constexpr (is_sharded) return sharding::stage == 3;
+        else return false;
+    }();
+    /// A rank updates a share of what trains.
+    static constexpr bool updates_share = [] {
+        if constexpr (is_sharded) return sharding::stage >= 1;
+        else return false;
+    }();
+    /// The groups in which parameters lie and travel when they are sharded.
+    static constexpr auto groups = [] {
+        if constexpr (is_sharded)
+            return snug::sharding::group_parameters(
+                parameter_table.entries, model::layers_of_parameters(), ranks, [](auto const& entry) {
+                    bool in_blocks = false;
+                    meta::for_each<typename optimizer::states>([&]<class State>(State) {
+                        if constexpr (may_be_in_blocks<State>)
+                            in_blocks = in_blocks || is_in_blocks<State>(entry.count);
+                    });
+                    return in_blocks;
+                });
+        else return snug::sharding::grouping<static_cast<std::size_t>(parameters)>{};
+    }();
+
+    /// How often a micro-batch comes to each unit to add to its gradients.
+    static constexpr auto gradient_visits = [] {
+        if constexpr (is_sharded)
+            return snug::sharding::gradient_visits<model, static_cast<std::size_t>(groups.unit_count)>(
+                groups);
+        else return std::array<int, 0>{};
+    }();
+    /// The weights that a micro-batch gathers.
+    static constexpr auto gatherings = [] {
+        if constexpr (gathers_weights)
+            return snug::sharding::gatherings<model, static_cast<std::size_t>(groups.unit_count)>(
+                groups, sharding::prefetch);
+        else return snug::sharding::gathering_list<0>{};
     }();
 
     /// A position of the schedule behind all of a micro-batch's.
@@ -121,7 +205,8 @@ struct composition {
     template <class Add>
     static constexpr layout_type declare(Add const& add) {
         layout_type result;
-        engine::place_parameters<precision, optimizer>(parameter_table.entries, result.parameters, add);
+        if constexpr (is_sharded) declare_shares(result, add);
+        else engine::place_parameters<precision, optimizer>(parameter_table.entries, result.parameters, add);
         for (std::size_t b = 0; b < buffers.size(); ++b) {
             auto const buffer = add(buffers[b]);
             if (b == 0) result.first_buffer = buffer.declaration;
@@ -153,6 +238,83 @@ struct composition {
         return result;
     }
 
+    /// Bytes of what a rank tells the others in a step: the exact sum of its squares, then the loss of each
+    /// micro-batch.
+    static constexpr index_t verdict_size = round_up(
+        static_cast<index_t>(sizeof(kernels::exact_sum)) + micro_batches * index_t{sizeof(double)}, 64);
+    /// Elements of a group that travel between two ranks at once.
+    static constexpr index_t piece_elements = [] {
+        if constexpr (is_sharded) {
+            constexpr auto size = ranks * index_t{sizeof(typename precision::gradient)};
+            index_t longest = 0;
+            for (std::size_t g = 0; g < groups.size; ++g)
+                if (groups.groups[g].is_trained())
+                    longest = std::max(longest, groups.groups[g].count / ranks);
+            return std::min(
+                longest, sharding::bucket.count / size / snug::sharding::granule * snug::sharding::granule);
+        } else {
+            return index_t{0};
+        }
+    }();
+
+    /// Of the repeated unit with the fewest.
+    static constexpr index_t fewest_blocks = [] {
+        index_t result = std::numeric_limits<index_t>::max();
+        for (std::size_t g = 0; g < groups.size; ++g)
+            if (groups.groups[g].copies > 1) result = std::min(result, groups.groups[g].copies);
+        return result;
+    }();
+    /// In how many pieces the gradients of a group travel.
+    static constexpr index_t pieces_of(snug::sharding::group const& g) {
+        return (g.count / ranks + piece_elements - 1) / piece_elements;
+    }
+    /// Bytes of what a rank states before a step.
+    static constexpr index_t statement_size = sizeof(distributed::statement);
+    /// And after it, where each updates a share.
+    static constexpr index_t outcome_size = sizeof(step_numbers::not_finite);
+    static constexpr step_traffic traffic = snug::sharding::traffic_of<composition>();
+
+    /// What is declared when parameters are sharded: groups instead of parameters, and the room of what travels.
+    template <class Add>
+    static constexpr void declare_shares(layout_type& result, Add const& add) {
+        static_assert(sizeof(refusal::prefetch_needs_a_room < sharding,
+                             sharding::prefetch >= 0 &&
+                                 (!gathers_weights || sharding::prefetch < fewest_blocks) >) > 0);
+        engine::place_groups<precision, optimizer, sharding>(parameter_table.entries, groups,
+                                                             result.parameters, result.groups, add);
+        using gradient = typename precision::gradient;
+        using weight = typename precision::weight;
+        auto const room = [&]<class T>(std::type_identity<T>, snug::sharding::group const& g,
+                                       std::string_view name, index_t slots, lifetime alive) {
+            return add(snug::declare<T>(g.name / name, g.count, std::min(slots, g.copies),
+                                        role::communication, alive));
+        };
+        if constexpr (reduces_each_micro_batch || gathers_weights) {
+            constexpr auto units = static_cast<std::size_t>(groups.unit_count);
+            constexpr auto lifetimes =
+                snug::sharding::lifetimes_of_units<model, units>(groups, sharding::prefetch);
+            for (std::size_t i = 0; i < groups.size; ++i) {
+                auto const& g = groups.groups[i];
+                auto alive = lifetimes[static_cast<std::size_t>(g.unit)];
+                // What is quantized is whole first.
+                if (g.stored == snug::sharding::storage::frozen_bytes) alive.weights.add({-1, -1});
+                if constexpr (gathers_weights)
+                    result.groups[i].gathered = g.stored == snug::sharding::storage::frozen_bytes
+                                                    ? room(std::type_identity<std::byte>{}, g, "gathered",
+                                                           sharding::prefetch + 1, alive.weights)
+                                                    : room(std::type_identity<weight>{}, g, "gathered",
+                                                           sharding::prefetch + 1, alive.weights);
+                if (reduces_each_micro_batch && g.is_trained())
+                    result.groups[i].unit_gradient =
+                        room(std::type_identity<gradient>{}, g, "unit_gradient", 2, alive.gradients);
+            }
+        }
+        result.arrivals = add(
+            snug::declare<gradient>(path{"arrivals"}, piece_elements * (ranks - 1), 2, role::communication));
+        result.verdicts =
+            add(snug::declare<std::byte>(path{"verdicts"}, verdict_size, ranks, role::communication));
+    }
+
     /// Where everything lies: counted first, then declared.
     static constexpr layout_type places = [] {
         int count = 0;
@@ -177,12 +339,30 @@ struct composition {
     static constexpr region state(int which, int parameter) {
         return of(parameter).states[static_cast<std::size_t>(which)];
     }
+    /// What layers read and add to: of a sharded array, the room in which that of a unit is whole.
+    static constexpr region weight_in_use(int parameter) {
+        return in_room(parameter, weight(parameter), &engine::group_places<state_size>::gathered,
+                       entry(parameter).is_quantized() ? 1 : sizeof(typename precision::weight));
+    }
+    static constexpr region gradient_in_use(int parameter) {
+        return in_room(parameter, gradient(parameter), &engine::group_places<state_size>::unit_gradient,
+                       sizeof(typename precision::gradient));
+    }
+    static constexpr engine::ownership owned(int parameter) { return of(parameter).owned; }
     /// A buffer of the model, by its number there.
     static constexpr region buffer(int which) {
         return {places.first_buffer + which, 0, buffers[static_cast<std::size_t>(which)].stride()};
     }
 
   private:
+    static constexpr auto state_size = static_cast<std::size_t>(state_count);
+    static constexpr region in_room(int parameter, region lasting,
+                                    region engine::group_places<state_size>::*room, index_t size) {
+        auto const [group, position] = groups.members[static_cast<std::size_t>(parameter)];
+        if (group < 0) return lasting;
+        auto const whole = places.groups[static_cast<std::size_t>(group)].*room;
+        return whole.declaration < 0 ? lasting : engine::part_of_group(whole, position, size);
+    }
     static constexpr auto const& of(int parameter) {
         return places.parameters[static_cast<std::size_t>(parameter)];
     }

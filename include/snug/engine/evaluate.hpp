@@ -7,34 +7,73 @@
 #include <snug/engine/results.hpp>
 #include <snug/engine/store.hpp>
 #include <snug/ops/copy.hpp>
+#include <vector>
 
 /// Loss and perplexity without gradients.
 namespace snug::SNUG_TARGET::engine {
 
+/// Adds up the loss of a batch, over all ranks.
 template <class C>
-evaluation evaluate_batch(store<C>& s, token_batch const& batch) {
-    auto const counted = require_batch(batch, shape_of_batch<C>);
+double sum_of_losses(store<C>& s, token_batch const& batch) {
     s.done.kept = 0;
     executor<C> walker(s.view(), s.on(), span_of_micro_batch<C>);
     step_numbers const numbers;
     ops::copy_in(s.on(), s.numbers(), &numbers, sizeof numbers);
     for (index_t m = 0; m < C::micro_batches; ++m) {
         stage(s, batch, m, walker);
-        C::model::walk_forward(walker);
-        walker.evaluate();
+        with_rooms(s, walker, walk::evaluation, [&] {
+            C::model::walk_forward(walker);
+            walker.evaluate();
+        });
+        if constexpr (C::is_sharded) set_aside_loss(s, m);
     }
-    auto const loss = s.found().loss / static_cast<double>(counted);
+    if constexpr (C::is_sharded) {
+        gather_verdicts(s);
+        sum_losses(s);
+    }
+    return s.found().loss;
+}
+
+/// The counted tokens of a batch, over all ranks, of which one may have none any more.
+template <class C>
+index_t counted_tokens(store<C> const& s, token_batch const* batch) {
+    if constexpr (C::is_sharded)
+        return agree_on(s, "agreement on an evaluation", 0, [&](distributed::statement& mine) {
+            if (batch != nullptr) mine.counted = require_batch(*batch, shape_of_batch<C>);
+        });
+    else return require_batch(*batch, shape_of_batch<C>);
+}
+
+template <class C>
+evaluation evaluate_batch(store<C>& s, token_batch const& batch) {
+    auto const counted = counted_tokens(s, &batch);
+    auto const loss = sum_of_losses(s, batch) / static_cast<double>(counted);
     return {loss, std::exp(loss), counted};
 }
 
-/// The mean over all counted tokens of a range of batches.
+/// The mean over all counted tokens of a range of batches; of several ranks each has its own range, and they need not
+/// be of one length.
 template <class C, class Batches>
 evaluation evaluate_batches(store<C>& s, Batches&& batches) {
     evaluation total;
+    auto const add = [&](token_batch const* batch, token_batch const& evaluated) {
+        auto const counted = counted_tokens(s, batch);
+        if (counted == 0) return false;
+        total.loss += sum_of_losses(s, evaluated);
+        total.tokens += counted;
+        return true;
+    };
     for (auto const& batch : batches) {
-        auto const one = evaluate_batch(s, token_batch(batch));
-        total.loss += one.loss * static_cast<double>(one.tokens);
-        total.tokens += one.tokens;
+        token_batch const one(batch);
+        add(&one, one);
+    }
+    if constexpr (C::is_sharded) {
+        // While other ranks go on, this one makes their calls with a batch of which nothing is counted.
+        std::vector<std::int32_t> const tokens(static_cast<std::size_t>(C::micro_batches * C::setting::rows),
+                                               0);
+        std::vector<std::int32_t> const targets(tokens.size(), -1);
+        while (add(nullptr, {tokens, targets, {}})) {
+        }
     }
     if (total.tokens == 0) throw error({}, "no batch to evaluate", "at least one");
     total.loss /= static_cast<double>(total.tokens);

@@ -3,6 +3,7 @@
 
 #include <snug/engine/composition.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/engine/units.hpp>
 #include <snug/kernels/elementwise.hpp>
 
 namespace snug::SNUG_TARGET {
@@ -26,44 +27,19 @@ class executor : public in_order {
     /// The walk that follows is training: layers with dropout draw from the key in the numbers of the step.
     void draw() { draws_ = true; }
 
-    template <class Node, bool Added>
-    void leaf(calls::forward<Node, Added> const& of) const {
-        using L = typename Node::type;
-        L::forward(call<Node>(), input<L>(of.x), sink<Added, L::output_width>(of.y, of.base));
-    }
-    template <class Node, class Elementwise>
-    void leaf(calls::forward_through<Node, Elementwise> const& of) const {
-        using L = typename Node::type;
-        L::forward(call<Node>(), input<L>(of.x),
-                   joined<kernels::stored_through, Elementwise>(of.between, of.y));
-    }
-    template <class Node>
-    void leaf(calls::save<Node> const& of) const {
-        using L = typename Node::type;
-        auto const its_call = call<Node>();
-        if constexpr (layer::saves_without_output<L>) L::save(its_call, input<L>(of.x));
-        else L::forward(its_call, input<L>(of.x), discarded<L::output_width>{});
-    }
-    template <class Node, bool Added>
-    void leaf(calls::backward<Node, Added> const& of) const {
-        using L = typename Node::type;
-        L::backward(call<Node, pass::backward>(), input<L>(of.x), activations<L::output_width>(of.y),
-                    activations<L::output_width>(of.dy), sink<Added, L::input_width>(of.dx, of.base));
-    }
-    template <class Node, class Elementwise>
-    void leaf(calls::backward_through<Node, Elementwise> const& of) const {
-        using L = typename Node::type;
-        L::backward(call<Node, pass::backward>(), input<L>(of.x), activations<L::output_width>(of.y),
-                    activations<L::output_width>(of.dy),
-                    joined<kernels::times_derivative, Elementwise>(of.between, of.dx));
-    }
-    template <class Node, class TiedNode>
-    void leaf(calls::loss<Node, TiedNode> const& of) const {
-        run_head<true, Node, TiedNode>(of.x, of.targets);
+    /// Units of sharded parameters come and go by these.
+    void in(engine::unit_rooms<Composition>& rooms) { rooms_ = &rooms; }
+
+    /// Runs a layer, its unit's weights and gradients being where they belong.
+    template <class Call>
+    void leaf(Call const& of) const {
+        visit_units<Call>();
+        run(of);
     }
 
     /// The loss without gradients.
     void evaluate() const {
+        visit_units<head_of<model>, false>();
         run_head<false, typename model::nodes::head, typename model::nodes::embedding>({model::output},
                                                                                        {model::targets});
     }
@@ -71,6 +47,7 @@ class executor : public in_order {
     /// Logits of the last row of the span, vocabulary wide.
     auto last_logits() const {
         using L = typename model::head;
+        visit_units<head_of<model>, false>();
         auto const rows = activations<L::input_width>({model::output});
         return L::logits(head_call<typename model::nodes::head, typename model::nodes::embedding>(),
                          rows.rows_from(rows.rows - 1, 1))
@@ -78,12 +55,41 @@ class executor : public in_order {
     }
 
   protected:
+    /// Of the model, asked for when somebody calls its head: a walker over one layer has none.
+    template <class Model>
+    using head_of = calls::loss<typename Model::nodes::head, typename Model::nodes::embedding>;
+
+    /// What a call needs of sharded units comes to where it is needed.
+    template <class Call, bool AddsGradients = true>
+    void visit_units() const {
+        if constexpr (Composition::reduces_each_micro_batch || Composition::gathers_weights)
+            if (rooms_ != nullptr)
+                sharding::for_each_visit_of<Call>(Composition::groups, [&](sharding::visit next) {
+                    next.adds_gradients = next.adds_gradients && AddsGradients;
+                    rooms_->visit(next, block());
+                });
+    }
+
     /// Of what is not repeated, the one copy there is, whichever block runs.
     std::byte* declared(region where, index_t copy) const {
         if (where.declaration < 0) return nullptr;
         auto const copies =
             Composition::plan.declarations[static_cast<std::size_t>(where.declaration)].copies;
         return memory_.template at<std::byte>(where, copy % copies);
+    }
+    std::byte* value(int parameter, index_t copy) const {
+        if constexpr (Composition::gathers_weights)
+            if (rooms_ != nullptr && !Composition::entry(parameter).is_derived())
+                copy = rooms_->weight_slot(Composition::groups.units[static_cast<std::size_t>(parameter)]);
+        return declared(Composition::weight_in_use(parameter), copy);
+    }
+    /// Where backward adds to the gradient of a parameter.
+    std::byte* gradient(int parameter, index_t copy) const {
+        if constexpr (Composition::reduces_each_micro_batch) {
+            if (rooms_ == nullptr) return nullptr;
+            copy = rooms_->gradient_slot(Composition::groups.units[static_cast<std::size_t>(parameter)]);
+        }
+        return declared(Composition::gradient_in_use(parameter), copy);
     }
     std::byte* address(buffer_reference buffer) const {
         return declared(Composition::buffer(buffer.id), buffer.copy < 0 ? block() : buffer.copy);
@@ -126,8 +132,8 @@ class executor : public in_order {
         result.on = on_;
         for (std::size_t i = 0; i < result.values.size(); ++i) {
             auto const parameter = Node::first_parameter + static_cast<int>(i);
-            result.values[i] = declared(Composition::weight(parameter), block());
-            result.gradients[i] = declared(Composition::gradient(parameter), block());
+            result.values[i] = value(parameter, block());
+            result.gradients[i] = gradient(parameter, block());
         }
         std::size_t s = 0;
         meta::for_each<layer::saved<L>>([&]<class B>(B) {
@@ -148,6 +154,42 @@ class executor : public in_order {
     step_numbers* numbers() const { return memory_.template at<step_numbers>(Composition::places.numbers); }
 
   private:
+    template <class Node, bool Added>
+    void run(calls::forward<Node, Added> const& of) const {
+        using L = typename Node::type;
+        L::forward(call<Node>(), input<L>(of.x), sink<Added, L::output_width>(of.y, of.base));
+    }
+    template <class Node, class Elementwise>
+    void run(calls::forward_through<Node, Elementwise> const& of) const {
+        using L = typename Node::type;
+        L::forward(call<Node>(), input<L>(of.x),
+                   joined<kernels::stored_through, Elementwise>(of.between, of.y));
+    }
+    template <class Node>
+    void run(calls::save<Node> const& of) const {
+        using L = typename Node::type;
+        auto const its_call = call<Node>();
+        if constexpr (layer::saves_without_output<L>) L::save(its_call, input<L>(of.x));
+        else L::forward(its_call, input<L>(of.x), discarded<L::output_width>{});
+    }
+    template <class Node, bool Added>
+    void run(calls::backward<Node, Added> const& of) const {
+        using L = typename Node::type;
+        L::backward(call<Node, pass::backward>(), input<L>(of.x), activations<L::output_width>(of.y),
+                    activations<L::output_width>(of.dy), sink<Added, L::input_width>(of.dx, of.base));
+    }
+    template <class Node, class Elementwise>
+    void run(calls::backward_through<Node, Elementwise> const& of) const {
+        using L = typename Node::type;
+        L::backward(call<Node, pass::backward>(), input<L>(of.x), activations<L::output_width>(of.y),
+                    activations<L::output_width>(of.dy),
+                    joined<kernels::times_derivative, Elementwise>(of.between, of.dx));
+    }
+    template <class Node, class TiedNode>
+    void run(calls::loss<Node, TiedNode> const& of) const {
+        run_head<true, Node, TiedNode>(of.x, of.targets);
+    }
+
     template <bool Training, class Node, class TiedNode>
     void run_head(buffer_reference x, buffer_reference targets) const {
         using L = typename Node::type;
@@ -161,8 +203,8 @@ class executor : public in_order {
         auto result = call<Node>();
         result.partials = memory_.template at<double>(Composition::places.partial_sums);
         if constexpr (Node::type::tied) {
-            result.tied_value = declared(Composition::weight(TiedNode::first_parameter), 0);
-            result.tied_gradient = declared(Composition::gradient(TiedNode::first_parameter), 0);
+            result.tied_value = value(TiedNode::first_parameter, 0);
+            result.tied_gradient = gradient(TiedNode::first_parameter, 0);
         }
         return result;
     }
@@ -172,7 +214,22 @@ class executor : public in_order {
     span_of_tokens span_;
     bool draws_ = false;
     std::int32_t const* starts_ = nullptr;
+    engine::unit_rooms<Composition>* rooms_ = nullptr;
 };
+
+/// Calls f, which walks, with the rooms that the walker's units need, if any.
+template <class Composition, class F>
+void with_rooms(engine::store<Composition>& s, executor<Composition>& walker, engine::walk how, F const& f) {
+    if constexpr (Composition::gathers_weights || (Composition::reduces_each_micro_batch)) {
+        if (!Composition::gathers_weights && how != engine::walk::training) return f();
+        engine::unit_rooms<Composition> rooms(s, how);
+        walker.in(rooms);
+        f();
+        rooms.finish();
+    } else {
+        f();
+    }
+}
 
 /// Visits the leaves of the body block by block instead of running them: f<Node>(call, block).
 template <class Composition, class F>
@@ -183,6 +240,7 @@ class leaf_visitor : public executor<Composition> {
 
     template <class Call>
     void leaf(Call const&) const {
+        this->template visit_units<Call>();
         visit<typename Call::node>();
         if constexpr (requires { typename Call::elementwise; }) visit<typename Call::elementwise>();
     }
@@ -201,6 +259,20 @@ template <class Composition, class F>
 void for_each_leaf(engine::memory_view<Composition> memory, typename Composition::backend on, F const& f) {
     leaf_visitor<Composition, F> visitor(memory, on, f);
     Composition::model::walk_forward(visitor);
+}
+
+/// The same where the trainer is; all ranks do it when weights are sharded.
+template <class Composition, class F>
+void for_each_leaf(engine::store<Composition>& s, F const& f) {
+    leaf_visitor<Composition, F> visitor(s.view(), s.on(), f);
+    if constexpr (Composition::gathers_weights) {
+        engine::unit_rooms<Composition> rooms(s, engine::walk::forward);
+        visitor.in(rooms);
+        Composition::model::walk_forward(visitor);
+        rooms.finish();
+    } else {
+        Composition::model::walk_forward(visitor);
+    }
 }
 
 }  // namespace snug::SNUG_TARGET

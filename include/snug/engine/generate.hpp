@@ -8,6 +8,7 @@
 #include <snug/engine/executor.hpp>
 #include <snug/engine/options.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/engine/verdicts.hpp>
 #include <snug/ops/copy.hpp>
 #include <snug/random.hpp>
 #include <span>
@@ -38,7 +39,6 @@ std::span<typename C::precision::activation const> compute_logits(store<C>& s,
                                                                   index_t known = 0) {
     constexpr auto vocabulary = C::model::vocabulary;
     auto const length = static_cast<index_t>(sequence.size());
-    require_sequence(sequence, C::batch::tokens, vocabulary);
     // Where all blocks' activations are kept, keys and values of earlier tokens still lie where attention
     // left them.
     if (!C::keeps_all_activations || known < 0 || known >= length || known > s.done.kept) known = 0;
@@ -46,8 +46,11 @@ std::span<typename C::precision::activation const> compute_logits(store<C>& s,
     ops::copy_in(s.on(), s.template at<std::int32_t>(C::buffer(C::model::tokens)), sequence.data(),
                  sequence.size_bytes());
     executor<C> walker(s.view(), s.on(), {1, length - known, known});
-    C::model::walk_forward(walker);
-    auto const* logits = walker.last_logits();
+    typename C::precision::activation const* logits = nullptr;
+    with_rooms(s, walker, walk::evaluation, [&] {
+        C::model::walk_forward(walker);
+        logits = walker.last_logits();
+    });
     if constexpr (!in_program_memory<typename C::backend>) {
         s.logits.resize(static_cast<std::size_t>(vocabulary));
         ops::copy_out(s.on(), s.logits.data(), logits,
@@ -97,11 +100,44 @@ std::int32_t sample(Logits logits, generation_options const& options, std::uint6
     return drawn;
 }
 
+/// Equal on ranks that generate the same text.
+inline std::uint64_t hash_of(std::span<std::int32_t const> tokens, generation_options const& how = {}) {
+    distributed::fnv1a sum;
+    sum.add(how.tokens).add(how.temperature).add(how.top_k).add(how.seed);
+    for (auto const all : {tokens, std::span<std::int32_t const>(how.ends)}) {
+        sum.add(all.size());
+        for (auto const token : all) sum.add(token);
+    }
+    return sum.value();
+}
+
+/// `check()`, on all ranks for the same text where they hold shares of the weights; elsewhere each goes its own way.
+template <class C, class F>
+void agree_on_text(store<C> const& s, std::span<std::int32_t const> tokens, generation_options const& how,
+                   F const& check) {
+    if constexpr (C::gathers_weights) {
+        together(s, "agreement on a text", check);
+        require_same(s, "another text or other options", [&] { return hash_of(tokens, how); });
+    } else {
+        check();
+    }
+}
+
+/// `compute_logits`, asked for by the program.
+template <class C>
+auto next_logits(store<C>& s, std::span<std::int32_t const> sequence, index_t known) {
+    agree_on_text(s, sequence, {.tokens = known},
+                  [&] { require_sequence(sequence, C::batch::tokens, C::model::vocabulary); });
+    return compute_logits(s, sequence, known);
+}
+
 template <class C>
 std::vector<std::int32_t> generate_tokens(store<C>& s, std::span<std::int32_t const> prompt,
                                           generation_options const& how) {
-    how.check(C::model::vocabulary);
-    require_sequence(prompt, C::batch::tokens, C::model::vocabulary);
+    agree_on_text(s, prompt, how, [&] {
+        how.check(C::model::vocabulary);
+        require_sequence(prompt, C::batch::tokens, C::model::vocabulary);
+    });
     std::vector<std::int32_t> sequence(prompt.begin(), prompt.end());
     std::vector<std::pair<float, std::int32_t>> room;
     room.reserve(static_cast<std::size_t>(C::model::vocabulary));

@@ -18,13 +18,15 @@ class host_view {
     host_view& operator=(host_view const&) = delete;
 
     memory_view<C> view() const {
-        if constexpr (is_copied) return memory_view<C>(copy_.data(), store_.view().base(space::host_memory));
+        if constexpr (is_copied)
+            return memory_view<C>(copy_.data(), store_.view().base(space::host_memory), store_.ranks.rank());
         else return store_.view();
     }
     template <class T>
-    T* at(region where, index_t copy = 0) const {
-        return view().template at<T>(where, copy);
+    T* at(region where, index_t copy = 0, index_t element = 0) const {
+        return view().template at<T>(where, copy, element);
     }
+
     auto on() const { return store_.on_host(); }
 
     void write_back() const {

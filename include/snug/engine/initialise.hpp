@@ -24,10 +24,21 @@ namespace snug::SNUG_TARGET::engine {
 template <class Parameter, class C>
 void initialise_plain(store<C>& s, int p, std::uint64_t seed) {
     using kernel = kernels::initialise<typename Parameter::initial, typename C::precision::statistic>;
-    auto const values = s.weights(p);
-    ops::for_each_element(s.on(), static_cast<index_t>(values.size()),
-                          ops::bound<kernel>(seed, static_cast<std::uint64_t>(p), index_t{0}, values.data(),
-                                             s.masters(p).data()));
+    using updated = typename C::updated;
+    auto const put = [&](index_t first, auto values, updated* masters) {
+        ops::for_each_element(
+            s.on(), static_cast<index_t>(values.size()),
+            ops::bound<kernel>(seed, static_cast<std::uint64_t>(p), first, values.data(), masters));
+    };
+    bool const together = part_of(C::weight(p)) == part_of(C::master(p));
+    s.template for_each_stretch<typename C::precision::weight>(
+        C::weight(p), p, [&](auto values, index_t first) {
+            put(first, values, together ? s.view().template in<updated>(C::master(p), p, first) : nullptr);
+        });
+    if (!together)
+        s.template for_each_stretch<updated>(C::master(p), p, [&](auto values, index_t first) {
+            put(first, values, static_cast<updated*>(nullptr));
+        });
 }
 
 template <class Parameter, class C>
@@ -39,7 +50,7 @@ void initialise_quantized(host_view<C> const& here, int p, std::uint64_t seed) {
             here.on(), Parameter::shape::count,
             ops::bound<kernel>(seed, static_cast<std::uint64_t>(p), copy * Parameter::shape::count, values,
                                static_cast<float*>(nullptr)));
-        quantize<Parameter>(here.on(), values, here.template at<std::byte>(C::weight(p), copy));
+        store_quantized<Parameter>(here, p, copy, values);
     }
 }
 
@@ -54,7 +65,7 @@ void start_adapters(store<C>& s) {
     if (!is_needed) return;
     {
         host_view<C> const here(s);
-        for_each_leaf(here.view(), {}, [&here]<class Node>(auto const& call, index_t block) {
+        auto const start = [&here]<class Node>(auto const& call, index_t block) {
             using L = typename Node::type;
             auto const put = [&]<class Parameter>(Parameter, index_t i, auto value) {
                 using parameters = layer::parameters<L>;
@@ -63,13 +74,17 @@ void start_adapters(store<C>& s) {
                               "snug: what a layer's 'start' puts is a parameter that it declares");
                 auto const p = Node::first_parameter + static_cast<int>(meta::find<parameters, Parameter>);
                 using weight = typename C::precision::weight;
-                here.template at<weight>(C::weight(p), block)[i] = static_cast<weight>(value);
+                auto const at = block * Parameter::shape::count + i;
+                if (auto* const to = here.view().template find<weight>(C::weight(p), p, at))
+                    *to = static_cast<weight>(value);
                 if constexpr (C::has_master && layer::trains<L, Parameter>)
-                    here.template at<typename C::updated>(C::master(p), block)[i] =
-                        static_cast<typename C::updated>(value);
+                    if (auto* const to = here.view().template find<typename C::updated>(C::master(p), p, at))
+                        *to = static_cast<typename C::updated>(value);
             };
             layer::start<L>(call, put);
-        });
+        };
+        if constexpr (C::gathers_weights) for_each_leaf(s, start);
+        else for_each_leaf(here.view(), {}, start);
         here.write_back();
     }
     refresh_derived(s);

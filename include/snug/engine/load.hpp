@@ -227,13 +227,17 @@ void try_quantized(host_view<C> const& here, File const& file, std::vector<plann
 template <class C>
 void write_piece(host_view<C> const& here, planned_piece const& piece, index_t head_width) {
     using weight = typename C::precision::weight;
-    auto const width = C::entry(piece.parameter).width();
-    auto* const weights = here.template at<weight>(C::weight(piece.parameter), piece.block);
-    auto* const masters = here.template at<typename C::updated>(C::master(piece.parameter), piece.block);
+    auto const p = piece.parameter;
+    auto const width = C::entry(p).width();
+    auto const before = piece.block * C::entry(p).count;
+    auto const memory = here.view();
     decode_piece(here.on(), piece, width, head_width, [=](index_t row, index_t column, float value) {
-        weights[row * width + column] = static_cast<weight>(value);
+        auto const i = before + row * width + column;
+        if (auto* const to = memory.template find<weight>(C::weight(p), p, i))
+            *to = static_cast<weight>(value);
         if constexpr (C::has_master)
-            if (masters != nullptr) masters[row * width + column] = static_cast<typename C::updated>(value);
+            if (auto* const to = memory.template find<typename C::updated>(C::master(p), p, i))
+                *to = static_cast<typename C::updated>(value);
     });
 }
 
@@ -244,32 +248,35 @@ void load_weights(store<C>& s, File const& file, load_options const& allowed) {
     bool pairs = false;
     index_t head_width = 1;
     using model = typename C::chosen::model;
-    if constexpr (models::of_a_family<model>) {
-        check_model(file, model::family, model::numbers);
-        head_width = model::numbers.head_width;
-    }
-    if constexpr (is_gguf) {
-        auto const architecture = file.text("general.architecture");
-        if constexpr (models::of_a_family<model>) pairs = io::has_rotary_pairs(model::family, architecture);
-    } else if (holds(file, C::entry(0).full_name(0))) by = io::naming::snug;
-    auto const pieces = plan_pieces<C>(file, by, pairs);
+    if constexpr (models::of_a_family<model>) head_width = model::numbers.head_width;
+    std::vector<planned_piece> pieces;
     auto const is_quantized = [](planned_piece const& piece) {
         return C::entry(piece.parameter).is_quantized();
     };
-    for (auto const& piece : pieces) {
-        if (is_quantized(piece)) require_finite(s.on_host(), *piece.tensor, false);
-        else if (!allowed.allow_not_finite)
-            require_finite<typename C::precision::weight, typename C::updated>(s.on_host(), *piece.tensor);
-        file.forget();
-    }
     {
         host_view<C> const here(s);
-        try_quantized(here, file, pieces, head_width);
+        together(s, "agreement on weights", [&] {
+            if constexpr (models::of_a_family<model>) check_model(file, model::family, model::numbers);
+            if constexpr (is_gguf) {
+                auto const architecture = file.text("general.architecture");
+                if constexpr (models::of_a_family<model>)
+                    pairs = io::has_rotary_pairs(model::family, architecture);
+            } else if (holds(file, C::entry(0).full_name(0))) by = io::naming::snug;
+            pieces = plan_pieces<C>(file, by, pairs);
+            for (auto const& piece : pieces) {
+                if (is_quantized(piece)) require_finite(s.on_host(), *piece.tensor, false);
+                else if (!allowed.allow_not_finite)
+                    require_finite<typename C::precision::weight, typename C::updated>(s.on_host(),
+                                                                                       *piece.tensor);
+                file.forget();
+            }
+            try_quantized(here, file, pieces, head_width);
+        });
         // From here on nothing can fail.
         for_each_quantized(
             here, file, pieces, head_width, [&]<class Parameter>(planned_piece const& piece, Parameter) {
-                quantize<Parameter>(here.on(), here.template at<float>(C::places.quantization_source),
-                                    here.template at<std::byte>(C::weight(piece.parameter), piece.block));
+                store_quantized<Parameter>(here, piece.parameter, piece.block,
+                                           here.template at<float>(C::places.quantization_source));
             });
         for (auto const& piece : pieces) {
             if (is_quantized(piece)) continue;

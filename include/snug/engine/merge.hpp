@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <map>
+#include <optional>
 #include <snug/engine/access.hpp>
 #include <snug/engine/adapter_files.hpp>
 #include <snug/hub/write_model_config.hpp>
@@ -88,6 +91,66 @@ constexpr void require_merge() {
     });
 }
 
+/// Where all weights of a copy of parameter p are; of those that ranks hold shares of, once they are brought there.
+struct place_of_copy {
+    region where{};
+    index_t copy = 0;
+};
+template <class C>
+place_of_copy weights_at_hand(int p, index_t copy) {
+    auto const where = C::weight_in_use(p);
+    return {where, copy % C::plan.declarations[static_cast<std::size_t>(where.declaration)].copies};
+}
+
+/// Brings layers of which ranks hold shares to where their calls read them, on rank 0 or on every rank. Calls nobody
+/// where the weights are whole anyway.
+template <class C>
+class bringing_of_layers {
+  public:
+    bringing_of_layers(store<C> const& s, host_view<C> const& here, audience who)
+        : store_(s), here_(here), who_(who) {
+        there_.fill(-1);
+        for (int p = 0; p < C::parameters; ++p) layers_[static_cast<std::size_t>(p)] = {p, p + 1};
+        if constexpr (C::gathers_weights)
+            for_each_leaf(here.view(), {}, [&]<class Node>(auto const&, index_t) {
+                auto const first = Node::first_parameter;
+                auto const end = first + static_cast<int>(meta::size<layer::parameters<typename Node::type>>);
+                for (int p = first; p < end; ++p) layers_[static_cast<std::size_t>(p)] = {first, end};
+            });
+    }
+
+    /// A copy of the layer that parameter p is one of. All ranks call it.
+    void operator()(int p, index_t copy) {
+        if constexpr (C::gathers_weights) {
+            auto const [first, end] = layers_[static_cast<std::size_t>(p)];
+            for (int q = first; q < end; ++q) bring(q, copy);
+        }
+    }
+
+  private:
+    void bring(int p, index_t copy) {
+        auto const& entry = C::entry(p);
+        auto& there = there_[static_cast<std::size_t>(p)];
+        if (entry.is_derived() || there == copy) return;
+        there = copy;
+        auto const size = entry.is_quantized() ? entry.stored_bytes
+                                               : entry.count * index_t{sizeof(typename C::precision::weight)};
+        auto const place = weights_at_hand<C>(p, copy);
+        auto* to = here_.template at<std::byte>(place.where, place.copy);
+        collect(store_, here_.view(), {C::weight(p), size, entry.copies}, copy, 0, size, who_,
+                [&](std::span<std::byte const> bytes) {
+                    std::memcpy(to, bytes.data(), bytes.size());
+                    to += bytes.size();
+                });
+    }
+
+    store<C> const& store_;
+    host_view<C> const& here_;
+    audience who_;
+    std::array<std::pair<int, int>, static_cast<std::size_t>(C::parameters)> layers_{};
+    std::array<index_t, static_cast<std::size_t>(C::parameters)> there_{};
+};
+
 /// f(row, values) for rows [first, first + count) of a parameter of the base: of a vector, elements of one
 /// value.
 template <bool Merged, class C, class F>
@@ -100,16 +163,17 @@ void for_each_base_row(host_view<C> const& here, int p, index_t copy, index_t fi
     auto const& entry = C::entry(p);
     auto const width = entry.width();
     std::vector<float> values(static_cast<std::size_t>(width));
+    auto const place = weights_at_hand<C>(p, copy);
     auto const read = [&](index_t row) {
         if constexpr (!std::is_same_v<typename C::quantization, quantization::none>)
             if (entry.is_quantized()) {
                 using scheme = typename C::quantization;
-                auto const stored = scheme::view_of(here.template at<std::byte>(C::weight(p), copy),
+                auto const stored = scheme::view_of(here.template at<std::byte>(place.where, place.copy),
                                                     {entry.dimensions[0], entry.dimensions[1]});
                 scheme::decode(stored, row * width, width, values.data());
                 return;
             }
-        auto const* const stored = here.template at<weight>(C::weight(p), copy) + row * width;
+        auto const* const stored = here.template at<weight>(place.where, place.copy) + row * width;
         for (index_t i = 0; i < width; ++i)
             values[static_cast<std::size_t>(i)] = static_cast<float>(stored[i]);
     };
@@ -148,12 +212,16 @@ void write_base(store<C> const& s, store<Plain>& plain, load_options const& allo
                 Wanted const& is_wanted) {
     static_assert(sizeof(refusal::weights_merge_into_the_plain_model<typename C::chosen::model, Plain>) > 0);
     using element = typename Plain::precision::weight;
+    require_same(s, "other load_options", [&] { return std::uint64_t{allowed.allow_not_finite}; });
     host_view<C> const here(s);
+    bringing_of_layers<C> bring(s, here, audience::everybody);
     auto const for_each_row_of = [&](int p, auto const& f) {
         auto const& entry = C::entry(p);
-        for (index_t copy = 0; copy < entry.copies; ++copy)
+        for (index_t copy = 0; copy < entry.copies; ++copy) {
+            bring(p, copy);
             for_each_base_row<Merged>(here, p, copy, 0, entry.rows(),
                                       [&](index_t row, auto values) { f(copy, row, values); });
+        }
     };
     auto const for_each_wanted = [&](auto const& f) {
         for (int p = 0; p < C::parameters; ++p) {
@@ -191,11 +259,11 @@ void unmerge_weights(store<C> const& s, store<Plain>& plain, load_options const&
     write_base<false>(s, plain, allowed, [](parameter_entry const& entry) { return !entry.is_trained(); });
 }
 
-/// The base with the adapter in it, by the names that `pieces_of(entry, copy)` gives; what is written beside
-/// appears after it.
-template <class C, class Pieces, class Beside>
+/// The base with the adapter in it, by the names that `pieces_of(entry, copy)` gives. What is written beside begins
+/// before it and appears after it.
+template <class C, class Pieces, class Begin, class Commit>
 void write_pieces(store<C> const& s, std::string const& path, Pieces const& pieces_of,
-                  Beside const& commit_beside) {
+                  Begin const& begin_beside, Commit const& commit_beside) {
     using weight = typename C::precision::weight;
     struct placed_piece {
         int parameter;
@@ -203,8 +271,12 @@ void write_pieces(store<C> const& s, std::string const& path, Pieces const& piec
         io::weight_piece piece;
     };
     host_view<C> const here(s);
-    io::safetensors_writer file(path);
-    std::map<std::string, placed_piece> places;
+    bringing_of_layers<C> bring(s, here, audience::root);
+    work_of_root<C> writing(s);
+    std::optional<io::safetensors_writer> file;
+    std::map<std::string, placed_piece> places;  // in the order of the file: all are of one type
+    writing.part([&] { begin_beside(); });
+    writing.part([&] { file.emplace(path); });
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::entry(p);
         if (!entry.is_of_base()) continue;
@@ -213,14 +285,13 @@ void write_pieces(store<C> const& s, std::string const& path, Pieces const& piec
                 std::vector<index_t> dimensions{piece.count};
                 if (entry.rank > 1) dimensions.push_back(entry.width());
                 if (piece.how == io::arrangement::transposed) std::swap(dimensions[0], dimensions[1]);
-                file.declare(piece.tensor, type_in_files<typename C::precision::weight>, dimensions);
+                writing.part([&] { file->declare(piece.tensor, type_in_files<weight>, dimensions); });
                 auto const name = piece.tensor;
                 places.emplace(name, placed_piece{p, copy, std::move(piece)});
             }
     }
-    for (auto const& tensor : file.tensors()) {
-        auto const& name = tensor.name;
-        auto const& [p, copy, piece] = places.at(name);
+    auto const write = [&](std::string const& name, placed_piece const& placed) {
+        auto const& [p, copy, piece] = placed;
         auto const width = C::entry(p).width();
         // Row by row; a transposed matrix as a whole.
         bool const is_transposed = piece.how == io::arrangement::transposed;
@@ -236,12 +307,19 @@ void write_pieces(store<C> const& s, std::string const& path, Pieces const& piec
                     values[static_cast<std::size_t>(is_transposed ? i * count + row - first : i)] =
                         static_cast<weight>(value);
                 }
-                if (!is_transposed) file.write(name, std::as_bytes(std::span(values)));
+                if (!is_transposed) file->write(name, std::as_bytes(std::span(values)));
             });
-        if (is_transposed) file.write(name, std::as_bytes(std::span(values)));
+        if (is_transposed) file->write(name, std::as_bytes(std::span(values)));
+    };
+    for (auto const& [name, placed] : places) {
+        bring(placed.parameter, placed.copy);
+        writing.part([&, &name = name, &placed = placed] { write(name, placed); });
     }
-    file.commit();
-    commit_beside();
+    writing.part([&] {
+        file->commit();
+        commit_beside();
+    });
+    writing.finish("agreement on a model");
 }
 
 template <class C>
@@ -251,7 +329,7 @@ void write_weights(store<C> const& s, std::string const& path) {
         [](parameter_entry const& entry, index_t copy) {
             return std::vector<io::weight_piece>{{entry.full_name(copy), 0, entry.rows()}};
         },
-        [] {});
+        [] {}, [] {});
 }
 
 template <class C>
@@ -268,14 +346,17 @@ void write_model(store<C> const& s, std::string const& folder) {
                                            : type == io::tensor_type::f32 ? "float32"
                                            : type == io::tensor_type::f16 ? "float16"
                                                                           : "bfloat16";
-        io::make_folder(folder);
-        io::output_file config(io::in_folder(folder, "config.json"));
-        config.write(io::model_config_text(model::family.types[static_cast<std::size_t>(written_as)],
-                                           model::numbers, dtype));
+        std::optional<io::output_file> config;
         write_pieces(
             s, io::in_folder(folder, "model.safetensors"),
             [](parameter_entry const& entry, index_t copy) { return pieces_in_hugging_face<C>(entry, copy); },
-            [&] { config.commit(); });
+            [&] {
+                io::make_folder(folder);
+                config.emplace(io::in_folder(folder, "config.json"));
+                config->write(io::model_config_text(model::family.types[static_cast<std::size_t>(written_as)],
+                                                    model::numbers, dtype));
+            },
+            [&] { config->commit(); });
     }
 }
 

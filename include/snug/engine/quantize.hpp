@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstring>
+#include <snug/engine/host_view.hpp>
 #include <snug/engine/store.hpp>
 #include <snug/layers/layer.hpp>
 #include <snug/ops/for_each_row.hpp>
@@ -34,6 +37,23 @@ void quantize(Context on, float const* values, std::byte* to) {
                               Parameter::extent, to, [on](index_t count, auto const& body) {
                                   ops::for_each_row(on, count, [&body](auto, index_t i) { body(i); });
                               });
+}
+
+/// The same as a copy of parameter p: of a sharded one the part that this rank owns. It is made whole first, so that
+/// no block of a scheme is ever cut.
+template <class Parameter, class C>
+void store_quantized(host_view<C> const& here, int p, index_t copy, float const* values) {
+    auto const whole = C::weight_in_use(p);
+    quantize<Parameter>(here.on(), values, here.template at<std::byte>(whole, C::gathers_weights ? 0 : copy));
+    if constexpr (C::gathers_weights) {
+        auto const position = C::groups.members[static_cast<std::size_t>(p)].position;
+        auto const share = C::weight(p).share;
+        auto const first = std::max(index_t{0}, here.view().rank() * share - position);
+        auto const last = std::min(Parameter::stored_bytes, (here.view().rank() + 1) * share - position);
+        if (first < last)
+            std::memcpy(here.view().template at<std::byte>(C::weight(p), copy, first),
+                        here.template at<std::byte>(whole) + first, static_cast<std::size_t>(last - first));
+    }
 }
 
 }  // namespace snug::SNUG_TARGET::engine

@@ -20,6 +20,22 @@ namespace refusal {
 template <class Composition>
 struct to_run_a_trainer_include_snug_snug_hpp;
 
+template <class Sharding, bool IsAlone>
+struct a_sharded_trainer_needs_its_world {
+    static_assert(
+        IsAlone,
+        "snug: a sharded trainer (see Sharding) is one rank of several, and is constructed with its world: "
+        "'snug::distributed::mpi world; my_trainer run(world);', with snug/distributed/mpi.hpp");
+};
+
+template <class Backend, bool RunsHere>
+struct sharding_on_a_device_is_not_there_yet {
+    static_assert(
+        RunsHere,
+        "snug: a sharded trainer runs on snug::on<snug::host> only so far (see Backend). Its budgets "
+        "(snug::fits, snug::footprint) can be asserted for a device all the same");
+};
+
 }  // namespace refusal
 
 /// A training run: what the plan of its composition lays out, and what is done with it. Each member is an act
@@ -40,6 +56,17 @@ class run {
     /// Allocates `footprint<...>.total` bytes and initialises the model from the seed. Throws `snug::error`
     /// when the memory is not to be had.
     explicit run(std::uint64_t seed = 0) {
+        static_assert(sizeof(refusal::a_sharded_trainer_needs_its_world<typename Composition::sharding,
+                                                                        !Composition::is_sharded>) > 0);
+        (void)sizeof(refusal::to_run_a_trainer_include_snug_snug_hpp<Composition>);
+        initialise(store_, seed);
+    }
+    /// The same as one rank of `world`, a `distributed::mpi` or another transport, which outlives the trainer. All
+    /// ranks construct it; every one throws the same `snug::error` when one cannot.
+    explicit run(typename Composition::world& world, std::uint64_t seed = 0) requires(Composition::is_sharded)
+        : store_(make_store(engine::of_composition<Composition>{}, world)) {
+        static_assert(sizeof(refusal::sharding_on_a_device_is_not_there_yet<
+                             typename Composition::backend, !runs_ahead<typename Composition::backend>>) > 0);
         (void)sizeof(refusal::to_run_a_trainer_include_snug_snug_hpp<Composition>);
         initialise(store_, seed);
     }
@@ -77,7 +104,7 @@ class run {
     /// batch's sequences, or holds a token outside the vocabulary.
     std::span<typename Composition::precision::activation const> next_token_logits(
         std::span<std::int32_t const> sequence, index_t known = 0) {
-        return compute_logits(store_, sequence, known);
+        return next_logits(store_, sequence, known);
     }
 
     /// Continues a prompt token by token; returns the new tokens. Throws like `next_token_logits`, and when a
@@ -196,7 +223,7 @@ class run {
     training_options<typename Composition::optimizer> options{};
 
   private:
-    engine::store<Composition> store_{};
+    engine::store<Composition> store_;
 };
 
 }  // namespace snug::SNUG_TARGET

@@ -3,7 +3,10 @@
 
 #include <cmath>
 #include <cstring>
+#include <exception>
+#include <optional>
 #include <snug/diagnose/require.hpp>
+#include <snug/engine/collect.hpp>
 #include <snug/engine/diagnose.hpp>
 #include <snug/engine/host_view.hpp>
 #include <snug/engine/meaning.hpp>
@@ -24,25 +27,25 @@ namespace snug::SNUG_TARGET::engine {
 template <class C>
 inline constexpr bool stands_on_a_base = !std::is_same_v<typename C::adapters, adapters::none>;
 
-/// The tensors of a snapshot of composition C: f(region, name and shape) in the order in which they are
-/// written.
+/// The tensors of a snapshot of composition C: f(array, name and shape) in the order in which they are written.
 template <class C, class F>
 void for_each_snapshot_tensor(F&& f) {
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::entry(p);
         if (entry.is_derived()) continue;
         std::string const name(entry.name.view());
-        auto const visit = [&](region where, std::string tensor, std::vector<std::int64_t> dimensions) {
-            auto const& declared = C::plan.declarations[static_cast<std::size_t>(where.declaration)];
-            f(where, io::tensor_shape{std::move(tensor), std::string(declared.element), std::move(dimensions),
-                                      declared.size().count});
+        auto const visit = [&]<class T>(std::type_identity<T>, region where, std::string tensor,
+                                        std::vector<std::int64_t> dimensions, index_t count) {
+            array_bytes const array{where, count * index_t{sizeof(T)}, entry.copies};
+            f(array, io::tensor_shape{std::move(tensor), std::string(element_name<T>), std::move(dimensions),
+                                      array.size * array.copies});
         };
         if (!entry.is_trained()) {
             // The base of an adapter is somewhere else already, and never changes.
             if (stands_on_a_base<C>) continue;
             // The scheme's own bytes; its name is their type.
             if constexpr (!std::is_same_v<typename C::quantization, snug::quantization::none>)
-                f(C::weight(p),
+                f(array_bytes{C::weight(p), entry.stored_bytes, entry.copies},
                   io::tensor_shape{name,
                                    std::string(quantization::name_of<typename C::quantization>()),
                                    {entry.copies, entry.stored_bytes},
@@ -53,16 +56,20 @@ void for_each_snapshot_tensor(F&& f) {
         if (entry.is_repeated()) dimensions.push_back(entry.copies);
         for (int d = 0; d < entry.rank; ++d)
             dimensions.push_back(entry.dimensions[static_cast<std::size_t>(d)]);
-        visit(C::has_master ? C::master(p) : C::weight(p), name, dimensions);
+        visit(std::type_identity<typename C::updated>{}, C::has_master ? C::master(p) : C::weight(p), name,
+              dimensions, entry.count);
         int which = 0;
         meta::for_each<typename C::optimizer::states>([&]<class State>(State) {
             auto const state = C::state(which++, p);
             auto const of_state = name + "." + std::string(State::name.view());
             if constexpr (may_be_in_blocks<State>)
-                if (is_in_blocks<State>(entry.count))
-                    return visit(state, of_state,
-                                 {entry.copies, optimizers::units_for<typename State::block>(entry.count)});
-            visit(state, of_state, dimensions);
+                if (is_in_blocks<State>(entry.count)) {
+                    using block = typename State::block;
+                    auto const blocks = optimizers::units_for<block>(entry.count);
+                    return visit(std::type_identity<block>{}, state, of_state, {entry.copies, blocks},
+                                 blocks);
+                }
+            visit(std::type_identity<typename State::element>{}, state, of_state, dimensions, entry.count);
         });
     }
 }
@@ -116,7 +123,7 @@ void require_meaning(io::snapshot_reader const& file) {
                     ours.empty() ? "nothing" : io::printable(ours));
 }
 
-/// Of all weights that no training changes.
+/// Of all weights that no training changes; on rank 0.
 template <class C>
 std::int64_t checksum_of_base(store<C> const& s) {
     host_view<C> const here(s);
@@ -124,10 +131,12 @@ std::int64_t checksum_of_base(store<C> const& s) {
     for (int p = 0; p < C::parameters; ++p) {
         auto const& entry = C::entry(p);
         if (entry.is_trained() || !entry.is_of_base()) continue;
-        // Pieces of a checksum are multiples of 32 bytes, but for the last: one sum for each parameter,
-        // summed up in turn.
-        auto const own = io::checksum::of(here.view().template elements<std::byte const>(C::weight(p)));
-        std::array<std::uint64_t, 4> const whole{own, 0, 0, 0};
+        auto const size = entry.is_quantized() ? entry.stored_bytes
+                                               : entry.count * index_t{sizeof(typename C::precision::weight)};
+        io::checksum own;
+        collect(s, here.view(), {C::weight(p), size, entry.copies}, audience::root,
+                [&](std::span<std::byte const> bytes) { own.update(bytes); });
+        std::array<std::uint64_t, 4> const whole{own.value(), 0, 0, 0};
         sum.update(std::as_bytes(std::span(whole)));
     }
     return static_cast<std::int64_t>(sum.value());
@@ -138,52 +147,71 @@ using notes_of_snapshot = std::vector<std::pair<std::string, std::string>>;
 
 template <class C>
 void save_snapshot(store<C> const& s, std::string const& path, notes_of_snapshot const& notes) {
-    if (auto const found = first_not_finite_number(s); !found.text.empty())
-        throw error({path, -1, found.where.tensor}, found.text,
+    if (auto const found = first_not_finite_number(s); found.is_there())
+        throw error({path, -1, place_of<C>(found).tensor}, text_of<C>(found),
                     "finite weights and states; the file is as it was");
     host_view<C> const here(s);
-    io::snapshot_writer file(path);
-    file.number("steps", s.done.steps);
-    file.text("meaning", meaning_of<C>());
-    if constexpr (stands_on_a_base<C>) file.number("base", checksum_of_base(s));
-    if constexpr (scales_loss<typename C::precision>) {
-        file.number("loss_scale.exponent", std::ilogb(s.done.scale.value));  // always a power of two
-        file.number("loss_scale.good_steps", s.done.scale.good_steps);
-    }
-    if (notes.size() > static_cast<std::size_t>(most_notes))
-        throw error({path}, std::to_string(notes.size()) + " notes", "at most " + std::to_string(most_notes));
-    file.number("notes", static_cast<std::int64_t>(notes.size()));
-    for (std::size_t i = 0; i < notes.size(); ++i) {
-        file.text(std::string(note_prefix) + std::to_string(i) + ".key", notes[i].first);
-        file.text(std::string(note_prefix) + std::to_string(i) + ".value", notes[i].second);
-    }
-    for_each_snapshot_tensor<C>([&](region where, io::tensor_shape const& shape) {
-        file.tensor(shape.name, shape.dtype, shape.dims, here.template at<std::byte>(where), shape.bytes);
+    std::int64_t base = 0;
+    if constexpr (stands_on_a_base<C>) base = checksum_of_base(s);
+    std::optional<io::snapshot_writer> file;
+    work_of_root<C> writing(s);
+    writing.part([&] {
+        file.emplace(path);
+        file->number("steps", s.done.steps);
+        file->text("meaning", meaning_of<C>());
+        if constexpr (stands_on_a_base<C>) file->number("base", base);
+        if constexpr (scales_loss<typename C::precision>) {
+            file->number("loss_scale.exponent", std::ilogb(s.done.scale.value));  // always a power of two
+            file->number("loss_scale.good_steps", s.done.scale.good_steps);
+        }
+        if (notes.size() > static_cast<std::size_t>(most_notes))
+            throw error({path}, std::to_string(notes.size()) + " notes",
+                        "at most " + std::to_string(most_notes));
+        file->number("notes", static_cast<std::int64_t>(notes.size()));
+        for (std::size_t i = 0; i < notes.size(); ++i) {
+            file->text(std::string(note_prefix) + std::to_string(i) + ".key", notes[i].first);
+            file->text(std::string(note_prefix) + std::to_string(i) + ".value", notes[i].second);
+        }
     });
-    file.commit();
+    for_each_snapshot_tensor<C>([&](array_bytes const& array, io::tensor_shape const& shape) {
+        writing.part([&] { file->begin_tensor(shape.name, shape.dtype, shape.dims, shape.bytes); });
+        collect(s, here.view(), array, audience::root,
+                [&](std::span<std::byte const> bytes) { writing.part([&] { file->append(bytes); }); });
+        writing.part([&] { file->end_tensor(); });
+    });
+    writing.part([&] { file->commit(); });
+    writing.finish("agreement on a snapshot");
 }
 
+/// What a snapshot says beside its tensors.
+struct head_of_snapshot {
+    std::int64_t steps = 0;
+    notes_of_snapshot notes{};
+    snug::loss_scale scale{};
+};
+
+/// Throws unless everything in the file can be taken; `base` is the checksum of the trainer's own, where it matters.
 template <class C>
-notes_of_snapshot resume_snapshot(store<C>& s, std::string const& path) {
-    io::snapshot_reader const file(path);
+head_of_snapshot checked_snapshot(io::snapshot_reader const& file, std::int64_t const* base) {
+    head_of_snapshot head;
     std::vector<io::tensor_shape> expected;
     for_each_snapshot_tensor<C>(
-        [&](region, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
-    auto const steps = file.number("steps", 0, most_steps);
+        [&](array_bytes const&, io::tensor_shape shape) { expected.push_back(std::move(shape)); });
+    head.steps = file.number("steps", 0, most_steps);
     require_meaning<C>(file);
     file.require(expected);
     if constexpr (stands_on_a_base<C>)
-        if (file.number("base") != checksum_of_base(s))
-            throw error({path}, "a snapshot of an adapter on other base weights (their checksum differs)",
+        if (auto const theirs = file.number("base"); base != nullptr && theirs != *base)
+            throw error({file.path()},
+                        "a snapshot of an adapter on other base weights (their checksum differs)",
                         "the weights that it was trained on, loaded before it is resumed");
     auto const note_count = file.number("notes", 0, most_notes);
-    notes_of_snapshot notes;
     for (std::int64_t i = 0; i < note_count; ++i) {
         auto const key = std::string(note_prefix) + std::to_string(i);
-        notes.emplace_back(file.text(key + ".key"), file.text(key + ".value"));
+        head.notes.emplace_back(file.text(key + ".key"), file.text(key + ".value"));
     }
-    snug::loss_scale scale;
     if constexpr (scales_loss<typename C::precision>) {
+        auto& scale = head.scale;
         scale.value =
             std::ldexp(1.0, static_cast<int>(file.number("loss_scale.exponent", scale.least_exponent,
                                                          scale.largest_exponent)));
@@ -204,21 +232,38 @@ notes_of_snapshot resume_snapshot(store<C>& s, std::string const& path) {
             require_finite_in<typename State::element>(file, of_state);
         });
     }
+    return head;
+}
+
+template <class C>
+notes_of_snapshot resume_snapshot(store<C>& s, std::string const& path) {
+    std::int64_t base = 0;
+    if constexpr (stands_on_a_base<C>) base = checksum_of_base(s);
+    std::optional<io::snapshot_reader> file;
+    head_of_snapshot head;
+    together(s, "agreement on a snapshot", [&] {
+        file.emplace(path);
+        head = checked_snapshot<C>(*file, s.ranks.rank() == 0 ? &base : nullptr);
+    });
+    require_same(s, "another snapshot", [&] { return file->fingerprint(); });
     {
         host_view<C> const here(s);
         // From here on nothing can fail: every byte has been checked.
-        for_each_snapshot_tensor<C>([&](region where, io::tensor_shape const& shape) {
-            auto const bytes = file.tensor(shape.name).bytes;
-            std::memcpy(here.template at<std::byte>(where), bytes.data(), bytes.size());
+        for_each_snapshot_tensor<C>([&](array_bytes const& array, io::tensor_shape const& shape) {
+            auto const bytes = file->tensor(shape.name).bytes;
+            for_each_own_part(here.view(), array, [&](std::byte* to, index_t first, std::size_t size) {
+                std::memcpy(to, bytes.data() + first, size);
+            });
         });
         here.write_back();
     }
     for (int p = 0; p < C::parameters; ++p) refresh_weights(s, p);
+    if constexpr (C::is_sharded) gather_weights(s);
     clear_gradients(s);
     refresh_derived(s);
-    s.done.steps = steps;
-    s.done.scale = scale;
-    return notes;
+    s.done.steps = head.steps;
+    s.done.scale = head.scale;
+    return std::move(head.notes);
 }
 
 }  // namespace snug::SNUG_TARGET::engine

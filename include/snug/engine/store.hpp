@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <snug/backend/host/tag.hpp>
 #include <snug/engine/composition.hpp>
+#include <snug/engine/peers.hpp>
 #include <snug/error.hpp>
 #include <snug/memory/arena.hpp>
 #include <snug/ops/context.hpp>
@@ -31,30 +32,53 @@ namespace snug::SNUG_TARGET::engine {
 template <class C>
 class memory_view {
   public:
-    explicit memory_view(std::byte* device, std::byte* host = nullptr) : bases_{device, host} {}
+    explicit memory_view(std::byte* device, std::byte* host = nullptr, int rank = 0)
+        : bases_{device, host}, rank_(rank) {}
 
+    index_t rank() const { return rank_; }
     std::byte* base(space of) const { return bases_[static_cast<std::size_t>(of)]; }
 
-    /// Where a copy of what lies in this region begins; null when it lies nowhere or has size 0.
+    /// Where an element of a copy lies of what this region holds, in units of T; null when it lies nowhere or
+    /// has size 0.
     template <class T>
-    T* at(region where, index_t copy = 0) const {
+    T* at(region where, index_t copy = 0, index_t element = 0) const {
         if (where.declaration < 0) return nullptr;
         auto const id = static_cast<std::size_t>(where.declaration);
         auto const& declared = C::plan.declarations[id];
         if (declared.count == 0) return nullptr;
         return reinterpret_cast<T*>(base(declared.where) + C::plan.offsets[id] + where.offset +
-                                    copy * where.stride);
+                                    copy * where.stride - rank_ * where.share) +
+               element;
     }
-    /// All copies, one after the other; none when it lies nowhere.
+
+    /// The same, null where this process does not hold it.
     template <class T>
-    std::span<T> elements(region where) const {
-        if (where.declaration < 0) return {};
-        auto const& declared = C::plan.declarations[static_cast<std::size_t>(where.declaration)];
-        return {at<T>(where), static_cast<std::size_t>(declared.size().count) / sizeof(T)};
+    T* find(region where, int p, index_t first) const {
+        if (where.declaration < 0) return nullptr;
+        if (where.share > 0) {
+            auto const& owned = C::owned(p);
+            auto const position = owned.position + first % C::entry(p).count - rank_ * owned.share;
+            if (position < 0 || position >= owned.share) return nullptr;
+        }
+        return in<T>(where, p, first);
+    }
+
+    /// f(first, count) for elements of all copies of parameter p, counted through, in stretches that lie one
+    /// after the other.
+    template <class F>
+    void for_each_stretch(int p, part which, F const& f) const {
+        engine::for_each_stretch(C::entry(p), C::owned(p), which, rank_, f);
+    }
+    /// Where element `first`, counted through all copies of parameter p, lies of an array of it.
+    template <class T>
+    T* in(region where, int p, index_t first) const {
+        auto const count = C::entry(p).count;
+        return at<T>(where, first / count, first % count);
     }
 
   private:
     std::array<std::byte*, spaces> bases_;
+    int rank_;
 };
 
 /// So many steps in a row without any gradient are an error: something swallows it, such as a weight of 1e38.
@@ -72,6 +96,10 @@ struct progress {
     index_t kept = 0;                 ///< tokens of a sequence whose keys and values are there
 };
 
+/// By which an act is found that has no store yet.
+template <class C>
+struct of_composition {};
+
 /// What a trainer owns: the execution context in which it runs, one allocation for each space of the plan,
 /// and how far training has come. What is done with it are functions of their own, one file an act:
 /// `initialise`, `accumulate_gradients`, `update_weights`, `evaluate_batch`, `generate_tokens`,
@@ -86,10 +114,11 @@ class store {
     using updated_type = typename C::updated;
 
     /// Throws `snug::error` when the memory is not to be had. What lies there is not initialised.
-    store()
+    explicit store(peers<C> of = {})
         : context_(ops::prepare<backend>(C::bill)),
           device_(C::plan.size(space::device_memory), ops::memory<backend>()),
-          host_(C::plan.size(space::host_memory), ops::paged_memory<backend>()) {}
+          host_(C::plan.size(space::host_memory), ops::paged_memory<backend>()),
+          ranks(std::move(of)) {}
 
     /// Where operations run: their first argument.
     backend on() const { return context_.on(); }
@@ -105,21 +134,33 @@ class store {
         if (device_.data() == nullptr)
             throw error({}, "a trainer that was moved from: its memory belongs to another one now",
                         "the trainer that it was moved into");
-        return memory_view<C>(device_.data(), host_.data());
+        return memory_view<C>(device_.data(), host_.data(), ranks.rank());
     }
     template <class T>
-    T* at(region where, index_t copy = 0) const {
-        return view().template at<T>(where, copy);
+    T* at(region where, index_t copy = 0, index_t element = 0) const {
+        return view().template at<T>(where, copy, element);
     }
-    template <class T>
-    std::span<T> elements(region where) const {
-        return view().template elements<T>(where);
+    /// f(elements, first) with the elements of an array of parameter p from `first` on, counted through all
+    /// copies, in stretches that lie one after the other: all of them that this process holds.
+    template <class T, class F>
+    void for_each_stretch(region where, int p, F const& f) const {
+        if (where.declaration < 0) return;
+        auto const memory = view();
+        memory.for_each_stretch(p, part_of(where), [&](index_t first, index_t count) {
+            f(std::span<T>(memory.template in<T>(where, p, first), static_cast<std::size_t>(count)), first);
+        });
     }
 
-    /// All copies of parameter p, and of its gradient and master copy, which may be none.
-    std::span<weight_type> weights(int p) const { return elements<weight_type>(C::weight(p)); }
-    std::span<gradient_type> gradients(int p) const { return elements<gradient_type>(C::gradient(p)); }
-    std::span<updated_type> masters(int p) const { return elements<updated_type>(C::master(p)); }
+    /// All copies of parameter p, and of its gradient and master copy, which may be none; of a trainer that is alone.
+    std::span<weight_type> weights(int p) const requires(!C::is_sharded) {
+        return whole<weight_type>(C::weight(p), p);
+    }
+    std::span<gradient_type> gradients(int p) const requires(!C::is_sharded) {
+        return whole<gradient_type>(C::gradient(p), p);
+    }
+    std::span<updated_type> masters(int p) const requires(!C::is_sharded) {
+        return whole<updated_type>(C::master(p), p);
+    }
 
     /// The numbers of a step, where it runs.
     step_numbers* numbers() const { return at<step_numbers>(C::places.numbers); }
@@ -135,11 +176,18 @@ class store {
     }
 
   private:
+    template <class T>
+    std::span<T> whole(region where, int p) const {
+        auto const count = where.declaration < 0 ? 0 : C::entry(p).total();
+        return {at<T>(where), static_cast<std::size_t>(count)};
+    }
+
     ops::context<backend> context_;
     arena device_;
     arena host_;
 
   public:
+    peers<C> ranks;
     progress done{};
     /// The passes of a micro-batch, as a device replays them: without and with several examples in a row.
     std::array<ops::recording<backend>, 2> recordings{};

@@ -7,9 +7,11 @@
 #include <snug/engine/diagnose.hpp>
 #include <snug/engine/options.hpp>
 #include <snug/engine/pages.hpp>
+#include <snug/engine/reduce.hpp>
 #include <snug/engine/refresh.hpp>
 #include <snug/engine/results.hpp>
 #include <snug/engine/store.hpp>
+#include <snug/engine/verdicts.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/kernels/exact_sum.hpp>
 #include <snug/ops/add_sum.hpp>
@@ -30,17 +32,19 @@ namespace snug::SNUG_TARGET::engine {
 template <class C, class Rule, class... Units>
 void apply_rule(store<C> const& s, int p, Rule const& rule, index_t first, index_t count, Units*... states) {
     using sum = typename C::precision::statistic;
+    using weight = typename C::precision::weight;
+    using gradient = typename C::precision::gradient;
     constexpr bool is_ahead = runs_ahead<typename C::backend>;
-    auto const weights = s.weights(p).data();
-    auto const updated = [&] {
-        if constexpr (C::has_master) return s.masters(p).data();
+    auto const memory = s.view();
+    auto* const weights = memory.template in<weight>(C::weight(p), p, first);
+    auto* const updated = [&] {
+        if constexpr (C::has_master) return memory.template in<typename C::updated>(C::master(p), p, first);
         else return weights;
     }();
-    optimizers::updated_tensor<typename C::updated, typename C::precision::weight,
-                               typename C::precision::gradient> const tensor{
-        updated + first,
-        weights + first,
-        s.gradients(p).data() + first,
+    optimizers::updated_tensor<typename C::updated, weight, gradient> const tensor{
+        updated,
+        weights,
+        memory.template in<gradient>(C::gradient(p), p, first),
         &s.numbers()->gradient_scale,
         &s.numbers()->not_finite,
         static_cast<std::uint64_t>(s.done.steps + 1),
@@ -67,25 +71,29 @@ void apply_rule(store<C> const& s, int p, Rule const& rule, index_t first, index
 /// The update of one parameter whose states are in units of these types: elements, or blocks of them.
 template <class... Units, class C, class Rule, std::size_t... S>
 void update_in_units(store<C> const& s, int p, Rule const& rule, std::index_sequence<S...>) {
-    auto const& entry = C::entry(p);
+    auto const length = C::entry(p).count;
     constexpr bool in_blocks = (optimizers::elements_of_unit<Units> * ... * 1) > 1;
-    auto const state = [&]<class Unit>(Unit*, std::size_t which, index_t copy) {
-        return s.template at<Unit>(C::state(static_cast<int>(which), p), copy);
+    auto const memory = s.view();
+    auto const state = [&]<class Unit>(Unit*, std::size_t which, index_t first) {
+        return memory.template at<Unit>(C::state(static_cast<int>(which), p), first / length,
+                                        first % length / optimizers::elements_of_unit<Unit>);
     };
-    if constexpr (!in_blocks && !C::has_pages) {
-        apply_rule(s, p, rule, 0, entry.total(), state(static_cast<Units*>(nullptr), S, 0)...);
-    } else {
+    auto const update = [&](index_t first, index_t count) {
+        if constexpr (C::has_pages)
+            stream_pages(
+                s, count,
+                [&](index_t begin, index_t in_page, auto*... states) {
+                    apply_rule(s, p, rule, first + begin, in_page, states...);
+                },
+                state(static_cast<Units*>(nullptr), S, first)...);
+        else apply_rule(s, p, rule, first, count, state(static_cast<Units*>(nullptr), S, first)...);
+    };
+    memory.for_each_stretch(p, part::own, [&](index_t first, index_t count) {
+        if constexpr (!in_blocks && !C::has_pages) return update(first, count);
         // Blocks and pages do not run on from one copy to the next.
-        for (index_t copy = 0; copy < entry.copies; ++copy) {
-            auto const before = copy * entry.count;
-            auto const rule_on = [&](index_t first, index_t count, auto*... states) {
-                apply_rule(s, p, rule, before + first, count, states...);
-            };
-            if constexpr (C::has_pages)
-                stream_pages(s, entry.count, rule_on, state(static_cast<Units*>(nullptr), S, copy)...);
-            else rule_on(0, entry.count, state(static_cast<Units*>(nullptr), S, copy)...);
-        }
-    }
+        for (auto const end = first + count; first < end; first += std::min(count, length))
+            update(first, std::min(count, length));
+    });
 }
 
 /// The type of a state in blocks; of one that is not, of its elements.
@@ -108,34 +116,60 @@ void update_parameter(store<C> const& s, int p, Rule const& rule, meta::list<Sta
     update_in_units<typename State::element...>(s, p, rule, all);
 }
 
+/// The losses of ranks are added already, or travel with the sums of their squares.
+enum class losses { added, apart };
+
 /// Adds up the squares of all gradients exactly, and from that decides what an update multiplies them with.
 template <class C>
-void clip_gradients(store<C> const& s, double largest_norm) {
+void clip_gradients(store<C>& s, double largest_norm, [[maybe_unused]] losses are) {
     auto* const numbers = s.numbers();
     // In the room of other sums, which begin and end within an operation.
     static_assert(sizeof(kernels::exact_sum) <= ops::sum_partials * sizeof(double));
-    auto* const squares = s.template at<kernels::exact_sum>(C::places.partial_sums);
+    auto* const sum = s.template at<kernels::exact_sum>(C::places.partial_sums);
+    auto* const squares = [&] {
+        if constexpr (C::is_sharded) return verdicts_of(s).squares(s.ranks.rank());
+        else return sum;
+    }();
     ops::for_each_element(s.on(), kernels::exact_sum::size, ops::bound<kernels::set_to_zero>(squares->parts));
-    for (int p = 0; p < C::parameters; ++p)
-        if (auto const gradient = s.gradients(p); !gradient.empty())
-            ops::add_exact_sum(s.on(), C::entry(p).copies, C::entry(p).count, squares,
-                               ops::bound<kernels::square_of>(
-                                   static_cast<typename C::precision::gradient const*>(gradient.data())));
+    for (int p = 0; p < C::parameters; ++p) {
+        using gradient = typename C::precision::gradient;
+        if (!C::entry(p).is_trained()) continue;
+        auto const memory = s.view();
+        memory.for_each_stretch(p, part::own, [&](index_t first, index_t count) {
+            // The runs of an exact sum begin anew with every copy.
+            auto const length = std::min(count, C::entry(p).count);
+            ops::add_exact_sum(s.on(), count / length, length, squares,
+                               ops::bound<kernels::square_of>(static_cast<gradient const*>(
+                                   memory.template in<gradient>(C::gradient(p), p, first))));
+        });
+    }
+    if constexpr (C::is_sharded) {
+        gather_verdicts(s);
+        if (are == losses::apart) sum_losses(s);
+        // Of ranks that update all weights each has the whole sum.
+        ops::for_each_element(
+            s.on(), kernels::exact_sum::size,
+            ops::bound<add_squares>(
+                sum->parts,
+                static_cast<std::int64_t const*>(
+                    verdicts_of(s).squares(C::sharding::stage == 0 ? s.ranks.rank() : 0)->parts),
+                C::verdict_size / index_t{sizeof(std::int64_t)}, C::sharding::stage == 0 ? 1 : C::ranks));
+    }
     // Under a loss scale gradients that vanish are tried again with another one, else only a number of such
     // steps is an error.
     bool const may_vanish = !scales_loss<typename C::precision> && s.done.vanished + 1 < most_vanished;
     auto const vanished_above = may_vanish ? std::numeric_limits<double>::infinity()
                                            : loss_at_a_minimum * static_cast<double>(s.done.accumulated);
-    ops::for_each_element(
-        s.on(), 1,
-        ops::bound<optimizers::clip>(numbers, static_cast<kernels::exact_sum const*>(squares), s.loss_scale(),
-                                     largest_norm, vanished_above));
+    ops::for_each_element(s.on(), 1,
+                          ops::bound<optimizers::clip>(numbers, static_cast<kernels::exact_sum const*>(sum),
+                                                       s.loss_scale(), largest_norm, vanished_above));
 }
 
 /// Puts the update under way. Gradients that are not finite, or not there, change nothing.
 template <class C>
-void begin_update(store<C>& s, training_options<typename C::optimizer> const& options) {
-    clip_gradients(s, options.largest_gradient_norm);
+void begin_update(store<C>& s, training_options<typename C::optimizer> const& options, losses are) {
+    if constexpr (C::is_sharded) reduce_gradients(s);
+    clip_gradients(s, options.largest_gradient_norm, are);
     if constexpr (!runs_ahead<typename C::backend>)
         if (!std::isfinite(s.numbers()->gradient_scale)) return;
     update_numbers numbers;
@@ -148,6 +182,7 @@ void begin_update(store<C>& s, training_options<typename C::optimizer> const& op
                          typename C::optimizer::states{});
     }
     if constexpr (C::has_pages) ops::pages_are_away(s.on());
+    if constexpr (C::is_sharded) gather_weights(s);
     refresh_derived(s);
 }
 
@@ -174,18 +209,27 @@ step_result finish_update(store<C>& s, training_options<typename C::optimizer> c
     ++done.steps;
     done.vanished = vanished ? done.vanished + 1 : 0;
     if constexpr (scales_loss<typename C::precision>) done.scale.step_was_good();
-    if (numbers.not_finite != 0) refuse_update(s, result);
+    auto not_finite = numbers.not_finite;
+    // A rank that updates a share knows of no other: 8 bytes from each to each.
+    if constexpr (C::updates_share)
+        for (auto const theirs : from_all_ranks(s, "agreement on an update", numbers.not_finite))
+            not_finite += theirs;
+    if (not_finite != 0) refuse_update(s, result);
     return result;
 }
 
 template <class C>
 step_result update_weights(store<C>& s, training_options<typename C::optimizer> const& options,
                            step_result result) {
-    if (s.done.accumulated == 0)
-        throw error({}, "an update without gradients: nothing was accumulated since the last one",
-                    "a call of accumulate before it");
-    options.check();
-    begin_update(s, options);
+    auto const check = [&] {
+        if (s.done.accumulated == 0)
+            throw error({}, "an update without gradients: nothing was accumulated since the last one",
+                        "a call of accumulate before it");
+        options.check();
+    };
+    if constexpr (C::is_sharded) agree_on(s, "agreement on an update", hash_of(options), check);
+    else check();
+    begin_update(s, options, losses::added);
     return finish_update(s, options, result, s.found());
 }
 

@@ -50,28 +50,32 @@ static_assert(std::endian::native == std::endian::little, "snapshots are little-
 
 /// 64-bit checksum over 8-byte words, several GB/s on one core. Four lanes side by side, each a chain of
 /// bijections of its state and of the word, so a change within one word is always found; any other change
-/// slips through once in 2^64. The data comes in pieces of a multiple of 32 bytes, except the last.
+/// slips through once in 2^64. The data comes in pieces of any size.
 class checksum {
   public:
     void update(std::span<std::byte const> data) noexcept {
         size_ += data.size();
-        auto lanes = lanes_;
-        auto const* from = data.data();
-        auto rest = data.size();
-        for (; rest >= 32; rest -= 32, from += 32)
-            for (std::size_t lane = 0; lane < 4; ++lane) step(lanes[lane], from + 8 * lane, 8);
-        for (std::size_t lane = 0; rest > 0; ++lane) {
-            auto const length = std::min<std::size_t>(rest, 8);
-            step(lanes[lane], from, length);
-            from += length;
-            rest -= length;
+        if (held_ > 0) {
+            auto const count = std::min(block - held_, data.size());
+            std::memcpy(pending_.data() + held_, data.data(), count);
+            held_ += count;
+            data = data.subspan(count);
+            if (held_ < block) return;
+            mix(lanes_, pending_);
+            held_ = 0;
         }
-        lanes_ = lanes;
+        auto const whole = data.size() / block * block;
+        mix(lanes_, data.first(whole));
+        held_ = data.size() - whole;
+        if (held_ > 0) std::memcpy(pending_.data(), data.data() + whole, held_);
     }
 
     std::uint64_t value() const noexcept {
+        auto lanes = lanes_;
+        for (std::size_t at = 0; at < held_; at += 8)
+            step(lanes[at / 8], pending_.data() + at, std::min<std::size_t>(held_ - at, 8));
         auto result = random::mix(size_ + 1);
-        for (auto const lane : lanes_) result = random::mix(result ^ lane);
+        for (auto const lane : lanes) result = random::mix(result ^ lane);
         return result;
     }
 
@@ -82,14 +86,24 @@ class checksum {
     }
 
   private:
+    static constexpr std::size_t block = 32;
+
     static void step(std::uint64_t& lane, std::byte const* from, std::size_t length) noexcept {
         std::uint64_t word = 0;
         std::memcpy(&word, from, length);
         lane = (std::rotl(lane, 23) ^ word) * 0x9e3779b97f4a7c15u;
     }
+    static void mix(std::array<std::uint64_t, 4>& all, std::span<std::byte const> blocks) noexcept {
+        auto lanes = all;
+        for (auto const* from = blocks.data(); from != blocks.data() + blocks.size(); from += block)
+            for (std::size_t lane = 0; lane < 4; ++lane) step(lanes[lane], from + 8 * lane, 8);
+        all = lanes;
+    }
 
     std::uint64_t size_ = 0;
     std::array<std::uint64_t, 4> lanes_{random::mix(1), random::mix(2), random::mix(3), random::mix(4)};
+    std::array<std::byte, block> pending_{};  ///< of a block that is not whole yet
+    std::size_t held_ = 0;
 };
 
 namespace detail {
@@ -204,30 +218,40 @@ class snapshot_writer {
     /// ("fp32", "bf16", ...); for those known here `bytes` must follow from `dims`.
     void tensor(std::string_view name, std::string_view dtype, std::vector<std::int64_t> const& dims,
                 void const* data, std::int64_t bytes) {
+        begin_tensor(name, dtype, dims, bytes);
+        append({static_cast<std::byte const*>(data), checked(bytes).narrow<std::size_t>()});
+        end_tensor();
+    }
+
+    /// The same in parts: its bytes follow, in order.
+    void begin_tensor(std::string_view name, std::string_view dtype, std::vector<std::int64_t> const& dims,
+                      std::int64_t bytes) {
         place const at{file_.path(), -1, std::string(name)};
         if (dims.size() > detail::most_snapshot_dimensions)
             throw error(at, std::to_string(dims.size()) + " dimensions",
                         "at most " + std::to_string(detail::most_snapshot_dimensions));
         detail::check_tensor_size(at, dtype, dims, bytes);
-        auto entry = begin(detail::entry_kind::tensor, name);
+        tensor_ = begin(detail::entry_kind::tensor, name);
         pad();
-        auto const offset = file_.size();
-        checksum sum;
-        std::span payload(static_cast<std::byte const*>(data), checked(bytes).narrow<std::size_t>());
+        detail::append(tensor_, checked(dtype.size()).narrow<std::uint32_t>());
+        tensor_ += dtype;
+        detail::append(tensor_, checked(dims.size()).narrow<std::uint32_t>());
+        for (auto const dim : dims) detail::append(tensor_, static_cast<std::uint64_t>(dim));
+        detail::append(tensor_, file_.size().value());
+        detail::append(tensor_, static_cast<std::uint64_t>(bytes));
+        sum_ = {};
+    }
+    void append(std::span<std::byte const> payload) {
         while (!payload.empty()) {
             auto const piece = payload.first(std::min(payload.size(), detail::snapshot_piece));
-            sum.update(piece);
+            sum_.update(piece);
             file_.write(piece);
             payload = payload.subspan(piece.size());
         }
-        detail::append(entry, checked(dtype.size()).narrow<std::uint32_t>());
-        entry += dtype;
-        detail::append(entry, checked(dims.size()).narrow<std::uint32_t>());
-        for (auto const dim : dims) detail::append(entry, static_cast<std::uint64_t>(dim));
-        detail::append(entry, offset.value());
-        detail::append(entry, static_cast<std::uint64_t>(bytes));
-        detail::append(entry, sum.value());
-        add(entry);
+    }
+    void end_tensor() {
+        detail::append(tensor_, sum_.value());
+        add(tensor_);
     }
 
     /// Finishes the file, syncs it and renames it over the target.
@@ -275,6 +299,8 @@ class snapshot_writer {
     }
 
     output_file file_;
+    std::string tensor_;  ///< the entry of the one that is being written
+    checksum sum_{};      ///< of its bytes so far
     std::set<std::string, std::less<>> names_;
     std::uint64_t entries_ = 0;
     std::string table_;
@@ -308,6 +334,10 @@ class snapshot_reader {
     }
 
     std::string const& path() const noexcept { return file_.path(); }
+
+    /// The checksum of the header, in which there is that of the table, in which there are those of the tensors: equal
+    /// for files of equal content.
+    std::uint64_t fingerprint() const { return field<std::uint64_t>(56); }
 
     bool has(std::string_view name) const { return find(name) != nullptr; }
 

@@ -21,6 +21,13 @@ struct a_layer_adds_to_the_gradient_of_what_is_not_trained {
         "Parameter). In backward, write 'if constexpr (Call::trains(weight{}))' around what adds to it");
 };
 
+template <class Layer, bool Reads>
+struct a_layer_reads_parameters_that_it_says_backward_does_not_read {
+    static_assert(Reads,
+                  "snug: the backward of a layer asks for the value of a parameter, and the layer says "
+                  "'backward_reads_parameters = false' (see Layer). Leave that out");
+};
+
 template <class Layer, class Setting, pass Pass>
 struct a_layer_uses_workspace_that_it_does_not_declare {
     static_assert(
@@ -100,6 +107,8 @@ struct layer_call {
     /// The values of a parameter of this layer, in its shape's row-major order.
     template <class Parameter>
     typename Setting::weight const* value(Parameter) const {
+        static_assert(sizeof(refusal::a_layer_reads_parameters_that_it_says_backward_does_not_read < Layer,
+                             Pass == pass::forward || layer::backward_reads_parameters < Layer >>) > 0);
         return reinterpret_cast<weight_type const*>(values[position<parameters, Parameter>()]);
     }
 
@@ -113,6 +122,8 @@ struct layer_call {
     /// A matrix, quantized or not, as an operand of products.
     template <class Parameter>
     auto operand(Parameter parameter) const {
+        static_assert(sizeof(refusal::a_layer_reads_parameters_that_it_says_backward_does_not_read < Layer,
+                             Pass == pass::forward || layer::backward_reads_parameters < Layer >>) > 0);
         if constexpr (is_quantized<Parameter>)
             return quantized_matrix<typename Parameter::scheme, Parameter::extent.rows,
                                     Parameter::extent.columns>{

@@ -18,6 +18,7 @@ struct embedding {
     static constexpr index_t output_width = Width;
     static constexpr index_t vocabulary = Vocabulary;
     static constexpr index_t longest_sequence = Positions;
+    static constexpr bool backward_reads_parameters = false;
     using input_element = std::int32_t;
 
     using table = parameter<"table", shape<Vocabulary, Width>, initial::normal<std::ratio<2, 100>>>;

@@ -19,7 +19,7 @@ struct names_of_hooks {
     int forward, backward, forward_workspace, backward_workspace, work, save, refresh, start, merged_row,
         loss, parameters, saved, backward_reads_input, backward_reads_output, backward_writes_over_input,
         backward_writes_over_gradient, cheap_to_recompute, stores_products, saves_without_output, starts,
-        parameters_are_frozen, keeps_input;
+        parameters_are_frozen, keeps_input, backward_reads_parameters;
 };
 /// ... so that in here exactly those names are ambiguous that the layer has too, whatever it means by them.
 template <class L>
@@ -111,6 +111,10 @@ concept names_parameters_are_frozen = !requires {
     &twice_named<L>::parameters_are_frozen;
 };
 template <class L>
+concept names_backward_reads_parameters = !requires {
+    &twice_named<L>::backward_reads_parameters;
+};
+template <class L>
 concept names_keeps_input = !requires {
     &twice_named<L>::keeps_input;
 };
@@ -160,6 +164,11 @@ template <class L>
 concept knows_parameters_are_frozen = !names_parameters_are_frozen<L> || requires {
     requires std::same_as<decltype(L::parameters_are_frozen), bool const>;
     typename std::bool_constant<L::parameters_are_frozen>;
+};
+template <class L>
+concept knows_backward_reads_parameters = !names_backward_reads_parameters<L> || requires {
+    requires std::same_as<decltype(L::backward_reads_parameters), bool const>;
+    typename std::bool_constant<L::backward_reads_parameters>;
 };
 template <class L>
 concept knows_keeps_input = !names_keeps_input<L> || requires {
@@ -268,6 +277,7 @@ struct saves_without_output;
 struct starts;
 struct parameters_are_frozen;
 struct keeps_input;
+struct backward_reads_parameters;
 }  // namespace constant
 
 }  // namespace layer
@@ -429,6 +439,8 @@ struct declared_well<L, true>
                                                                     layer::knows_starts<L>>,
           refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<L, layer::constant::parameters_are_frozen,
                                                                     layer::knows_parameters_are_frozen<L>>,
+          refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<
+              L, layer::constant::backward_reads_parameters, layer::knows_backward_reads_parameters<L>>,
           refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<L, layer::constant::keeps_input,
                                                                     layer::knows_keeps_input<L>>> {};
 

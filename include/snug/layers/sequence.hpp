@@ -186,11 +186,17 @@ struct in_sequence {
     static constexpr bool value_is_needed =
         layer::backward_reads_output<child<K>> || layer::backward_reads_input<child<K + 1>>;
 
-    /// Checkpointing runs a cheap layer again. Its input is there, and nobody has changed its output.
+    /// Checkpointing runs a cheap layer again. Its input is there, so of two in a row only the first; and nobody has
+    /// changed its output.
     template <int K>
-    static constexpr bool value_is_recomputed =
-        value_is_needed<K>&& layer::is_recomputed<child<K>> && !layer::backward_reads_output<child<K>> &&
-        !layer::keeps_input<child<K + 1>>;
+    static constexpr bool recomputes_value() {
+        if constexpr (K > 0)
+            if (recomputes_value<K - 1>()) return false;
+        return value_is_needed<K> && layer::is_recomputed<child<K>> &&
+               !layer::backward_reads_output<child<K>> && !layer::keeps_input<child<K + 1>>;
+    }
+    template <int K>
+    static constexpr bool value_is_recomputed = recomputes_value<K>();
 
     template <int K>
     static constexpr bool value_is_kept = value_is_needed<K> && !value_is_recomputed<K>;

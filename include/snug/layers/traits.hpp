@@ -77,6 +77,13 @@ template <class L>
     requires requires { L::backward_reads_input; }
 inline constexpr bool backward_reads_input<L> = L::backward_reads_input;
 
+/// Backward reads the values of the layer's parameters (the default: most layers do).
+template <class L>
+inline constexpr bool backward_reads_parameters = true;
+template <class L>
+    requires requires { L::backward_reads_parameters; }
+inline constexpr bool backward_reads_parameters<L> = L::backward_reads_parameters;
+
 /// Backward reads the layer's output.
 template <class L>
 inline constexpr bool backward_reads_output = false;

@@ -118,6 +118,7 @@ struct region {
     int declaration = -1;
     index_t offset = 0;
     index_t stride = 0;
+    index_t share = 0;  ///< bytes of a copy that each process holds, those of rank 0 first; 0: it holds all
 };
 
 }  // namespace snug::SNUG_TARGET

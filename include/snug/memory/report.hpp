@@ -32,8 +32,32 @@ inline std::string idle_threads(int bound, int of_machine) {
            " threads; on<snug::host_threads<" + all + ">> uses them all, with workspace for each\n";
 }
 
+/// What a sharding that changes little is told; `bill`: that of a rank. Nothing where it changes something.
+template <class Composition>
+std::string idle_sharding(memory_bill const& bill) {
+    constexpr int ranks = Composition::ranks, stage = Composition::sharding::stage;
+    if constexpr (ranks == 1)
+        return "  ranks<1> shards nothing and sends nothing: it is one process that trains as one of many "
+               "would\n";
+    if constexpr (stage == 1 || stage == 2) {
+        bool const is_frozen = [] {
+            for (std::size_t g = 0; g < Composition::groups.size; ++g)
+                if (!Composition::groups.groups[g].is_trained()) return true;
+            return false;
+        }();
+        auto const share =
+            bill.master_weights + bill.optimizer_state + (stage == 2 ? bill.gradients : bytes{});
+        bytes const saved{share.count * (ranks - 1)};
+        if (is_frozen && saved.count < bill.total.count / 20)
+            return "  zero<" + std::to_string(stage) + ", ...> saves a rank " + to_string(saved) +
+                   ": it shards what belongs to trained weights, and most of these are frozen; zero<3, ...> "
+                   "shards those too\n";
+    }
+    return {};
+}
+
 /// The bill of T as text: a line for each part, the total, what packing saved, and on a host with more threads than T uses how
-/// to use them. Streams.
+/// to use them. Of a sharded trainer it is the bill of a rank, with what a rank sends in a step. Streams.
 template <class T>
 struct bill_report {
     friend std::ostream& operator<<(std::ostream& out, bill_report) {
@@ -53,7 +77,21 @@ struct bill_report {
             line("paged", to_string(bill.paged), std::to_string(bill.paged.count));
             text << "  host memory beside it, for states that a step streams\n";
         }
-        using backend = typename detail::trainer_of<T>::composition::backend;
+        using composition = typename detail::trainer_of<T>::composition;
+        if constexpr (composition::is_sharded) {
+            constexpr auto sent = composition::traffic;
+            text << "  all of it per rank, of " << composition::ranks << '\n';
+            if (sent.sent_per_step.count > 0) {
+                text << "  a rank sends in a step\n";
+                line("gathered", to_string(sent.gathered), std::to_string(sent.gathered.count));
+                line("exchanged", to_string(sent.exchanged), std::to_string(sent.exchanged.count));
+                line("agreed", to_string(sent.agreed), std::to_string(sent.agreed.count));
+                line("sent", to_string(sent.sent_per_step), std::to_string(sent.sent_per_step.count));
+                text << "  in " << sent.messages_per_step << " messages\n";
+            }
+            text << idle_sharding<composition>(bill);
+        }
+        using backend = typename composition::backend;
         if constexpr (requires { backend::max_threads; })
             text << idle_threads(backend::max_threads, static_cast<int>(std::thread::hardware_concurrency()));
         return out << text.str();
@@ -65,7 +103,8 @@ constexpr bill_report<T> report() {
     return {};
 }
 
-/// The bill of T for programs: one JSON object, all amounts in bytes.
+/// The bill of T for programs: one JSON object, all amounts in bytes. Of a sharded trainer also `ranks` and, by kind, what a
+/// rank sends in a step.
 template <class T>
 std::string report_json() {
     constexpr auto bill = footprint<T>;
@@ -78,7 +117,16 @@ std::string report_json() {
         out << '"' << key << "\": " << amount.count << ", ";
     }
     out << "\"sum\": " << bill.sum().count << ", \"total\": " << bill.total.count
-        << ", \"paged\": " << bill.paged.count << '}';
+        << ", \"paged\": " << bill.paged.count;
+    using composition = typename detail::trainer_of<T>::composition;
+    if constexpr (composition::is_sharded) {
+        constexpr auto sent = composition::traffic;
+        out << ", \"ranks\": " << composition::ranks << ", \"gathered\": " << sent.gathered.count
+            << ", \"exchanged\": " << sent.exchanged.count << ", \"agreed\": " << sent.agreed.count
+            << ", \"sent_per_step\": " << sent.sent_per_step.count
+            << ", \"messages_per_step\": " << sent.messages_per_step;
+    }
+    out << '}';
     return out.str();
 }
 

@@ -169,6 +169,19 @@ struct stack {
         return table;
     }
 
+    /// For every parameter the number of the layer of this list that has it.
+    static constexpr auto layers_of_parameters() {
+        std::array<int, static_cast<std::size_t>(parameter_count)> result{};
+        std::size_t p = 0;
+        int number = 0;
+        meta::for_each<meta::list<std::type_identity<First>, std::type_identity<Rest>...>>(
+            [&]<class L>(std::type_identity<L>) {
+                for (int i = layer::parameter_declarations<L>(); i > 0; --i) result[p++] = number;
+                ++number;
+            });
+        return result;
+    }
+
     template <class Setting>
     static constexpr auto declare_buffers() {
         buffer_table<static_cast<std::size_t>(buffer_count)> table;
@@ -195,12 +208,18 @@ struct stack {
         layer::forward<typename nodes::body, false>(walker, {tokens}, {output}, {});
     }
 
-    /// When each buffer of a micro-batch is in use.
-    static constexpr auto lifetimes() {
-        recording_walker<static_cast<std::size_t>(buffer_count)> walker;
+    /// The schedule of a micro-batch, from tokens that are staged on.
+    template <walker Walker>
+    static constexpr void record(Walker& walker) {
         walker.use(buffer_reference{tokens}, buffer_reference{targets}, buffer_reference{starts});
         walk_training(walker);
         walker.use(buffer_reference{starts});
+    }
+
+    /// When each buffer of a micro-batch is in use.
+    static constexpr auto lifetimes() {
+        recording_walker<static_cast<std::size_t>(buffer_count)> walker;
+        record(walker);
         return walker.record.finish();
     }
 };

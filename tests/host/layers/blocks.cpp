@@ -35,6 +35,10 @@ using in_ranges = model_of<ranges<repeat<2, a>, repeat<4, a>>>;
 using in_turn = model_of<repeat<3, alternating<a, a>>>;
 using nested = model_of<ranges<repeat<1, a>, repeat<2, alternating<a, a>>, repeat<1, a>>>;
 
+using cheap_in_a_row =
+    model_of<repeat<3, sequence<residual<named<"norm", rms_norm<width>>, named<"activation", gelu<width>>,
+                                         named<"last", linear<width, width>>>>>>;
+
 template <class Model, class... Policies>
 using trained = trainer<Model, batch<2, 8>, Policies...>;
 
@@ -155,4 +159,11 @@ TEST_CASE("blocks that differ train, and files have them by their numbers") {
     run.save(folder / "run.snap");
     again.resume(folder / "run.snap");
     CHECK(again.steps() == 10);
+}
+
+TEST_CASE("cheap layers one after the other are computed again to the same bits") {
+    trained<cheap_in_a_row> kept;
+    trained<cheap_in_a_row, checkpointing::selective> again;
+    CHECK(history_of(again) == history_of(kept));
+    CHECK(again.allocated().count < kept.allocated().count);
 }

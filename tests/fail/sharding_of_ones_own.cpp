@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: nothing but 'none' has an effect on this axis yet
-// expected-error: snug::axis::sharding, user::mine
+// expected-error: a policy of the axis sharding has 'ranks', 'stage'
+// expected-error: user::mine
 #include <snug/plan.hpp>
 
 namespace user {

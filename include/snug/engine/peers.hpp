@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <memory>
+#include <snug/distributed/collectives.hpp>
+#include <snug/engine/composition.hpp>
+#include <snug/error.hpp>
+#include <string>
+#include <vector>
+
+namespace snug::SNUG_TARGET {
+
+namespace refusal {
+
+template <class World>
+struct the_world_of_this_trainer_is_not_in_this_file {
+    static_assert(
+        requires { sizeof(World); },
+        "snug: a sharded trainer runs over a world whose class is not in this file (see World). "
+        "Include snug/distributed/mpi.hpp, threads.hpp or self.hpp beside snug/snug.hpp");
+};
+
+}  // namespace refusal
+
+namespace engine {
+
+/// What a trainer has of other ranks: nothing, when it is alone.
+template <class C>
+struct peers {
+    static constexpr int rank() { return 0; }
+};
+
+/// The messages under way of a trainer, in a type of its own: a file that asserts a budget knows no transport.
+template <class World>
+struct messages {
+    using transfer = typename World::transfer;
+
+    /// For exchanges with so many others, and `ahead` gatherings of up to `arrays` arrays beside the one that is
+    /// waited for.
+    messages(World& world, int others, int ahead, int arrays)
+        : exchanges{transfer(world, 2 * others), transfer(world, 2 * others)}, talk(world, 2 * others) {
+        for (int i = 0; i <= ahead; ++i) gatherings.emplace_back(world, 2 * others * arrays);
+    }
+
+    std::array<transfer, 2> exchanges;  ///< pieces of gradients, of which one is added while the next travels
+    std::vector<transfer> gatherings{};  ///< weights of units
+    transfer talk;                       ///< everything that is waited for at once
+};
+
+/// Its world, and the messages under way.
+template <class C>
+requires C::is_sharded struct peers<C> {
+    using world_type = typename C::world;
+
+    /// Nobody: for what is refused anyway.
+    peers() = default;
+    /// Throws `snug::error` when the world has another number of ranks than the trainer was compiled for.
+    explicit peers(world_type& of)
+        : world(&checked(of)),
+          under_way(std::make_unique<messages<world_type>>(of, C::ranks - 1, ahead, arrays_of_a_unit)) {}
+
+    int rank() const { return world->rank(); }
+    auto& exchange(index_t slot) const { return under_way->exchanges[static_cast<std::size_t>(slot)]; }
+    auto& gathering(std::size_t which) const {
+        return under_way->gatherings[which % under_way->gatherings.size()];
+    }
+    auto& talk() const { return under_way->talk; }
+
+    world_type* world = nullptr;
+    std::unique_ptr<messages<world_type>> under_way;
+
+  private:
+    static constexpr int ahead = C::gathers_weights ? C::sharding::prefetch : -1;
+    static constexpr int arrays_of_a_unit = 4;  // one of each `sharding::storage`
+    static world_type& checked(world_type& of) {
+        static_assert(sizeof(refusal::the_world_of_this_trainer_is_not_in_this_file<world_type>) > 0);
+        if (of.size() == C::ranks) return of;
+        auto const built = std::to_string(C::ranks), found = std::to_string(of.size());
+        throw error({.rank = of.rank()}, found + (of.size() == 1 ? " process" : " processes"),
+                    built + ", as this trainer was compiled for: start it with mpirun -n " + built +
+                        ", or give it snug::ranks<" + found + ">");
+    }
+};
+
+}  // namespace engine
+}  // namespace snug::SNUG_TARGET

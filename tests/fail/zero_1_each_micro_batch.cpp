@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: zero<1> keeps all gradients until the end of a step
+#include <snug/plan.hpp>
+
+#ifdef REFUSED
+using sharded =
+    snug::sharding::zero<1, snug::ranks<4>, snug::sharding::reduced<snug::sharding::each_micro_batch>>;
+#else
+using sharded = snug::sharding::zero<1, snug::ranks<4>, snug::sharding::reduced<snug::sharding::at_the_end>>;
+#endif
+
+struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 64>, sharded> {};
+static_assert(snug::footprint<my_trainer>.total > snug::bytes{});
