@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <snug/backend/cuda/copy.cuh>
 #include <snug/backend/cuda/memory.cuh>
 #include <vector>
 

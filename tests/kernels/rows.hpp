@@ -8,10 +8,16 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <snug/backend/cuda/add_column_sums.cuh>
+#include <snug/backend/cuda/add_rows.cuh>
+#include <snug/backend/cuda/add_sum.cuh>
+#include <snug/backend/cuda/copy.cuh>
 #include <snug/backend/cuda/exact_sum.cuh>
+#include <snug/backend/cuda/for_each_element.cuh>
+#include <snug/backend/cuda/for_each_row.cuh>
+#include <snug/backend/cuda/for_each_row_with_column_sums.cuh>
 #include <snug/backend/cuda/memory.cuh>
 #include <snug/backend/cuda/pages.cuh>
-#include <snug/backend/cuda/rows.cuh>
 #include <snug/backend/host/team.hpp>
 #include <snug/kernels/cross_entropy.hpp>
 #include <snug/kernels/norm.hpp>

@@ -31,4 +31,13 @@ void launch(tag on, void (*kernel)(P...), dim3 blocks, unsigned threads, std::si
     check(cudaLaunchKernelEx(&config, kernel, arguments...), "cudaLaunchKernelEx");
 }
 
+namespace detail {
+
+/// So many pieces of `size` make up `count`: a grid's blocks.
+constexpr unsigned pieces(index_t count, index_t size) {
+    return static_cast<unsigned>((count + size - 1) / size);
+}
+
+}  // namespace detail
+
 }  // namespace snug::SNUG_TARGET::backend::cuda

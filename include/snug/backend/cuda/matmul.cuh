@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <snug/backend/cuda/cublaslt.cuh>
 #include <snug/backend/cuda/decoded_product.cuh>
+#include <snug/backend/cuda/for_each_row.cuh>
 #include <snug/backend/cuda/gemm.cuh>
-#include <snug/backend/cuda/rows.cuh>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/kernels/elementwise.hpp>
 #include <snug/kernels/low_rank.hpp>

@@ -8,9 +8,9 @@
 #include <snug/backend/cuda/context.cuh>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/memory/arena.hpp>
+#include <snug/ops/memory.hpp>
 
-/// Memory of the device and the host's pinned memory, and copies between them: in the order of the
-/// operations.
+/// Memory of the device, and the host's pinned memory.
 namespace snug::SNUG_TARGET::backend::cuda {
 
 /// Memory of the device, aligned to 256 bytes. Tests may replace the calls, as those of `memory_seam`. Throws `snug::error` when
@@ -46,30 +46,7 @@ inline memory_calls& pinned_memory_calls() {
     return calls;
 }
 
-/// From memory of the host. From pageable memory the bytes are on their way when this returns, and `from` may be changed; pinned
-/// memory has to stay as it is until the device has got there.
-inline void copy_to_device(tag on, void* to, void const* from, std::size_t size) {
-    check(cudaMemcpyAsync(to, from, size, cudaMemcpyHostToDevice, stream(on)),
-          "cudaMemcpyAsync to the device");
-}
-/// To memory of the host; there after `synchronize`.
-inline void copy_to_host(tag on, void* to, void const* from, std::size_t size) {
-    check(cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToHost, stream(on)), "cudaMemcpyAsync to the host");
-}
-inline void copy_on_device(tag on, void* to, void const* from, std::size_t size) {
-    check(cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToDevice, stream(on)),
-          "cudaMemcpyAsync on the device");
-}
-
 inline memory_calls const& memory_on(tag) { return device_memory_calls(); }
 inline memory_calls const& paged_memory_on(tag) { return pinned_memory_calls(); }
-
-inline void copy_in_on(tag on, void* to, void const* from, std::size_t size) {
-    copy_to_device(on, to, from, size);
-}
-inline void copy_out_on(tag on, void* to, void const* from, std::size_t size) {
-    copy_to_host(on, to, from, size);
-    synchronize(on);
-}
 
 }  // namespace snug::SNUG_TARGET::backend::cuda

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <snug/backend/cuda/context.cuh>
 #include <snug/backend/cuda/tag.hpp>
+#include <snug/ops/pages.hpp>
 
 /// Pages of paged states: a stream for each direction beside that of the kernels, so that one page comes while another is
 /// updated and a third leaves.

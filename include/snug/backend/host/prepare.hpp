@@ -2,8 +2,8 @@
 #pragma once
 
 #include <snug/backend/host/tag.hpp>
-#include <snug/memory/arena.hpp>
 #include <snug/memory/plan.hpp>
+#include <snug/ops/context.hpp>
 
 namespace snug::SNUG_TARGET::backend::host {
 
@@ -11,20 +11,5 @@ namespace snug::SNUG_TARGET::backend::host {
 /// to the plan's number of threads itself.
 template <int Threads>
 void prepare_on(tag<Threads>, memory_bill const&) {}
-
-template <int Threads>
-memory_calls const& memory_on(tag<Threads>) {
-    return memory_seam();
-}
-template <int Threads>
-memory_calls const& paged_memory_on(tag<Threads>) {
-    return memory_seam();
-}
-
-/// Operations are run as they come.
-template <int Threads, class Recording, class Operations>
-void run_recorded_on(tag<Threads>, Recording&, Operations const& operations) {
-    operations();
-}
 
 }  // namespace snug::SNUG_TARGET::backend::host

@@ -5,6 +5,7 @@
 
 #include <snug/backend/cuda/context.cuh>
 #include <snug/backend/cuda/tag.hpp>
+#include <snug/ops/run_recorded.hpp>
 
 namespace snug::SNUG_TARGET::backend::cuda {
 
