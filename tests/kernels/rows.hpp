@@ -9,10 +9,10 @@
 #include <limits>
 #include <random>
 #include <snug/backend/cuda/add_column_sums.cuh>
+#include <snug/backend/cuda/add_exact_sum.cuh>
 #include <snug/backend/cuda/add_rows.cuh>
 #include <snug/backend/cuda/add_sum.cuh>
 #include <snug/backend/cuda/copy.cuh>
-#include <snug/backend/cuda/exact_sum.cuh>
 #include <snug/backend/cuda/for_each_element.cuh>
 #include <snug/backend/cuda/for_each_row.cuh>
 #include <snug/backend/cuda/for_each_row_with_column_sums.cuh>
@@ -22,10 +22,10 @@
 #include <snug/kernels/cross_entropy.hpp>
 #include <snug/kernels/norm.hpp>
 #include <snug/ops/add_column_sums.hpp>
+#include <snug/ops/add_exact_sum.hpp>
 #include <snug/ops/add_rows.hpp>
 #include <snug/ops/add_sum.hpp>
 #include <snug/ops/copy.hpp>
-#include <snug/ops/exact_sum.hpp>
 #include <snug/ops/for_each_element.hpp>
 #include <snug/ops/for_each_row.hpp>
 #include <snug/ops/for_each_row_with_column_sums.hpp>

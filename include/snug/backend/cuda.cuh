@@ -2,11 +2,11 @@
 #pragma once
 
 #include <snug/backend/cuda/add_column_sums.cuh>
+#include <snug/backend/cuda/add_exact_sum.cuh>
 #include <snug/backend/cuda/add_rows.cuh>
 #include <snug/backend/cuda/add_sum.cuh>
 #include <snug/backend/cuda/attention.cuh>
 #include <snug/backend/cuda/copy.cuh>
-#include <snug/backend/cuda/exact_sum.cuh>
 #include <snug/backend/cuda/for_each_element.cuh>
 #include <snug/backend/cuda/for_each_row.cuh>
 #include <snug/backend/cuda/for_each_row_with_column_sums.cuh>

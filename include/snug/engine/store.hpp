@@ -8,10 +8,10 @@
 #include <snug/engine/peers.hpp>
 #include <snug/error.hpp>
 #include <snug/memory/arena.hpp>
-#include <snug/ops/context.hpp>
 #include <snug/ops/copy.hpp>
 #include <snug/ops/memory.hpp>
 #include <snug/ops/operation.hpp>
+#include <snug/ops/prepare.hpp>
 #include <snug/ops/run_recorded.hpp>
 #include <snug/precision/loss_scale.hpp>
 #include <span>

@@ -14,8 +14,8 @@
 #include <snug/engine/verdicts.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/kernels/exact_sum.hpp>
+#include <snug/ops/add_exact_sum.hpp>
 #include <snug/ops/add_sum.hpp>
-#include <snug/ops/exact_sum.hpp>
 #include <snug/ops/for_each_element.hpp>
 #include <snug/ops/for_each_row.hpp>
 #include <snug/ops/operation.hpp>

@@ -10,7 +10,7 @@
 #include <limits>
 #include <random>
 #include <snug/backend/host.hpp>
-#include <snug/ops/exact_sum.hpp>
+#include <snug/ops/add_exact_sum.hpp>
 #include <vector>
 
 namespace {

@@ -2,10 +2,10 @@
 #include <cstdio>
 #include <snug/backend/cuda.cuh>
 #include <snug/error.hpp>
-#include <snug/ops/context.hpp>
 #include <snug/ops/copy.hpp>
 #include <snug/ops/for_each_element.hpp>
 #include <snug/ops/memory.hpp>
+#include <snug/ops/prepare.hpp>
 #include <vector>
 
 struct doubled {

@@ -10,7 +10,6 @@
 #include <snug/backend/cuda/check.cuh>
 #include <snug/backend/cuda/library_plan.cuh>
 #include <snug/backend/cuda/tag.hpp>
-#include <snug/ops/context.hpp>
 #include <string>
 #include <type_traits>
 

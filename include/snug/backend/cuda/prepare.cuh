@@ -6,6 +6,7 @@
 #include <snug/backend/cuda/context.cuh>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/memory/report.hpp>
+#include <snug/ops/prepare.hpp>
 #include <string>
 
 namespace snug::SNUG_TARGET::backend::cuda {

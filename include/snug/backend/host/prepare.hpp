@@ -3,7 +3,7 @@
 
 #include <snug/backend/host/tag.hpp>
 #include <snug/memory/plan.hpp>
-#include <snug/ops/context.hpp>
+#include <snug/ops/prepare.hpp>
 
 namespace snug::SNUG_TARGET::backend::host {
 

@@ -8,6 +8,7 @@
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/backend/cuda/team.cuh>
 #include <snug/kernels/exact_sum.hpp>
+#include <snug/ops/add_exact_sum.hpp>
 
 namespace snug::SNUG_TARGET::backend::cuda {
 

@@ -7,6 +7,7 @@
 #include <snug/backend/host/tag.hpp>
 #include <snug/backend/host/team.hpp>
 #include <snug/kernels/exact_sum.hpp>
+#include <snug/ops/add_exact_sum.hpp>
 
 namespace snug::SNUG_TARGET::backend::host {
 
