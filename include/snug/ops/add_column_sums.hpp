@@ -18,13 +18,18 @@ constexpr index_t column_sums_workspace(index_t rows, index_t columns) {
     return Backend::template column_sums_workspace<T>(rows, columns);
 }
 
+template <class Backend, class T, class Value>
+concept has_add_column_sums = takes_bodies_for_granted ||
+    requires(Backend on, index_t rows, index_t columns, std::byte* workspace, T* sums, Value const& value) {
+    add_column_sums_on(on, rows, columns, workspace, sums, value);
+};
+
 /// sums[column] += Σ over rows of value(row, column). The order of summation is fixed.
 /// `workspace` has `column_sums_workspace` bytes, aligned to a cache line.
 template <class Backend, class T, class Value>
 inline void add_column_sums(Backend on, index_t rows, index_t columns, std::byte* workspace, T* sums,
                             Value const& value) {
-    if constexpr (takes_bodies_for_granted ||
-                  requires { add_column_sums_on(on, rows, columns, workspace, sums, value); })
+    if constexpr (has_add_column_sums<Backend, T, Value>)
         add_column_sums_on(on, rows, columns, workspace, sums, value);
     else (void)sizeof(missing_body<Backend, operation::add_column_sums, T, Value>);
 }

@@ -37,6 +37,13 @@ constexpr index_t attention_backward_workspace(index_t sequences, index_t tokens
     return Backend::template attention_backward_workspace<Shape, T>(sequences, tokens);
 }
 
+template <class Backend, class Shape, class T, class S>
+concept has_attention_forward = takes_bodies_for_granted ||
+    requires(Backend on, index_t n, T const* qkv, std::int32_t const* starts, T* out, S* logsumexp,
+             std::byte* workspace) {
+    attention_forward_on(on, Shape{}, n, n, n, qkv, starts, out, logsumexp, workspace);
+};
+
 /// out = softmax(Q Kᵀ / √head_width, causal) V for `sequences` sequences of `tokens` rows each. Row 0 of a
 /// sequence stands at position `past`; the rows of earlier positions precede it in memory. `logsumexp` has
 /// shape (rows, heads). `starts`, unless null: for each row the first position of its sequence that it
@@ -44,23 +51,24 @@ constexpr index_t attention_backward_workspace(index_t sequences, index_t tokens
 template <class Shape, class Backend, class T, class S>
 inline void attention_forward(Backend on, index_t sequences, index_t tokens, index_t past, T const* qkv,
                               std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {
-    if constexpr (takes_bodies_for_granted || requires {
-                      attention_forward_on(on, Shape{}, sequences, tokens, past, qkv, starts, out, logsumexp,
-                                           workspace);
-                  })
+    if constexpr (has_attention_forward<Backend, Shape, T, S>)
         attention_forward_on(on, Shape{}, sequences, tokens, past, qkv, starts, out, logsumexp, workspace);
     else (void)sizeof(missing_body<Backend, operation::attention_forward, Shape, T>);
 }
+
+template <class Backend, class Shape, class T, class S>
+concept has_attention_backward = takes_bodies_for_granted ||
+    requires(Backend on, index_t n, T const* qkv, std::int32_t const* starts, T const* out, T const* d_out,
+             S const* logsumexp, T* d_qkv, std::byte* workspace) {
+    attention_backward_on(on, Shape{}, n, n, qkv, starts, out, d_out, logsumexp, d_qkv, workspace);
+};
 
 /// d_qkv from the gradient of the output; `d_qkv` may be the same memory as `qkv`.
 template <class Shape, class Backend, class T, class S>
 inline void attention_backward(Backend on, index_t sequences, index_t tokens, T const* qkv,
                                std::int32_t const* starts, T const* out, T const* d_out, S const* logsumexp,
                                T* d_qkv, std::byte* workspace) {
-    if constexpr (takes_bodies_for_granted || requires {
-                      attention_backward_on(on, Shape{}, sequences, tokens, qkv, starts, out, d_out,
-                                            logsumexp, d_qkv, workspace);
-                  })
+    if constexpr (has_attention_backward<Backend, Shape, T, S>)
         attention_backward_on(on, Shape{}, sequences, tokens, qkv, starts, out, d_out, logsumexp, d_qkv,
                               workspace);
     else (void)sizeof(missing_body<Backend, operation::attention_backward, Shape, T>);

@@ -10,19 +10,30 @@ struct copy;
 
 namespace snug::SNUG_TARGET::ops {
 
+template <class Backend>
+concept has_copy_in = takes_bodies_for_granted ||
+    requires(Backend on, void* to, void const* from, std::size_t size) {
+    copy_in_on(on, to, from, size);
+};
+
 /// Copies `size` bytes from the program's memory into the backend's, in the order of the operations; `from`
 /// may be changed as soon as this returns.
 template <class Backend>
 inline void copy_in(Backend on, void* to, void const* from, std::size_t size) {
-    if constexpr (takes_bodies_for_granted || requires { copy_in_on(on, to, from, size); })
-        copy_in_on(on, to, from, size);
+    if constexpr (has_copy_in<Backend>) copy_in_on(on, to, from, size);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
+
+template <class Backend>
+concept has_copy_out = takes_bodies_for_granted ||
+    requires(Backend on, void* to, void const* from, std::size_t size) {
+    copy_out_on(on, to, from, size);
+};
+
 /// The same from the backend's memory into the program's; waits until it is there.
 template <class Backend>
 inline void copy_out(Backend on, void* to, void const* from, std::size_t size) {
-    if constexpr (takes_bodies_for_granted || requires { copy_out_on(on, to, from, size); })
-        copy_out_on(on, to, from, size);
+    if constexpr (has_copy_out<Backend>) copy_out_on(on, to, from, size);
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 

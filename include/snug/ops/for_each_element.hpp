@@ -10,11 +10,16 @@ struct for_each_element;
 
 namespace snug::SNUG_TARGET::ops {
 
+template <class Backend, class Body>
+concept has_for_each_element = takes_bodies_for_granted ||
+    requires(Backend on, index_t count, Body const& body) {
+    for_each_element_on(on, count, body);
+};
+
 /// body(i) for every i below `count`, in any order, on all threads.
 template <class Backend, class Body>
 inline void for_each_element(Backend on, index_t count, Body const& body) {
-    if constexpr (takes_bodies_for_granted || requires { for_each_element_on(on, count, body); })
-        for_each_element_on(on, count, body);
+    if constexpr (has_for_each_element<Backend, Body>) for_each_element_on(on, count, body);
     else (void)sizeof(missing_body<Backend, operation::for_each_element, Body>);
 }
 

@@ -106,6 +106,12 @@ constexpr index_t matmul_workspace_with(index_t columns, index_t depth) {
     else return quantized_matmul_workspace<backend, element>(Setting::rows, columns, depth);
 }
 
+template <class Backend, class Store, class... Products>
+concept has_matmul = takes_bodies_for_granted ||
+    requires(Backend on, std::byte* workspace, Store const& store, Products... products) {
+    matmul_on(on, workspace, store, products...);
+};
+
 /// store(row, column, value) for every element of the sum of products A B, rounded there; a device may also
 /// round what the later products add up to. A and B are `matrix` or `transposed<matrix>`, B also a
 /// `quantized_matrix`, its transpose, or `block_diagonal`. `workspace` has `matmul_workspace` bytes for the
@@ -114,8 +120,7 @@ template <class Backend, class Store, class... A, class... B>
 inline void matmul(Backend on, std::byte* workspace, Store const& store, product<A, B>... products) {
     static_assert((sizeof(detail::checked_product<A, B>) * ...) > 0 &&
                   (sizeof(detail::checked_result<B, Store>) * ...) > 0);
-    if constexpr (takes_bodies_for_granted || requires { matmul_on(on, workspace, store, products...); })
-        matmul_on(on, workspace, store, products...);
+    if constexpr (has_matmul<Backend, Store, product<A, B>...>) matmul_on(on, workspace, store, products...);
     else (void)sizeof(missing_body<Backend, operation::matmul, A..., B..., Store>);
 }
 

@@ -6,10 +6,10 @@
 
 /// Operations: what layers call, one header each. The first argument, `on`, is the execution context: where the operation
 /// runs, a value of the backend's type (`snug::host`, ...). Each operation is an entry point that finds its
-/// body by argument-dependent lookup on that type, in the namespace where it is declared. There is no
-/// fallback: a body that is missing is a refusal that names operation and backend. Operations on one context
-/// run in the order of the calls, and only one thread at a time may call them; contexts know nothing of each
-/// other.
+/// body by argument-dependent lookup on that type, in the namespace where it is declared: `matmul` finds
+/// `matmul_on`, and the concept `has_matmul` says whether there is one. There is no fallback: a body that is
+/// missing is a refusal that names operation and backend. Operations on one context run in the order of the
+/// calls, and only one thread at a time may call them; contexts know nothing of each other.
 namespace snug::SNUG_TARGET {
 
 namespace refusal {

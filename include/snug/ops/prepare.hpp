@@ -30,11 +30,16 @@ struct context_of<Backend> {
 template <class Backend>
 using context = typename context_of<Backend>::type;
 
+template <class Backend, class Bill>
+concept has_prepare = takes_bodies_for_granted || requires(Bill const& bill) {
+    prepare_on(Backend{}, bill);
+};
+
 /// Before a trainer gets its memory, which `bill` is about: a context for it. Throws `snug::error` where it
 /// cannot run.
 template <class Backend, class Bill>
 context<Backend> prepare(Bill const& bill) {
-    if constexpr (takes_bodies_for_granted || requires { prepare_on(Backend{}, bill); }) {
+    if constexpr (has_prepare<Backend, Bill>) {
         if constexpr (std::is_same_v<context<Backend>, no_context<Backend>>) {
             prepare_on(Backend{}, bill);
             return {};

@@ -25,12 +25,17 @@ struct recording_of<Backend> {
 template <class Backend>
 using recording = typename recording_of<Backend>::type;
 
+template <class Backend, class Operations>
+concept has_run_recorded = takes_bodies_for_granted ||
+    requires(Backend on, recording<Backend>& recorded, Operations const& operations) {
+    run_recorded_on(on, recorded, operations);
+};
+
 /// Runs `operations`, which must always be the same ones with the same arguments; what differs from run to
 /// run lies in memory.
 template <class Backend, class Operations>
 inline void run_recorded(Backend on, recording<Backend>& recorded, Operations const& operations) {
-    if constexpr (takes_bodies_for_granted || requires { run_recorded_on(on, recorded, operations); })
-        run_recorded_on(on, recorded, operations);
+    if constexpr (has_run_recorded<Backend, Operations>) run_recorded_on(on, recorded, operations);
     else (void)sizeof(missing_body<Backend, operation::run_recorded>);
 }
 
