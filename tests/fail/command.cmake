@@ -3,7 +3,7 @@
 # to add when its first include is that header.
 get_filename_component(compiler_name "${COMPILER}" NAME)
 if(compiler_name MATCHES "nvcc")
-    set(command "${COMPILER}" -std=c++20 -x cu -cuda -o /dev/null)
+    set(command "${COMPILER}" -std=c++20 -x cu -ptx -o /dev/null)
 else()
     set(command "${COMPILER}" -std=c++20 -Wall -Wextra -fdiagnostics-color=never)
 endif()

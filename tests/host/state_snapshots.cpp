@@ -357,3 +357,12 @@ TEST_CASE(
     weights[9] = good;
     CHECK(test::refusal([&] { run.weights_changed(); }).empty());
 }
+
+TEST_CASE("what numbers mean does not depend on the processor that a file is compiled for") {
+    using trainer = snug::trainer<snug::models::gpt2<snug::layers<1>, snug::heads<1>, snug::width<8>,
+                                                     snug::vocabulary<9>, snug::context<4>>,
+                                  snug::batch<1, 4>>;
+    auto const meaning = snug::engine::meaning_of<trainer::composition>();
+    CHECK_THAT(meaning, Catch::Contains("snug::layer_norm<8, std::ratio<1, 100000>>"));
+    CHECK_THAT(meaning, !Catch::Contains("x86_"));
+}

@@ -25,9 +25,9 @@ struct batch_shape {
     index_t vocabulary = 0;
 };
 
-/// The number of counted targets. Throws `snug::error`, by position, when the batch has another size, a token is outside the
-/// vocabulary, a start is not a position of its row or before that of the token to its left, or no target is counted.
-inline index_t require_batch(token_batch const& batch, batch_shape const& shape) {
+/// The number of counted targets, which may be 0. Throws `snug::error`, by position, when the batch has another size, a token is
+/// outside the vocabulary, or a start is not a position of its row or before that of the token to its left.
+inline index_t count_targets(token_batch const& batch, batch_shape const& shape) {
     auto const expected = static_cast<std::size_t>(shape.rows * shape.tokens);
     if (batch.inputs.size() != expected || batch.targets.size() != expected)
         throw error({},
@@ -57,8 +57,19 @@ inline index_t require_batch(token_batch const& batch, batch_shape const& shape)
                     "a token of the vocabulary of " + std::to_string(shape.vocabulary));
         counted += batch.targets[i] >= 0;
     }
+    return counted;
+}
+
+/// Refuses a step in which nothing is counted.
+inline void require_counted(index_t counted) {
     if (counted == 0)
         throw error({}, "a batch without a counted target", "at least one target that is not negative");
+}
+
+/// The same as `count_targets`, of at least one.
+inline index_t require_batch(token_batch const& batch, batch_shape const& shape) {
+    auto const counted = count_targets(batch, shape);
+    require_counted(counted);
     return counted;
 }
 

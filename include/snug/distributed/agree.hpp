@@ -26,11 +26,12 @@ struct statement {
     std::int64_t step = 0;     ///< equal on all ranks, as the hashes are
     std::int64_t counted = 0;  ///< summed over the ranks
     std::uint64_t plan = 0;
+    std::uint64_t seed = 0;
     std::uint64_t options = 0;
     std::uint64_t batch = 0;
-    std::array<char, 200> message{};  ///< ends with a zero
+    std::array<char, 192> message{};  ///< ends with a zero
 
-    /// It went wrong, in these words, of which the first 199 bytes travel.
+    /// It went wrong, in these words, of which the first 191 bytes travel.
     void fail(std::string_view why) {
         status = 1;
         message = {};
@@ -107,6 +108,7 @@ agreement agree(World& world, typename World::transfer& transfer, std::span<std:
         };
         same("step", &statement::step);
         same("plan", &statement::plan);
+        same("seed", &statement::seed);
         same("options", &statement::options);
         same("batch", &statement::batch);
         result.counted += theirs.counted;

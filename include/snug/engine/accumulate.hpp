@@ -51,13 +51,19 @@ template <class C>
 index_t begin_passes(store<C>& s, training_options<typename C::optimizer> const& options,
                      token_batch const& batch) {
     auto const counted = [&] {
-        if constexpr (C::is_sharded)
-            return agree_on(s, "agreement on a step", hash_of(options), [&](distributed::statement& mine) {
-                options.check();
-                mine.counted = require_batch(batch, shape_of_batch<C>);
-            });
-        options.check();
-        return require_batch(batch, shape_of_batch<C>);
+        if constexpr (C::is_sharded) {
+            // A rank of whose tokens none is counted takes part all the same.
+            auto const of_all =
+                agree_on(s, "agreement on a step", hash_of(options), [&](distributed::statement& mine) {
+                    options.check();
+                    mine.counted = count_targets(batch, shape_of_batch<C>);
+                });
+            require_counted(of_all);
+            return of_all;
+        } else {
+            options.check();
+            return require_batch(batch, shape_of_batch<C>);
+        }
     }();
     s.done.kept = 0;
     step_numbers numbers;

@@ -379,6 +379,7 @@ void load_peft(store<C>& s, std::string const& folder, load_options const& allow
             for (auto const& [tensor, found] : tensors)
                 require_finite<typename C::precision::weight, typename C::updated>(s.on_host(), *found);
     });
+    require_same(s, "another adapter", [&] { return fingerprint_of(*file); });
     {
         host_view<C> const here(s);
         // From here on nothing can fail.

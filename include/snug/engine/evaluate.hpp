@@ -34,19 +34,30 @@ double sum_of_losses(store<C>& s, token_batch const& batch) {
     return s.found().loss;
 }
 
-/// The counted tokens of a batch, over all ranks, of which one may have none any more.
+/// What is to be evaluated at once, over all ranks.
+struct evaluated_at_once {
+    index_t counted = 0;  ///< tokens
+    index_t batches = 0;  ///< a rank that has none any more makes the calls of the others
+};
+
 template <class C>
-index_t counted_tokens(store<C> const& s, token_batch const* batch) {
-    if constexpr (C::is_sharded)
-        return agree_on(s, "agreement on an evaluation", 0, [&](distributed::statement& mine) {
-            if (batch != nullptr) mine.counted = require_batch(*batch, shape_of_batch<C>);
+evaluated_at_once count_evaluated(store<C> const& s, token_batch const* batch) {
+    if constexpr (C::is_sharded) {
+        // One number travels: at most every rank has a batch.
+        constexpr index_t unit = C::ranks + 1;
+        auto const sum = agree_on(s, "agreement on an evaluation", 0, [&](distributed::statement& mine) {
+            if (batch != nullptr) mine.counted = count_targets(*batch, shape_of_batch<C>) * unit + 1;
         });
-    else return require_batch(*batch, shape_of_batch<C>);
+        return {sum / unit, sum % unit};
+    } else {
+        return {require_batch(*batch, shape_of_batch<C>), 1};
+    }
 }
 
 template <class C>
 evaluation evaluate_batch(store<C>& s, token_batch const& batch) {
-    auto const counted = counted_tokens(s, &batch);
+    auto const counted = count_evaluated(s, &batch).counted;
+    require_counted(counted);
     auto const loss = sum_of_losses(s, batch) / static_cast<double>(counted);
     return {loss, std::exp(loss), counted};
 }
@@ -57,8 +68,8 @@ template <class C, class Batches>
 evaluation evaluate_batches(store<C>& s, Batches&& batches) {
     evaluation total;
     auto const add = [&](token_batch const* batch, token_batch const& evaluated) {
-        auto const counted = counted_tokens(s, batch);
-        if (counted == 0) return false;
+        auto const [counted, of_ranks] = count_evaluated(s, batch);
+        if (of_ranks == 0) return false;
         total.loss += sum_of_losses(s, evaluated);
         total.tokens += counted;
         return true;

@@ -11,11 +11,13 @@
 #include <snug/engine/options.hpp>
 #include <snug/engine/quantize.hpp>
 #include <snug/engine/refresh.hpp>
+#include <snug/engine/verdicts.hpp>
 #include <snug/hub/model_config.hpp>
 #include <snug/hub/weight_names.hpp>
 #include <snug/io/file_tensor.hpp>
 #include <snug/io/gguf.hpp>
 #include <snug/io/safetensors.hpp>
+#include <snug/io/snapshot.hpp>
 #include <snug/ops/for_each_row.hpp>
 #include <span>
 #include <string>
@@ -30,6 +32,18 @@ template <class File>
 bool holds(File const& file, std::string_view tensor) {
     if constexpr (requires { file.has_tensor(tensor); }) return file.has_tensor(tensor);
     else return file.has(tensor);
+}
+
+/// Equal on ranks that read the same file: of what it says of its tensors, and how each begins.
+template <class File>
+std::uint64_t fingerprint_of(File const& file) {
+    constexpr std::size_t longest = 4096;
+    distributed::fnv1a sum;
+    for (auto const& tensor : file.tensors()) {
+        sum.add(tensor.name).add(static_cast<int>(tensor.type)).add(tensor.offset).add(tensor.bytes.size());
+        sum.add(io::checksum::of(tensor.bytes.first(std::min(tensor.bytes.size(), longest))));
+    }
+    return sum.value();
 }
 
 /// The tensor of a piece. Hugging Face's files come with and without the prefix of the model inside.
@@ -272,6 +286,7 @@ void load_weights(store<C>& s, File const& file, load_options const& allowed) {
             }
             try_quantized(here, file, pieces, head_width);
         });
+        require_same(s, "another file", [&] { return fingerprint_of(file); });
         // From here on nothing can fail.
         for_each_quantized(
             here, file, pieces, head_width, [&]<class Parameter>(planned_piece const& piece, Parameter) {

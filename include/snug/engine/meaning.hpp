@@ -15,9 +15,32 @@
 /// compares. What only moves memory (checkpointing, accumulation, batch, pages, place) is not in it.
 namespace snug::SNUG_TARGET::engine {
 
+template <class T>
+std::string_view as_written() {
+    return __PRETTY_FUNCTION__;
+}
+
+/// What a compiler writes without the namespace of the processor (snug/target.hpp): what numbers mean does not depend
+/// on that.
+inline std::string without_target(std::string_view text) {
+    // "x86_v3::", or nothing where a compiler leaves it out by itself.
+    auto const target = [] {
+        auto whole = as_written<error>();
+        whole.remove_prefix(whole.find("T = snug::") + 10);
+        return whole.substr(0, whole.find("error"));
+    }();
+    std::string result(text);
+    if (!target.empty())
+        for (auto at = result.find(target); at != result.npos; at = result.find(target, at))
+            result.erase(at, target.size());
+    return result;
+}
+
 /// The name of the type T in what a compiler writes of a function of T: with its namespaces and without
 /// template arguments, the same from every compiler.
-inline std::string name_in(std::string_view text) {
+inline std::string name_in(std::string_view written) {
+    auto const whole = without_target(written);
+    std::string_view text = whole;
     text.remove_prefix(text.find("T = ") + 4);
     if (text.find("<lambda(") != text.npos || text.find("(lambda at") != text.npos) return "a lambda";
     text = text.substr(0, text.find_first_of(";]<"));
@@ -35,7 +58,7 @@ std::string name_of_type() {
 #if defined(_MSC_VER) && !defined(__clang__)
 #error "snug: the names of types are read as g++ and clang++ write them"
 #endif
-    return name_in(__PRETTY_FUNCTION__);
+    return name_in(as_written<T>());
 }
 
 template <class T>
@@ -55,7 +78,9 @@ inline std::string in_brackets(std::initializer_list<std::string> arguments) {
 /// The template arguments of the type T in what a compiler writes of a function of T, but for the ends of
 /// numbers ("2l", "2L", "2"): of two compilers one may refuse what the other wrote, but none takes the one for
 /// the other.
-inline std::string arguments_in(std::string_view text) {
+inline std::string arguments_in(std::string_view written) {
+    auto const whole = without_target(written);
+    std::string_view text = whole;
     text.remove_prefix(text.find("T = ") + 4);
     int depth = 0;
     std::string arguments;

@@ -41,6 +41,11 @@ struct sharding_on_a_device_is_not_there_yet {
 /// A training run: what the plan of its composition lays out, and what is done with it. Each member is an act
 /// of its own over the store (see `engine::store`), found where it is called: a file that calls one includes
 /// snug/snug.hpp, and one that only asserts budgets snug/plan.hpp.
+///
+/// Of a sharded trainer all ranks call the same members in the same order and, but for batches, with the same
+/// arguments; what one of them refuses or cannot do all refuse, in the same words, with `place::rank`. `steps`,
+/// `allocated` and `current_loss_scale` any rank may ask alone; `generate` and `next_token_logits`,
+/// `copy_of_weights` and `copy_of_stored` too, unless the weights are sharded (`zero<3>`).
 template <class Composition>
 class run {
   public:
@@ -64,7 +69,7 @@ class run {
     /// The same as one rank of `world`, a `distributed::mpi` or another transport, which outlives the trainer. All
     /// ranks construct it; every one throws the same `snug::error` when one cannot.
     explicit run(typename Composition::world& world, std::uint64_t seed = 0) requires(Composition::is_sharded)
-        : store_(make_store(engine::of_composition<Composition>{}, world)) {
+        : store_(make_store(engine::of_composition<Composition>{}, world, seed)) {
         static_assert(sizeof(refusal::sharding_on_a_device_is_not_there_yet<
                              typename Composition::backend, !runs_ahead<typename Composition::backend>>) > 0);
         (void)sizeof(refusal::to_run_a_trainer_include_snug_snug_hpp<Composition>);
@@ -116,12 +121,13 @@ class run {
 
     /// Writes a snapshot: weights, optimizer state, step, and the caller's `notes` (key, value). Whole or not
     /// at all. Gradients that wait for an update are not in it. Throws `snug::error`, with the file as it
-    /// was, when a weight or a state is infinite or not a number: `resume` would refuse it.
+    /// was, when a weight or a state is infinite or not a number: `resume` would refuse it. Of a sharded
+    /// trainer rank 0 writes it; it is the file that one trainer would write that holds everything.
     void save(std::string const& path,
               std::vector<std::pair<std::string, std::string>> const& notes = {}) const {
         save_snapshot(store_, path, notes);
     }
-    /// Restores a snapshot bit by bit and returns the caller's notes. Throws `snug::error`, with nothing
+    /// Restores a snapshot bit by bit, by whatever number of ranks it was written, and returns the caller's notes. Throws `snug::error`, with nothing
     /// changed, when the file is damaged, belongs to a trainer whose numbers mean something else, or holds a
     /// number that no training gives.
     std::vector<std::pair<std::string, std::string>> resume(std::string const& path) {
@@ -161,8 +167,9 @@ class run {
     void save_weights(std::string const& path) const { write_weights(store_, path); }
 
     /// The weights with the adapter in them, into a trainer of the same model without adapter or
-    /// quantization. Throws `snug::error`, with nothing changed, when a number is not finite, or is infinite
-    /// in the type that stores it there.
+    /// quantization; of a sharded trainer into one of each rank, or into one that is sharded too. Throws
+    /// `snug::error`, with nothing changed, when a number is not finite, or is infinite in the type that stores it
+    /// there.
     template <class Plain>
     void merge_into(Plain& plain, load_options const& allowed = {}) const {
         merge_weights(store_, plain.store(), allowed);
@@ -195,7 +202,8 @@ class run {
     /// follows them.
     void weights_changed() { follow_weights(store_); }
 
-    /// The same on any backend, as copies.
+    /// The same on any backend, as copies, and of a sharded trainer all of it on every rank. A gradient that ranks add
+    /// at the end of a step (see `sharding::reduced`) is this rank's own until then.
     std::vector<weight_type> copy_of_weights(std::string_view name) const {
         return copied_weights(store_, name);
     }
@@ -205,7 +213,7 @@ class run {
     std::vector<std::byte> copy_of_stored(std::string_view name) const { return copied_stored(store_, name); }
     /// Replaces a parameter's weights; the master copy follows, and gradients that wait for an update are
     /// cleared. Throws `snug::error`, with nothing changed, when the number of values is another, or one is
-    /// infinite or not a number and that is not allowed.
+    /// infinite or not a number and that is not allowed. Of a sharded trainer every rank is given all of them.
     void set_weights(std::string_view name, std::span<weight_type const> values,
                      load_options const& allowed = {}) {
         replace_weights(store_, name, values, allowed);

@@ -27,14 +27,15 @@ class unit_rooms {
     /// The calls that follow need this unit of this block.
     void visit(sharding::visit next, index_t block) {
         auto const copy = C::groups.is_repeated(next.unit) ? block : 0;
-        if constexpr (C::gathers_weights)
-            if (next.reads_weights) gather(next.unit, copy);
         if (next.adds_gradients && (next.unit != adding_ || copy != copy_)) {
             leave();
             adding_ = next.unit;
             copy_ = copy;
             if (state(adding_).visits == 0) empty(adding_);
         }
+        // Afterwards: what is gathered may come to where gradients were that are on their way until now.
+        if constexpr (C::gathers_weights)
+            if (next.reads_weights) gather(next.unit, copy);
     }
 
     /// At the end of a walk: everything is where it belongs.

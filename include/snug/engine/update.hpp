@@ -89,10 +89,13 @@ void update_in_units(store<C> const& s, int p, Rule const& rule, std::index_sequ
         else apply_rule(s, p, rule, first, count, state(static_cast<Units*>(nullptr), S, first)...);
     };
     memory.for_each_stretch(p, part::own, [&](index_t first, index_t count) {
-        if constexpr (!in_blocks && !C::has_pages) return update(first, count);
-        // Blocks and pages do not run on from one copy to the next.
-        for (auto const end = first + count; first < end; first += std::min(count, length))
-            update(first, std::min(count, length));
+        if constexpr (!in_blocks && !C::has_pages) {
+            update(first, count);
+        } else {
+            // Blocks and pages do not run on from one copy to the next.
+            for (auto const end = first + count; first < end; first += std::min(count, length))
+                update(first, std::min(count, length));
+        }
     });
 }
 

@@ -171,13 +171,14 @@ std::array<T, static_cast<std::size_t>(C::ranks)> from_all_ranks(store<C> const&
 
 /// A rank's store, or what kept one of the ranks from making its own. What they agree in is not there before.
 template <class C, class World>
-store<C> make_store(of_composition<C>, World& world) {
+store<C> make_store(of_composition<C>, World& world, std::uint64_t seed) {
     static_assert(sizeof(refusal::the_world_of_this_trainer_is_not_in_this_file<World>) > 0);
     std::vector<std::byte> room(static_cast<std::size_t>(world.size()) * sizeof(distributed::statement));
     typename World::transfer transfer(world, distributed::messages_to_agree(world));
     distributed::statement mine;
     mine.ranks = C::ranks;
     mine.plan = plan_hash<C>;
+    mine.seed = seed;
     std::optional<store<C>> made;
     distributed::guarded(world, transfer, room, mine, [&] { made.emplace(peers<C>(world)); });
     return std::move(*made);

@@ -67,7 +67,8 @@ namespace detail {
 constexpr std::string_view unit_name(parameter_entry const& first) {
     auto const whole = first.name.view();
     if (first.is_repeated())
-        return whole.substr(0, static_cast<std::size_t>(first.block.at + first.block.placeholder));
+        return whole.substr(
+            0, static_cast<std::size_t>(first.block.at) + static_cast<std::size_t>(first.block.placeholder));
     std::size_t length = 0;
     while (length < whole.size() && whole[length] != '.') ++length;
     return whole.substr(0, length);

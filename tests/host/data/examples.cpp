@@ -369,7 +369,7 @@ TEST_CASE("a conversation that is not understood is left out, counted and said w
         CHECK_THAT(read.left_out()[0].reason, Contains(reason));
         CHECK(read.left_out()[0].count == 2);
         CHECK(read.left_out()[0].first_line == 2);
-        CHECK_THAT(test::refusal([&] { (void)from_lines(line, tokens); }),
+        CHECK_THAT(test::refusal([&, &alone = line] { (void)from_lines(alone, tokens); }),
                    Contains("every conversation is left out, that of line 1 for") && Contains(reason));
     }
     // Keys that say nothing.

@@ -377,8 +377,7 @@ TEST_CASE("scaled rotary frequencies are read, by either name") {
 }
 
 TEST_CASE("a key of a config.json that is not known is refused by its name") {
-    std::vector<config> const families{gpt2, smollm2, mistral, qwen2};
-    for (auto const& family : families) {
+    for (auto const& family : {gpt2, smollm2, mistral, qwen2}) {
         for (auto const& [key, value] :
              std::map<std::string, std::string>{{"final_logit_softcapping", "30.0"},
                                                 {"attn_logit_softcapping", "50.0"},

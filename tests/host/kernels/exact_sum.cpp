@@ -40,7 +40,7 @@ TEST_CASE("an exact sum is the same in any order and in any parts") {
     auto numbers = squares(10000);
     auto const expected = sum_of(numbers);
     std::mt19937_64 engine(4);
-    for (std::size_t parts : {1, 2, 3, 8, 64}) {
+    for (auto const parts : std::vector<std::size_t>{1, 2, 3, 8, 64}) {
         std::shuffle(numbers.begin(), numbers.end(), engine);
         std::vector<exact_sum> sums(parts);
         for (std::size_t i = 0; i < numbers.size(); ++i) sums[i % parts].add(numbers[i]);

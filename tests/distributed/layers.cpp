@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models of one's own over several ranks: layers beside the blocks are units that come and go in turn.
+#include <catch2/catch.hpp>
+#include <distributed/trained.hpp>
+
+using namespace snug_test;
+
+namespace {
+
+constexpr snug::index_t width = 96;
+template <snug::index_t Hidden>
+using part_of_width =
+    snug::residual<snug::named<"norm", snug::rms_norm<width>>, snug::named<"up", snug::linear<width, Hidden>>,
+                   snug::gelu<Hidden>, snug::named<"down", snug::linear<Hidden, width>>>;
+
+struct with_single_layers
+    : snug::stack<
+          snug::named<"embedding", snug::embedding<97, width, 32>>, snug::named<"first", part_of_width<384>>,
+          snug::named<"second", part_of_width<1024>>, snug::named<"third", part_of_width<1024>>,
+          snug::named<"blocks", snug::repeat<3, part_of_width<384>>>, snug::named<"last", part_of_width<384>>,
+          snug::named<"head", snug::head_with_loss<width, 97, false>>> {};
+
+struct of_one_block : snug::stack<snug::named<"embedding", snug::embedding<97, width, 32>>,
+                                  snug::named<"blocks", snug::repeat<1, part_of_width<384>>>,
+                                  snug::named<"head", snug::head_with_loss<width, 97, true>>> {};
+
+// So that every exchange is in several parts, of which some are on their way when the next unit begins.
+using small = snug::sharding::bucket<snug::bytes{8192}>;
+
+/// Whether weights of one unit are gathered where gradients of another were, from the leaf on at which these leave.
+template <class C>
+constexpr bool gathers_where_gradients_were() {
+    using snug::index_t;
+    auto const& plan = C::plan;
+    auto const ends = [&](std::size_t i) { return plan.offsets[i] + plan.declarations[i].size().count; };
+    for (auto const& from : C::places.groups)
+        for (auto const& to : C::places.groups) {
+            if (from.unit_gradient.declaration < 0 || to.gathered.declaration < 0) continue;
+            auto const i = static_cast<std::size_t>(from.unit_gradient.declaration);
+            auto const j = static_cast<std::size_t>(to.gathered.declaration);
+            auto const& left = plan.declarations[i].alive;
+            auto const& begun = plan.declarations[j].alive;
+            for (int a = 0; a < left.count; ++a)
+                for (int b = 0; b < begun.count; ++b)
+                    if (left.intervals[static_cast<std::size_t>(a)].last + 1 ==
+                            begun.intervals[static_cast<std::size_t>(b)].first &&
+                        plan.offsets[i] < ends(j) && plan.offsets[j] < ends(i))
+                        return true;
+        }
+    return false;
+}
+
+}  // namespace
+
+TEST_CASE("single layers, of which one is gathered where another's gradients leave") {
+    using ahead = shared<with_single_layers, zero<3, 2, small>>;
+    static_assert(gathers_where_gradients_were<ahead::composition>());
+    auto const expected = train<alone<with_single_layers>>();
+    CHECK((train<ahead>() == expected));
+    CHECK((train<shared<with_single_layers, zero<2, 3, small>>>() == expected));
+    CHECK((train<shared<with_single_layers, zero<3, 8, snug::sharding::prefetch<2>>,
+                        snug::checkpointing::every_block>>() == expected));
+}
+
+TEST_CASE("a single block") {
+    auto const expected = train<alone<of_one_block>>();
+    CHECK((train<shared<of_one_block, zero<3, 3, snug::sharding::prefetch<0>>>>() == expected));
+}
