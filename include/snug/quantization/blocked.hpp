@@ -167,8 +167,8 @@ struct blocked {
                 index_t const count = std::min(Block, source.size() - b * Block);
                 auto const* const x = source.read(b * Block, count, buffer);
                 auto const found = extremes_of(x, count);
-                if (!found.finite()) guard.check(x, count, b * Block);
-                sum += double{Code::measure(found, count < Block).scale};
+                if (found.finite()) sum += double{Code::measure(found, count < Block).scale};
+                else guard.check(x, count, b * Block);
             }
             sums[static_cast<std::size_t>(slice)] = sum;
         });

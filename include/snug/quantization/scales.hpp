@@ -61,7 +61,8 @@ struct by_even_steps {
         float const largest = detail::extremes_of(differences, count).absmax();
         float const factor = 256.0f / (2.0f * largest);
         for (index_t i = 0; i < count; ++i) {
-            float const steps = largest > 0 ? std::rint(differences[i] * factor) : 0.0f;
+            // The factor of the smallest differences is infinite.
+            float const steps = differences[i] != 0 ? std::rint(differences[i] * factor) : 0.0f;
             codes[i] = static_cast<std::uint8_t>(
                 static_cast<std::int8_t>(std::min(std::max(steps, -128.0f), 127.0f)));
         }
