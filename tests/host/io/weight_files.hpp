@@ -64,8 +64,8 @@ inline std::string file(std::vector<std::string> const& entries, std::vector<std
 
 }  // namespace gguf
 
-/// Seconds of this process's processor time that a refusal may take.
-#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
+/// Seconds of this process's processor time that a refusal may take. Of clang++'s sanitizers no macro tells.
+#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__) || defined(__clang__)
 inline constexpr double soon = 10;
 #else
 inline constexpr double soon = 1;
