@@ -205,6 +205,7 @@ struct composition {
     template <class Add>
     static constexpr layout_type declare(Add const& add) {
         layout_type result;
+        result.clear();
         if constexpr (is_sharded) declare_shares(result, add);
         else engine::place_parameters<precision, optimizer>(parameter_table.entries, result.parameters, add);
         for (std::size_t b = 0; b < buffers.size(); ++b) {

@@ -73,6 +73,15 @@ struct layout {
     region arrivals{};                                      ///< of two buckets, from all other ranks
     region verdicts{};                                      ///< what every rank has found in a step
     int declarations = 0;
+
+    /// Everything is nowhere. Default member initializers alone do not reach programs always: g++ 12 leaves them out of some
+    /// constants, which then hold zeros (tests/host/compiler/constants.cpp).
+    constexpr void clear() {
+        for (auto& its : parameters) its = {};
+        for (auto& its : groups) its = {};
+        for (auto* its : {&partial_sums, &numbers, &quantization_source, &pages, &arrivals, &verdicts})
+            *its = {};
+    }
 };
 
 /// A state of an optimizer for every element of a parameter: its declaration.

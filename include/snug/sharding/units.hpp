@@ -129,6 +129,7 @@ constexpr grouping<N> group_parameters(std::array<parameter_entry, N> const& ent
                                        std::array<int, N> const& layers, index_t ranks,
                                        InBlocks const& in_blocks) {
     grouping<N> result;
+    for (auto& its : result.members) its = {};  // see engine::layout::clear
     result.units = detail::units_of(entries, layers);
     for (std::size_t p = 0; p < N; ++p) {
         auto const& entry = entries[p];
