@@ -2,6 +2,7 @@
 #pragma once
 
 #include <unistd.h>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -35,7 +36,7 @@ struct temporary_file {
         std::ifstream file(path, std::ios::binary);
         return {std::istreambuf_iterator<char>(file), {}};
     }
-    static inline int next = 0;
+    static inline std::atomic<int> next = 0;  // ranks make them, too
 };
 
 /// Rank `rank`'s part of step `step` of a sequence that does not depend on the number of ranks: micro-batch m of rank
