@@ -185,7 +185,7 @@ void agrees(World& world) {
             std::to_string(n) + ">");
     refused(
         last, [](auto& s) { s.fail(std::string(1000, 'x')); },
-        "rank " + std::to_string(last) + ": " + std::string(199, 'x'));
+        "rank " + std::to_string(last) + ": " + std::string(dist::statement{}.message.size() - 1, 'x'));
 
     for (int bad = 0; bad < n; ++bad) {
         auto const found = failed([&] {
