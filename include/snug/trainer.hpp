@@ -17,8 +17,8 @@
 #include <snug/precision/policies.hpp>
 #include <snug/quantization/policy.hpp>
 #include <snug/sharding/data_parallel.hpp>
+#include <snug/sharding/mesh.hpp>
 #include <snug/sharding/none.hpp>
-#include <snug/sharding/zero.hpp>
 
 namespace snug::SNUG_TARGET {
 

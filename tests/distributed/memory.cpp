@@ -23,6 +23,7 @@ using data_parallel = job<tiny_gpt2, sharding::data_parallel<snug::ranks<ranks>>
 using zero_1 = job<tiny_gpt2, zero<1, ranks>, 2, precision::pure<snug::bf16>>;
 using zero_2 = job<tiny_gpt2, zero<2, ranks>, 2, precision::mixed<snug::fp16>,
                    optimizers::paged<optimizers::adamw<>>, checkpointing::selective>;
+using replicas = job<tiny_gpt2, sharding::mesh<sharding::data_parallel<snug::ranks<ranks>>, zero<2, 1>>, 2>;
 using zero_3 = job<tiny_llama, zero<3, ranks, sharding::prefetch<2>>, 2, precision::mixed<snug::bf16>,
                    optimizers::adamw<optimizers::states<snug::int8>>, checkpointing::every<2>>;
 using quantized = job<tiny_llama, zero<3, ranks, sharding::prefetch<0>>, 2, snug::quantization::nf4<64>,
@@ -114,7 +115,7 @@ trained steps_with(bool is_disturbed) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("a rank allocates its plan, once, and a step allocates nothing", "", data_parallel, zero_1,
-                   zero_2, zero_3, quantized) {
+                   zero_2, replicas, zero_3, quantized) {
     using C = typename TestType::composition;
     constexpr auto planned =
         C::plan.size(snug::space::device_memory).count + C::plan.size(snug::space::host_memory).count;
@@ -142,7 +143,7 @@ TEMPLATE_TEST_CASE("a rank allocates its plan, once, and a step allocates nothin
     CHECK(during == test::tally{});
 }
 
-TEMPLATE_TEST_CASE("nothing is read that is not alive", "", data_parallel, zero_1, zero_2, zero_3,
+TEMPLATE_TEST_CASE("nothing is read that is not alive", "", data_parallel, zero_1, zero_2, replicas, zero_3,
                    quantized) {
     asked seam;
     auto const undisturbed = steps_with<TestType>(false);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: a policy of the axis sharding has 'ranks', 'stage'
+// expected-error: a policy of the axis sharding has 'ranks', 'replicas'
 // expected-error: user::mine
 #include <snug/plan.hpp>
 

@@ -61,6 +61,18 @@ static_assert(of_parameters<gpt2<zero<3, 4, sharding::prefetch<0>>>> ==
               bytes{1'098'722'304 + 3 * 2048 / 4 * 4});
 static_assert(of_parameters<gpt2<zero<3, 4, sharding::prefetch<2>>>> == bytes{1'098'722'304});
 
+// Shares of gradients go between replicas once a step: 8 replicas of 8 ranks send together what 64 ranks would, and of
+// that an eighth of gradients and their sums, 7/8 each, to other replicas.
+template <int Stage, class... Policies>
+using hybrid = gpt2<sharding::mesh<data_parallel<8>, zero<Stage, 8>>, Policies...>;
+static_assert(of_parameters<hybrid<2>> == bytes{980'711'424});
+static_assert(traffic<hybrid<2>>.between_replicas == bytes{2 * 124'534'784 / 64 * 7 * 4});
+static_assert(traffic<hybrid<1>>.between_replicas == traffic<hybrid<2>>.between_replicas);
+static_assert(traffic<hybrid<3, accumulation::micro_batches<4>>>.between_replicas ==
+              traffic<hybrid<3>>.between_replicas);
+static_assert(of_parameters<hybrid<3>> < of_parameters<gpt2<zero<3, 64>>>);
+static_assert(traffic<gpt2<zero<3, 64>>>.between_replicas == bytes{});
+
 // What ranks agree on does not grow with the model: 256 bytes, an exact sum of squares and a loss for each micro-batch,
 // to each other rank; and of shares, whether the update went well.
 static_assert(traffic<gpt2<data_parallel<2>>>.agreed ==

@@ -107,7 +107,7 @@ array_bytes gradients_named(std::string_view name) {
     if constexpr (C::reduces_each_micro_batch) {
         // A rank that has room for all has added up its share so far.
         auto const group = static_cast<std::size_t>(C::groups.members[static_cast<std::size_t>(p)].group);
-        result.share = C::groups.groups[group].count / C::ranks * index_t{sizeof(gradient)};
+        result.share = C::groups.groups[group].count / C::shards * index_t{sizeof(gradient)};
     }
     return result;
 }

@@ -16,16 +16,16 @@ struct array_bytes {
     region where{};
     index_t size = 0;  ///< of a copy
     index_t copies = 1;
-    index_t share = where.share;  ///< of a copy of its group for each rank; 0: every rank has all
+    index_t share = where.share;  ///< of a copy of its group for each rank of a model; 0: every rank has all
 
     std::size_t total() const { return static_cast<std::size_t>(size * copies); }
 
-    /// The rank that has this byte of a copy, and where what it has begins and ends.
+    /// The share that this byte of a copy is in, and where what it has of the array begins and ends.
     int holder(index_t byte) const { return static_cast<int>((where.offset + byte) / share); }
-    index_t begin_of(int rank) const {
-        return share > 0 ? std::clamp(rank * share - where.offset, index_t{0}, size) : 0;
+    index_t begin_of(int shard) const {
+        return share > 0 ? std::clamp(shard * share - where.offset, index_t{0}, size) : 0;
     }
-    index_t end_of(int rank) const { return share > 0 ? begin_of(rank + 1) : size; }
+    index_t end_of(int shard) const { return share > 0 ? begin_of(shard + 1) : size; }
 };
 
 /// Who gets what ranks hold shares of.
@@ -51,6 +51,8 @@ void collect(store<C> const& s, memory_view<C> memory, array_bytes const& array,
                 int holder;
             };
             auto& world = *s.ranks.world;
+            auto const ranks = s.ranks.of_model();  // each replica for itself
+            if (who == audience::root && ranks.first != 0) return;
             // What arrives in a step is not on its way now.
             auto const room = C::places.arrivals.stride;
             auto const arriving = [&](piece const& its, index_t slot) {
@@ -58,7 +60,8 @@ void collect(store<C> const& s, memory_view<C> memory, array_bytes const& array,
             };
             auto const begin = [&](piece const& its, index_t slot) {
                 now_doing(s, "collecting");
-                for (int to = 0; to < (who == audience::root ? 1 : C::ranks); ++to) {
+                for (int i = 0; i < (who == audience::root ? 1 : ranks.count); ++i) {
+                    int const to = ranks[i];
                     if (to == its.holder) continue;
                     if (rank == its.holder) world.send(s.ranks.exchange(slot), to, here(its.first, its.last));
                     if (rank == to) world.receive(s.ranks.exchange(slot), its.holder, arriving(its, slot));
@@ -71,8 +74,8 @@ void collect(store<C> const& s, memory_view<C> memory, array_bytes const& array,
                                      : std::span<std::byte const>(arriving(its, slot)));
             };
             auto const piece_from = [&](index_t begins) {
-                auto const holder = array.holder(begins);
-                return piece{begins, std::min({last, array.end_of(holder), begins + room}), holder};
+                auto const shard = array.holder(begins);
+                return piece{begins, std::min({last, array.end_of(shard), begins + room}), ranks[shard]};
             };
             auto now = piece_from(first);
             index_t slot = 0;
@@ -100,8 +103,8 @@ void collect(store<C> const& s, memory_view<C> memory, array_bytes const& array,
 /// f(place, first, size) for what this rank holds of an array in `memory`: `size` bytes from `first` on of all copies.
 template <class C, class F>
 void for_each_own_part(memory_view<C> memory, array_bytes const& array, F const& f) {
-    auto const rank = static_cast<int>(memory.rank());
-    auto const first = array.begin_of(rank), last = array.end_of(rank);
+    auto const shard = static_cast<int>(memory.shard());
+    auto const first = array.begin_of(shard), last = array.end_of(shard);
     if (first < last)
         for (index_t copy = 0; copy < array.copies; ++copy)
             f(memory.template at<std::byte>(array.where, copy, first), copy * array.size + first,

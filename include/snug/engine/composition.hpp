@@ -68,7 +68,8 @@ constexpr index_t bucket_of() {
 template <class Sharding, class Gradient>
 constexpr index_t smallest_bucket_of() {
     if constexpr (requires { Sharding::bucket; })
-        return Sharding::ranks * sharding::granule * index_t{sizeof(Gradient)};
+        return std::max(Sharding::ranks / Sharding::replicas, Sharding::replicas) * sharding::granule *
+               index_t{sizeof(Gradient)};
     else return 0;
 }
 
@@ -135,6 +136,12 @@ struct composition {
 
     static constexpr bool is_sharded = !std::is_same_v<sharding, snug::sharding::none>;
     static constexpr int ranks = sharding::ranks;
+    /// So many times the model is there: once in every `shards` ranks after each other.
+    static constexpr int replicas = [] {
+        if constexpr (is_sharded) return int(sharding::replicas);
+        else return 1;
+    }();
+    static constexpr int shards = ranks / replicas;
     /// Gradients of a unit are added to those of other ranks when backward leaves it; until then they are in
     /// room of their own.
     static constexpr bool reduces_each_micro_batch = [] {
@@ -243,20 +250,24 @@ struct composition {
     /// micro-batch.
     static constexpr index_t verdict_size = round_up(
         static_cast<index_t>(sizeof(kernels::exact_sum)) + micro_batches * index_t{sizeof(double)}, 64);
-    /// Elements of a group that travel between two ranks at once.
-    static constexpr index_t piece_elements = [] {
+    /// Elements of a group that travel at once between two of `among` ranks, when each of them adds up one of `parts` of
+    /// the group.
+    static constexpr index_t piece_elements([[maybe_unused]] int among, [[maybe_unused]] int parts) {
         if constexpr (is_sharded) {
-            constexpr auto size = ranks * index_t{sizeof(typename precision::gradient)};
             index_t longest = 0;
             for (std::size_t g = 0; g < groups.size; ++g)
                 if (groups.groups[g].is_trained())
-                    longest = std::max(longest, groups.groups[g].count / ranks);
+                    longest = std::max(longest, groups.groups[g].count / parts);
+            auto const size = among * index_t{sizeof(typename precision::gradient)};
             return std::min(
                 longest, sharding::bucket.count / size / snug::sharding::granule * snug::sharding::granule);
         } else {
-            return index_t{0};
+            return 0;
         }
-    }();
+    }
+    /// Between ranks that have shares of one model, and between those that have copies of one share.
+    static constexpr index_t shard_piece = piece_elements(shards, shards);
+    static constexpr index_t replica_piece = piece_elements(replicas, ranks);
 
     /// Of the repeated unit with the fewest.
     static constexpr index_t fewest_blocks = [] {
@@ -265,10 +276,6 @@ struct composition {
             if (groups.groups[g].copies > 1) result = std::min(result, groups.groups[g].copies);
         return result;
     }();
-    /// In how many pieces the gradients of a group travel.
-    static constexpr index_t pieces_of(snug::sharding::group const& g) {
-        return (g.count / ranks + piece_elements - 1) / piece_elements;
-    }
     /// Bytes of what a rank states before a step.
     static constexpr index_t statement_size = sizeof(distributed::statement);
     /// And after it, where each updates a share.
@@ -310,8 +317,8 @@ struct composition {
                         room(std::type_identity<gradient>{}, g, "unit_gradient", 2, alive.gradients);
             }
         }
-        result.arrivals = add(
-            snug::declare<gradient>(path{"arrivals"}, piece_elements * (ranks - 1), 2, role::communication));
+        constexpr auto arriving = std::max(shard_piece * (shards - 1), replica_piece * (replicas - 1));
+        result.arrivals = add(snug::declare<gradient>(path{"arrivals"}, arriving, 2, role::communication));
         result.verdicts =
             add(snug::declare<std::byte>(path{"verdicts"}, verdict_size, ranks, role::communication));
     }

@@ -19,7 +19,7 @@ class host_view {
 
     memory_view<C> view() const {
         if constexpr (is_copied)
-            return memory_view<C>(copy_.data(), store_.view().base(space::host_memory), store_.ranks.rank());
+            return memory_view<C>(copy_.data(), store_.view().base(space::host_memory), store_.ranks.shard());
         else return store_.view();
     }
     template <class T>

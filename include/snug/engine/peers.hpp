@@ -29,6 +29,7 @@ namespace engine {
 template <class C>
 struct peers {
     static constexpr int rank() { return 0; }
+    static constexpr int shard() { return 0; }
 };
 
 /// The messages under way of a trainer, in a type of its own: a file that asserts a budget knows no transport.
@@ -61,6 +62,12 @@ requires C::is_sharded struct peers<C> {
           under_way(std::make_unique<messages<world_type>>(of, C::ranks - 1, ahead, arrays_of_a_unit)) {}
 
     int rank() const { return world->rank(); }
+    /// Which share of the model this rank holds.
+    int shard() const { return rank() % C::shards; }
+    /// The ranks that have a model between them, this one among them, in the order of shares.
+    distributed::group of_model() const { return {rank() - shard(), C::shards, 1}; }
+    /// Those that hold the same share, in the order of replicas.
+    distributed::group of_share() const { return {shard(), C::replicas, C::shards}; }
     auto& exchange(index_t slot) const { return under_way->exchanges[static_cast<std::size_t>(slot)]; }
     auto& gathering(std::size_t which) const {
         return under_way->gatherings[which % under_way->gatherings.size()];

@@ -37,13 +37,13 @@ constexpr part part_of(region where) { return where.share > 0 ? part::own : part
 /// f(first, count) for elements of all copies of a parameter, counted through, in stretches that lie one
 /// after the other in every array of it.
 template <class F>
-constexpr void for_each_stretch(parameter_entry const& entry, ownership const& owned, part which, int rank,
+constexpr void for_each_stretch(parameter_entry const& entry, ownership const& owned, part which, int shard,
                                 F const& f) {
     if (!owned.in_group) return f(index_t{0}, entry.total());
     index_t first = 0, last = entry.count;
     if (which == part::own && owned.share > 0) {
-        first = std::max(first, rank * owned.share - owned.position);
-        last = std::min(last, (rank + 1) * owned.share - owned.position);
+        first = std::max(first, shard * owned.share - owned.position);
+        last = std::min(last, (shard + 1) * owned.share - owned.position);
     }
     if (first < last)
         for (index_t copy = 0; copy < entry.copies; ++copy) f(copy * entry.count + first, last - first);
@@ -151,7 +151,9 @@ constexpr void place_groups(std::array<parameter_entry, N> const& entries,
     using statistic = typename Precision::statistic;
     using gradient = typename Precision::gradient;
     constexpr int stage = Sharding::stage;
-    auto const share_of = [](sharding::group const& g) { return g.count / Sharding::ranks; };
+    auto const share_of = [](sharding::group const& g) {
+        return g.count / (Sharding::ranks / Sharding::replicas);
+    };
     // `from`: the first stage in which a rank holds a share of the array only.
     auto const place = [&]<class T>(std::type_identity<T>, sharding::group const& g, std::string_view suffix,
                                     role line, int from, index_t per_unit = 1,

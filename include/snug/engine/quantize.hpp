@@ -48,8 +48,8 @@ void store_quantized(host_view<C> const& here, int p, index_t copy, float const*
     if constexpr (C::gathers_weights) {
         auto const position = C::groups.members[static_cast<std::size_t>(p)].position;
         auto const share = C::weight(p).share;
-        auto const first = std::max(index_t{0}, here.view().rank() * share - position);
-        auto const last = std::min(Parameter::stored_bytes, (here.view().rank() + 1) * share - position);
+        auto const first = std::max(index_t{0}, here.view().shard() * share - position);
+        auto const last = std::min(Parameter::stored_bytes, (here.view().shard() + 1) * share - position);
         if (first < last)
             std::memcpy(here.view().template at<std::byte>(C::weight(p), copy, first),
                         here.template at<std::byte>(whole) + first, static_cast<std::size_t>(last - first));

@@ -31,38 +31,68 @@ void now_doing(store<C> const& s, std::string_view operation, std::size_t group 
     s.ranks.world->doing = doing;
 }
 
-/// One copy of a group's gradients on its way into a share: begun, and later finished.
+/// One copy of a group's gradients, or a share of it, on its way into sums: begun, and later finished.
 template <class C>
 struct exchange {
     using gradient = typename C::precision::gradient;
 
     std::size_t group = 0;
     index_t copy = 0;
-    gradient* all = nullptr;  ///< of this rank, for every share
-    gradient* sum = nullptr;  ///< of this rank's share, over all ranks
-    bool onto = false;        ///< added to what is there
+    distributed::group among{};  ///< the ranks that add, each its part
+    int own = 0;                 ///< which of the parts is this rank's
+    index_t part = 0;            ///< elements of each
+    index_t piece = 0;           ///< elements of a part that travel at once
+    gradient* all = nullptr;     ///< of this rank, for every part
+    gradient* sum = nullptr;     ///< of its own part, over the ranks
+    bool onto = false;           ///< added to what is there
 
-    index_t share() const { return C::groups.groups[group].count / C::ranks; }
-    index_t pieces() const { return C::pieces_of(C::groups.groups[group]); }
+    index_t pieces() const { return part > 0 ? (part + piece - 1) / piece : 0; }
 };
 
-/// The messages of one piece of every share.
+/// Between the ranks that have shares of one model.
+template <class C>
+exchange<C> exchange_of_shares(store<C> const& s, std::size_t group, index_t copy,
+                               typename C::precision::gradient* all) {
+    auto const share = C::groups.groups[group].count / C::shards;
+    auto const own = s.ranks.shard();
+    return {group, copy, s.ranks.of_model(), own, share, C::shard_piece, all, all + own * share, false};
+}
+/// Between the ranks that hold the same share, each of which adds a part of it.
+template <class C>
+exchange<C> exchange_of_replicas(store<C> const& s, std::size_t group, index_t copy,
+                                 typename C::precision::gradient* share) {
+    auto const part = C::groups.groups[group].count / C::ranks;
+    auto const own = s.ranks.rank() / C::shards;
+    return {group, copy, s.ranks.of_share(), own, part, C::replica_piece, share, share + own * part, false};
+}
+
+/// Where the gradients of this rank's share of a group's copy begin.
+template <class C>
+typename C::precision::gradient* share_of_gradients(store<C> const& s, std::size_t group, index_t copy) {
+    auto where = C::places.groups[group].gradient;
+    bool const holds_all = where.share == 0;
+    where.share = 0;
+    auto* const first = s.template at<typename C::precision::gradient>(where, copy);
+    return holds_all ? first + s.ranks.shard() * (C::groups.groups[group].count / C::shards) : first;
+}
+
+/// The messages of one piece of every part.
 template <class C>
 void begin_piece(store<C> const& s, exchange<C> const& of, index_t piece) {
     using gradient = typename C::precision::gradient;
     auto* const world = s.ranks.world;
-    int const rank = world->rank();
     auto const slot = piece % 2;
     auto& transfer = s.ranks.exchange(slot);
     auto* const arrivals = s.template at<gradient>(C::places.arrivals, slot);
-    auto const first = piece * C::piece_elements;
-    auto const length = std::min(C::piece_elements, of.share() - first);
+    auto const first = piece * of.piece;
+    auto const length = std::min(of.piece, of.part - first);
+    int const count = of.among.count;
     now_doing(s, "exchange", of.group, of.copy);
-    for (int d = 1; d < C::ranks; ++d) {
-        int const from = (rank + C::ranks - d) % C::ranks, to = (rank + d) % C::ranks;
-        world->receive(transfer, from,
-                       as_bytes_of(arrivals + (from < rank ? from : from - 1) * C::piece_elements, length));
-        world->send(transfer, to, as_bytes_of(of.all + to * of.share() + first, length));
+    for (int d = 1; d < count; ++d) {
+        int const from = (of.own + count - d) % count, to = (of.own + d) % count;
+        world->receive(transfer, of.among[from],
+                       as_bytes_of(arrivals + (from < of.own ? from : from - 1) * of.piece, length));
+        world->send(transfer, of.among[to], as_bytes_of(of.all + to * of.part + first, length));
     }
 }
 
@@ -78,21 +108,21 @@ void finish_exchange(store<C> const& s, exchange<C> const& of) {
     using gradient = typename C::precision::gradient;
     using sum = typename C::precision::statistic;
     constexpr index_t length = 4096;
-    int const rank = s.ranks.rank();
     for (index_t piece = 0; piece < of.pieces(); ++piece) {
         if (piece + 1 < of.pieces()) begin_piece(s, of, piece + 1);
         now_doing(s, "exchange", of.group, of.copy);
         auto const slot = piece % 2;
         s.ranks.world->wait(s.ranks.exchange(slot));
-        auto const first = piece * C::piece_elements;
-        auto const count = std::min(C::piece_elements, of.share() - first);
+        auto const first = piece * of.piece;
+        auto const count = std::min(of.piece, of.part - first);
         auto const fold = [&]<bool Onto>(std::bool_constant<Onto>) {
             ops::for_each_row<length>(
                 s.on(), (count + length - 1) / length,
                 ops::bound<kernels::fold_ranks<sum, Onto, length>>(
-                    count, C::ranks, rank, static_cast<gradient const*>(of.all + rank * of.share() + first),
-                    static_cast<gradient const*>(s.template at<gradient>(C::places.arrivals, slot)),
-                    C::piece_elements, of.sum + first));
+                    count, of.among.count, of.own,
+                    static_cast<gradient const*>(of.all + of.own * of.part + first),
+                    static_cast<gradient const*>(s.template at<gradient>(C::places.arrivals, slot)), of.piece,
+                    of.sum + first));
         };
         if (of.onto) fold(std::true_type{});
         else fold(std::false_type{});
@@ -106,38 +136,52 @@ void for_each_trained_group(F const& f) {
         if (C::groups.groups[g].is_trained()) f(g, C::places.groups[g]);
 }
 
+/// Every one of these ranks has its own part of `all`; afterwards all of it.
+template <class T, class C>
+void gather_parts(store<C> const& s, std::size_t group, index_t copy, distributed::group ranks, T* all,
+                  index_t count, std::string_view what) {
+    now_doing(s, what, group, copy);
+    distributed::all_gather(*s.ranks.world, s.ranks.talk(), ranks, as_bytes_of(all, count));
+    s.ranks.world->wait(s.ranks.talk());
+}
 /// Every rank has its own share of an array that all have whole; afterwards all of it.
 template <class T, class C>
 void gather_shares(store<C> const& s, std::size_t group, region where, std::string_view what) {
     auto const& g = C::groups.groups[group];
-    for (index_t copy = 0; copy < g.copies; ++copy) {
-        now_doing(s, what, group, copy);
-        distributed::all_gather(*s.ranks.world, s.ranks.talk(),
-                                as_bytes_of(s.template at<T>(where, copy), g.count));
-        s.ranks.world->wait(s.ranks.talk());
-    }
+    for (index_t copy = 0; copy < g.copies; ++copy)
+        gather_parts(s, group, copy, s.ranks.of_model(), s.template at<T>(where, copy), g.count, what);
 }
 
-/// What was accumulated on this rank alone becomes the sum over all ranks: of its share or, where a rank updates
-/// all weights, of all of them. The gradients of other shares are zero afterwards.
+/// What was accumulated becomes the sum over all ranks: of a rank's share or, where it updates all weights, of all of
+/// them. First over the ranks of a model, unless they have added already, then over its replicas. The gradients of
+/// other shares are zero afterwards.
 template <class C>
 void reduce_gradients(store<C> const& s) {
     using gradient = typename C::precision::gradient;
-    auto const rank = static_cast<index_t>(s.ranks.rank());
+    auto const both = [&](exchange<C> const& of) {
+        begin_exchange(s, of);
+        finish_exchange(s, of);
+    };
     for_each_trained_group<C>([&](std::size_t g, auto const& at) {
+        auto const& group = C::groups.groups[g];
         if constexpr (!C::reduces_each_micro_batch)
-            for (index_t copy = 0; copy < C::groups.groups[g].copies; ++copy) {
+            for (index_t copy = 0; copy < group.copies; ++copy) {
                 auto* const all = s.template at<gradient>(at.gradient, copy);
-                exchange<C> of{g, copy, all, nullptr, false};
-                of.sum = all + rank * of.share();
-                begin_exchange(s, of);
-                finish_exchange(s, of);
+                auto const of = exchange_of_shares(s, g, copy, all);
+                both(of);
                 if constexpr (C::sharding::stage == 0) continue;
                 auto const zero = [&](index_t first, index_t count) {
                     ops::for_each_element(s.on(), count, ops::bound<kernels::set_to_zero>(all + first));
                 };
-                zero(0, rank * of.share());
-                zero((rank + 1) * of.share(), (C::ranks - 1 - rank) * of.share());
+                zero(0, of.own * of.part);
+                zero((of.own + 1) * of.part, (C::shards - 1 - of.own) * of.part);
+            }
+        if constexpr (C::replicas > 1)
+            for (index_t copy = 0; copy < group.copies; ++copy) {
+                auto* const share = share_of_gradients(s, g, copy);
+                both(exchange_of_replicas(s, g, copy, share));
+                gather_parts(s, g, copy, s.ranks.of_share(), share, group.count / C::shards,
+                             "gather of gradients");
             }
         if constexpr (C::sharding::stage == 0)
             gather_shares<gradient>(s, g, at.gradient, "gather of gradients");

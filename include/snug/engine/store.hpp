@@ -32,10 +32,11 @@ namespace snug::SNUG_TARGET::engine {
 template <class C>
 class memory_view {
   public:
-    explicit memory_view(std::byte* device, std::byte* host = nullptr, int rank = 0)
-        : bases_{device, host}, rank_(rank) {}
+    /// `shard`: which share of it this process holds, of what is sharded.
+    explicit memory_view(std::byte* device, std::byte* host = nullptr, int shard = 0)
+        : bases_{device, host}, shard_(shard) {}
 
-    index_t rank() const { return rank_; }
+    index_t shard() const { return shard_; }
     std::byte* base(space of) const { return bases_[static_cast<std::size_t>(of)]; }
 
     /// Where an element of a copy lies of what this region holds, in units of T; null when it lies nowhere or
@@ -47,7 +48,7 @@ class memory_view {
         auto const& declared = C::plan.declarations[id];
         if (declared.count == 0) return nullptr;
         return reinterpret_cast<T*>(base(declared.where) + C::plan.offsets[id] + where.offset +
-                                    copy * where.stride - rank_ * where.share) +
+                                    copy * where.stride - shard_ * where.share) +
                element;
     }
 
@@ -57,7 +58,7 @@ class memory_view {
         if (where.declaration < 0) return nullptr;
         if (where.share > 0) {
             auto const& owned = C::owned(p);
-            auto const position = owned.position + first % C::entry(p).count - rank_ * owned.share;
+            auto const position = owned.position + first % C::entry(p).count - shard_ * owned.share;
             if (position < 0 || position >= owned.share) return nullptr;
         }
         return in<T>(where, p, first);
@@ -67,7 +68,7 @@ class memory_view {
     /// after the other.
     template <class F>
     void for_each_stretch(int p, part which, F const& f) const {
-        engine::for_each_stretch(C::entry(p), C::owned(p), which, rank_, f);
+        engine::for_each_stretch(C::entry(p), C::owned(p), which, shard_, f);
     }
     /// Where element `first`, counted through all copies of parameter p, lies of an array of it.
     template <class T>
@@ -78,7 +79,7 @@ class memory_view {
 
   private:
     std::array<std::byte*, spaces> bases_;
-    int rank_;
+    int shard_;
 };
 
 /// So many steps in a row without any gradient are an error: something swallows it, such as a weight of 1e38.
@@ -134,7 +135,7 @@ class store {
         if (device_.data() == nullptr)
             throw error({}, "a trainer that was moved from: its memory belongs to another one now",
                         "the trainer that it was moved into");
-        return memory_view<C>(device_.data(), host_.data(), ranks.rank());
+        return memory_view<C>(device_.data(), host_.data(), ranks.shard());
     }
     template <class T>
     T* at(region where, index_t copy = 0, index_t element = 0) const {

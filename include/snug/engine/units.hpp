@@ -110,14 +110,14 @@ class unit_rooms {
     void begin_array(std::size_t entry, std::size_t g, Places const& at) {
         auto const& next = order.all[entry];
         auto const& group = C::groups.groups[g];
-        auto const share = group.count / C::ranks;
+        auto const share = group.count / C::shards;
         auto* const whole = store_.template at<T>(at.gathered, next.slot);
         ops::for_each_element(
             store_.on(), share,
             ops::bound<kernels::convert>(static_cast<T const*>(own_share<T>(at.weight, next.copy)),
-                                         whole + store_.ranks.rank() * share));
+                                         whole + store_.ranks.shard() * share));
         now_doing(store_, "gather of weights", g, next.copy);
-        distributed::all_gather(*store_.ranks.world, store_.ranks.gathering(entry),
+        distributed::all_gather(*store_.ranks.world, store_.ranks.gathering(entry), store_.ranks.of_model(),
                                 as_bytes_of(whole, group.count));
     }
 
@@ -148,10 +148,9 @@ class unit_rooms {
         its.visits = 0;
         for_each_trained_group_of(adding_, [&](std::size_t g, auto const& at) {
             finish_exchanges();
-            under_way_ = {g, copy_, room(at, its.gradient_slot), nullptr, true};
-            under_way_.sum = C::sharding::stage >= 2 ? own_share<gradient>(at.gradient, copy_)
-                                                     : store_.template at<gradient>(at.gradient, copy_) +
-                                                           store_.ranks.rank() * under_way_.share();
+            under_way_ = exchange_of_shares(store_, g, copy_, room(at, its.gradient_slot));
+            under_way_.sum = share_of_gradients(store_, g, copy_);
+            under_way_.onto = true;
             is_under_way_ = true;
             begin_exchange(store_, under_way_);
         });

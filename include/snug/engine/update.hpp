@@ -156,7 +156,7 @@ void clip_gradients(store<C>& s, double largest_norm, [[maybe_unused]] losses ar
                 sum->parts,
                 static_cast<std::int64_t const*>(
                     verdicts_of(s).squares(C::sharding::stage == 0 ? s.ranks.rank() : 0)->parts),
-                C::verdict_size / index_t{sizeof(std::int64_t)}, C::sharding::stage == 0 ? 1 : C::ranks));
+                C::verdict_size / index_t{sizeof(std::int64_t)}, C::sharding::stage == 0 ? 1 : C::shards));
     }
     // Under a loss scale gradients that vanish are tried again with another one, else only a number of such
     // steps is an error.

@@ -35,8 +35,8 @@ inline std::string idle_threads(int bound, int of_machine) {
 /// What a sharding that changes little is told; `bill`: that of a rank. Nothing where it changes something.
 template <class Composition>
 std::string idle_sharding(memory_bill const& bill) {
-    constexpr int ranks = Composition::ranks, stage = Composition::sharding::stage;
-    if constexpr (ranks == 1)
+    constexpr int stage = Composition::sharding::stage;
+    if constexpr (Composition::ranks == 1)
         return "  ranks<1> shards nothing and sends nothing: it is one process that trains as one of many "
                "would\n";
     if constexpr (stage == 1 || stage == 2) {
@@ -47,7 +47,7 @@ std::string idle_sharding(memory_bill const& bill) {
         }();
         auto const share =
             bill.master_weights + bill.optimizer_state + (stage == 2 ? bill.gradients : bytes{});
-        bytes const saved{share.count * (ranks - 1)};
+        bytes const saved{share.count * (Composition::shards - 1)};
         if (is_frozen && saved.count < bill.total.count / 20)
             return "  zero<" + std::to_string(stage) + ", ...> saves a rank " + to_string(saved) +
                    ": it shards what belongs to trained weights, and most of these are frozen; zero<3, ...> "
@@ -80,11 +80,17 @@ struct bill_report {
         using composition = typename detail::trainer_of<T>::composition;
         if constexpr (composition::is_sharded) {
             constexpr auto sent = composition::traffic;
-            text << "  all of it per rank, of " << composition::ranks << '\n';
+            text << "  all of it per rank, of " << composition::ranks;
+            if (composition::replicas > 1)
+                text << ": " << composition::replicas << " replicas of " << composition::shards << " shares";
+            text << '\n';
             if (sent.sent_per_step.count > 0) {
                 text << "  a rank sends in a step\n";
                 line("gathered", to_string(sent.gathered), std::to_string(sent.gathered.count));
                 line("exchanged", to_string(sent.exchanged), std::to_string(sent.exchanged.count));
+                if (composition::replicas > 1)
+                    line("to replicas", to_string(sent.between_replicas),
+                         std::to_string(sent.between_replicas.count));
                 line("agreed", to_string(sent.agreed), std::to_string(sent.agreed.count));
                 line("sent", to_string(sent.sent_per_step), std::to_string(sent.sent_per_step.count));
                 text << "  in " << sent.messages_per_step << " messages\n";
@@ -103,7 +109,7 @@ constexpr bill_report<T> report() {
     return {};
 }
 
-/// The bill of T for programs: one JSON object, all amounts in bytes. Of a sharded trainer also `ranks` and, by kind, what a
+/// The bill of T for programs: one JSON object, all amounts in bytes. Of a sharded trainer also `ranks`, `replicas` and, by kind, what a
 /// rank sends in a step.
 template <class T>
 std::string report_json() {
@@ -121,9 +127,10 @@ std::string report_json() {
     using composition = typename detail::trainer_of<T>::composition;
     if constexpr (composition::is_sharded) {
         constexpr auto sent = composition::traffic;
-        out << ", \"ranks\": " << composition::ranks << ", \"gathered\": " << sent.gathered.count
-            << ", \"exchanged\": " << sent.exchanged.count << ", \"agreed\": " << sent.agreed.count
-            << ", \"sent_per_step\": " << sent.sent_per_step.count
+        out << ", \"ranks\": " << composition::ranks << ", \"replicas\": " << composition::replicas
+            << ", \"gathered\": " << sent.gathered.count << ", \"exchanged\": " << sent.exchanged.count
+            << ", \"agreed\": " << sent.agreed.count << ", \"sent_per_step\": " << sent.sent_per_step.count
+            << ", \"between_replicas\": " << sent.between_replicas.count
             << ", \"messages_per_step\": " << sent.messages_per_step;
     }
     out << '}';

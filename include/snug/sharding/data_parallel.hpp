@@ -16,6 +16,7 @@ struct data_parallel {
 
     using axis = snug::axis::sharding;
     static constexpr int ranks = Ranks::count;
+    static constexpr int replicas = 1;
     static constexpr int stage = 0;
     static constexpr bool reduces_each_micro_batch =
         std::is_same_v<typename detail::reduction_of<at_the_end, Options...>::type, each_micro_batch>;

@@ -52,6 +52,7 @@ struct zero {
     static_assert(sizeof(refusal::zero_1_reduces_at_the_end<Stage, reduction>) > 0);
 
     static constexpr int ranks = Ranks::count;
+    static constexpr int replicas = 1;
     static constexpr int stage = Stage;
     static constexpr bool reduces_each_micro_batch = Stage >= 2;
     static constexpr bytes bucket = detail::bucket_of<Options...>();

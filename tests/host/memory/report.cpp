@@ -47,6 +47,16 @@ TEST_CASE("a report of a sharded trainer is that of a rank, with what it sends i
     CHECK(json["messages_per_step"] == sent.messages_per_step);
 }
 
+TEST_CASE("a report of a mesh says what goes to other replicas") {
+    using hybrid = job<sharding::mesh<sharding::data_parallel<ranks<2>>, zero<3, 4>>>;
+    constexpr auto sent = traffic<hybrid>;
+    CHECK_THAT(text_of<hybrid>(), Contains("of 8: 2 replicas of 4 shares") &&
+                                      Contains(std::to_string(sent.between_replicas.count)));
+    auto const json = nlohmann::json::parse(report_json<hybrid>());
+    CHECK(json["replicas"] == 2);
+    CHECK(json["between_replicas"] == sent.between_replicas.count);
+}
+
 TEST_CASE("a report notes a sharding that changes nothing, or almost nothing") {
     CHECK_THAT((text_of<job<sharding::data_parallel<ranks<1>>>>()),
                Contains("ranks<1> shards nothing") && !Contains("messages"));

@@ -21,5 +21,8 @@ int main() {
         stages<2>(world);
         stages<3>(world);
         stages<4>(world);
+        using replicated = sharding::data_parallel<ranks<2>>;
+        check<sharded<sharding::mesh<replicated, sharding::zero<1, ranks<2>>>, 2>>("2 x ZeRO-1", world);
+        check<sharded<sharding::mesh<replicated, sharding::zero<3, ranks<2>>>, 2>>("2 x ZeRO-3", world);
     });
 }
