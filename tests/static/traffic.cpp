@@ -61,6 +61,19 @@ static_assert(of_parameters<gpt2<zero<3, 4, sharding::prefetch<0>>>> ==
               bytes{1'098'722'304 + 3 * 2048 / 4 * 4});
 static_assert(of_parameters<gpt2<zero<3, 4, sharding::prefetch<2>>>> == bytes{1'098'722'304});
 
+// Gradients in bf16 are half as long on their way to the ranks that add them. What data parallel gathers are sums.
+static_assert(of_parameters<gpt2<data_parallel<8, sharding::wire<bf16>>>> == bytes{871'112'704 / 4 * 3});
+static_assert(traffic<gpt2<zero<2, 8, sharding::wire<bf16>>>>.exchanged.count * 2 ==
+              traffic<gpt2<zero<2, 8>>>.exchanged.count);
+static_assert(footprint<gpt2<zero<2, 8, sharding::wire<bf16>>>>.communication <=
+              footprint<gpt2<zero<2, 8>>>.communication + 64_MiB);
+// Of GPT-2's norm 1,536 elements are gathered once, after their update, instead of in every walk.
+static_assert(
+    traffic<gpt2<zero<3, 2, sharding::keep_below<8_KiB>>, accumulation::micro_batches<4>>>.gathered ==
+    traffic<gpt2<zero<3, 2>, accumulation::micro_batches<4>>>.gathered - bytes{3 * 1'536 / 2 * 4});
+static_assert(footprint<gpt2<zero<3, 2, sharding::keep_below<8_KiB>>>>.weights ==
+              footprint<gpt2<zero<3, 2>>>.weights + bytes{1'536 / 2 * 4});
+
 // Shares of gradients go between replicas once a step: 8 replicas of 8 ranks send together what 64 ranks would, and of
 // that an eighth of gradients and their sums, 7/8 each, to other replicas.
 template <int Stage, class... Policies>

@@ -47,6 +47,14 @@ struct the_bucket_of_a_sharding_is_too_small {
                   "SmallestBucket). Use a larger sharding::bucket<...>");
 };
 
+template <class Gradient, class Wire>
+struct gradients_in_fp32_travel_in_bf16 {
+    static_assert(
+        std::is_void_v<Wire> || (std::is_same_v<Wire, bf16> && std::is_same_v<Gradient, fp32>),
+        "snug: sharding::wire<bf16> is for gradients in fp32 (see Gradient and Wire); others travel as "
+        "they are");
+};
+
 template <class Sharding, bool Holds>
 struct prefetch_needs_a_room {
     static_assert(
@@ -59,6 +67,22 @@ struct prefetch_needs_a_room {
 
 namespace detail {
 
+/// The format in which gradients travel: their own, unless a sharding names another.
+template <class Sharding>
+inline constexpr bool names_a_wire = [] {
+    if constexpr (requires { typename Sharding::wire; }) return !std::is_void_v<typename Sharding::wire>;
+    else return false;
+}();
+template <class Sharding, class Gradient>
+struct wire_of {
+    using type = Gradient;
+};
+template <class Sharding, class Gradient>
+    requires(names_a_wire<Sharding>)
+struct wire_of<Sharding, Gradient> {
+    using type = typename Sharding::wire;
+};
+
 /// What a sharding receives at once, in bytes, and the least that it can.
 template <class Sharding>
 constexpr index_t bucket_of() {
@@ -69,7 +93,7 @@ template <class Sharding, class Gradient>
 constexpr index_t smallest_bucket_of() {
     if constexpr (requires { Sharding::bucket; })
         return std::max(Sharding::ranks / Sharding::replicas, Sharding::replicas) * sharding::granule *
-               index_t{sizeof(Gradient)};
+               index_t{sizeof(typename wire_of<Sharding, Gradient>::type)};
     else return 0;
 }
 
@@ -142,6 +166,8 @@ struct composition {
         else return 1;
     }();
     static constexpr int shards = ranks / replicas;
+    /// In which gradients travel between ranks.
+    using wire = typename detail::wire_of<sharding, typename precision::gradient>::type;
     /// Gradients of a unit are added to those of other ranks when backward leaves it; until then they are in
     /// room of their own.
     static constexpr bool reduces_each_micro_batch = [] {
@@ -160,8 +186,8 @@ struct composition {
     }();
     /// The groups in which parameters lie and travel when they are sharded.
     static constexpr auto groups = [] {
-        if constexpr (is_sharded)
-            return snug::sharding::group_parameters(
+        if constexpr (is_sharded) {
+            auto result = snug::sharding::group_parameters(
                 parameter_table.entries, model::layers_of_parameters(), ranks, [](auto const& entry) {
                     bool in_blocks = false;
                     meta::for_each<typename optimizer::states>([&]<class State>(State) {
@@ -170,7 +196,12 @@ struct composition {
                     });
                     return in_blocks;
                 });
-        else return snug::sharding::grouping<static_cast<std::size_t>(parameters)>{};
+            if constexpr (gathers_weights)
+                result.keep_below(sharding::keep_below, sizeof(typename precision::weight));
+            return result;
+        } else {
+            return snug::sharding::grouping<static_cast<std::size_t>(parameters)>{};
+        }
     }();
 
     /// How often a micro-batch comes to each unit to add to its gradients.
@@ -258,7 +289,7 @@ struct composition {
             for (std::size_t g = 0; g < groups.size; ++g)
                 if (groups.groups[g].is_trained())
                     longest = std::max(longest, groups.groups[g].count / parts);
-            auto const size = among * index_t{sizeof(typename precision::gradient)};
+            auto const size = among * index_t{sizeof(wire)};
             return std::min(
                 longest, sharding::bucket.count / size / snug::sharding::granule * snug::sharding::granule);
         } else {
@@ -285,6 +316,8 @@ struct composition {
     /// What is declared when parameters are sharded: groups instead of parameters, and the room of what travels.
     template <class Add>
     static constexpr void declare_shares(layout_type& result, Add const& add) {
+        static_assert(sizeof(refusal::gradients_in_fp32_travel_in_bf16<typename precision::gradient,
+                                                                       typename sharding::wire>) > 0);
         static_assert(sizeof(refusal::prefetch_needs_a_room < sharding,
                              sharding::prefetch >= 0 &&
                                  (!gathers_weights || sharding::prefetch < fewest_blocks) >) > 0);
@@ -306,7 +339,7 @@ struct composition {
                 auto alive = lifetimes[static_cast<std::size_t>(g.unit)];
                 // What is quantized is whole first.
                 if (g.stored == snug::sharding::storage::frozen_bytes) alive.weights.add({-1, -1});
-                if constexpr (gathers_weights)
+                if (gathers_weights && !g.is_kept)
                     result.groups[i].gathered = g.stored == snug::sharding::storage::frozen_bytes
                                                     ? room(std::type_identity<std::byte>{}, g, "gathered",
                                                            sharding::prefetch + 1, alive.weights)
@@ -318,7 +351,10 @@ struct composition {
             }
         }
         constexpr auto arriving = std::max(shard_piece * (shards - 1), replica_piece * (replicas - 1));
-        result.arrivals = add(snug::declare<gradient>(path{"arrivals"}, arriving, 2, role::communication));
+        result.arrivals = add(snug::declare<wire>(path{"arrivals"}, arriving, 2, role::communication));
+        if constexpr (!std::is_same_v<wire, gradient>)
+            result.departures =
+                add(snug::declare<wire>(path{"departures"}, arriving, 2, role::communication));
         result.verdicts =
             add(snug::declare<std::byte>(path{"verdicts"}, verdict_size, ranks, role::communication));
     }
@@ -355,6 +391,11 @@ struct composition {
     static constexpr region gradient_in_use(int parameter) {
         return in_room(parameter, gradient(parameter), &engine::group_places<state_size>::unit_gradient,
                        sizeof(typename precision::gradient));
+    }
+    /// Its weights are gathered before they are read.
+    static constexpr bool is_gathered(int parameter) {
+        auto const group = groups.members[static_cast<std::size_t>(parameter)].group;
+        return gathers_weights && group >= 0 && !groups.groups[static_cast<std::size_t>(group)].is_kept;
     }
     static constexpr engine::ownership owned(int parameter) { return of(parameter).owned; }
     /// A buffer of the model, by its number there.

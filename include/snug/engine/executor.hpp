@@ -79,7 +79,7 @@ class executor : public in_order {
     }
     std::byte* value(int parameter, index_t copy) const {
         if constexpr (Composition::gathers_weights)
-            if (rooms_ != nullptr && !Composition::entry(parameter).is_derived())
+            if (rooms_ != nullptr && Composition::is_gathered(parameter))
                 copy = rooms_->weight_slot(Composition::groups.units[static_cast<std::size_t>(parameter)]);
         return declared(Composition::weight_in_use(parameter), copy);
     }

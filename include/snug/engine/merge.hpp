@@ -131,7 +131,7 @@ class bringing_of_layers {
     void bring(int p, index_t copy) {
         auto const& entry = C::entry(p);
         auto& there = there_[static_cast<std::size_t>(p)];
-        if (entry.is_derived() || there == copy) return;
+        if (!C::is_gathered(p) || there == copy) return;
         there = copy;
         auto const size = entry.is_quantized() ? entry.stored_bytes
                                                : entry.count * index_t{sizeof(typename C::precision::weight)};

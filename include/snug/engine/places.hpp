@@ -71,7 +71,8 @@ struct layout {
     region pages{};
     std::array<group_places<States>, Parameters> groups{};  ///< where parameters are sharded
     region arrivals{};                                      ///< of two buckets, from all other ranks
-    region verdicts{};                                      ///< what every rank has found in a step
+    region departures{};  ///< of two buckets, to all other ranks, where gradients travel in another format
+    region verdicts{};    ///< what every rank has found in a step
     int declarations = 0;
 
     /// Everything is nowhere. Default member initializers alone do not reach programs always: g++ 12 leaves them out of some
@@ -79,7 +80,8 @@ struct layout {
     constexpr void clear() {
         for (auto& its : parameters) its = {};
         for (auto& its : groups) its = {};
-        for (auto* its : {&partial_sums, &numbers, &quantization_source, &pages, &arrivals, &verdicts})
+        for (auto* its :
+             {&partial_sums, &numbers, &quantization_source, &pages, &arrivals, &departures, &verdicts})
             *its = {};
     }
 };
@@ -173,10 +175,11 @@ constexpr void place_groups(std::array<parameter_entry, N> const& entries,
         });
     };
 
+    auto const of_weights = [](sharding::group const& g) { return g.is_kept ? stage + 1 : 3; };
     all([&](sharding::group const& g, group_places<States>& at) {
         at.weight = g.stored == sharding::storage::frozen_bytes
-                        ? place(std::type_identity<std::byte>{}, g, "", role::weight, 3)
-                        : place(std::type_identity<weight>{}, g, "", role::weight, 3);
+                        ? place(std::type_identity<std::byte>{}, g, "", role::weight, of_weights(g))
+                        : place(std::type_identity<weight>{}, g, "", role::weight, of_weights(g));
     });
     for (std::size_t p = 0; p < N; ++p)
         if (entries[p].is_derived())

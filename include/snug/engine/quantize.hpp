@@ -44,8 +44,8 @@ void quantize(Context on, float const* values, std::byte* to) {
 template <class Parameter, class C>
 void store_quantized(host_view<C> const& here, int p, index_t copy, float const* values) {
     auto const whole = C::weight_in_use(p);
-    quantize<Parameter>(here.on(), values, here.template at<std::byte>(whole, C::gathers_weights ? 0 : copy));
-    if constexpr (C::gathers_weights) {
+    quantize<Parameter>(here.on(), values, here.template at<std::byte>(whole, C::is_gathered(p) ? 0 : copy));
+    if (C::is_gathered(p)) {
         auto const position = C::groups.members[static_cast<std::size_t>(p)].position;
         auto const share = C::weight(p).share;
         auto const first = std::max(index_t{0}, here.view().shard() * share - position);

@@ -14,6 +14,10 @@
 namespace snug::SNUG_TARGET::engine {
 
 template <class T>
+std::span<std::byte const> as_bytes_of(T const* first, index_t count) {
+    return {reinterpret_cast<std::byte const*>(first), static_cast<std::size_t>(count) * sizeof(T)};
+}
+template <class T>
 std::span<std::byte> as_bytes_of(T* first, index_t count) {
     return {reinterpret_cast<std::byte*>(first), static_cast<std::size_t>(count) * sizeof(T)};
 }
@@ -80,19 +84,29 @@ typename C::precision::gradient* share_of_gradients(store<C> const& s, std::size
 template <class C>
 void begin_piece(store<C> const& s, exchange<C> const& of, index_t piece) {
     using gradient = typename C::precision::gradient;
+    using wire = typename C::wire;
     auto* const world = s.ranks.world;
     auto const slot = piece % 2;
     auto& transfer = s.ranks.exchange(slot);
-    auto* const arrivals = s.template at<gradient>(C::places.arrivals, slot);
     auto const first = piece * of.piece;
     auto const length = std::min(of.piece, of.part - first);
     int const count = of.among.count;
     now_doing(s, "exchange", of.group, of.copy);
+    // In a room for pieces of the others.
+    auto const piece_of = [&](region room, int other) {
+        return s.template at<wire>(room, slot) + (other < of.own ? other : other - 1) * of.piece;
+    };
     for (int d = 1; d < count; ++d) {
         int const from = (of.own + count - d) % count, to = (of.own + d) % count;
-        world->receive(transfer, of.among[from],
-                       as_bytes_of(arrivals + (from < of.own ? from : from - 1) * of.piece, length));
-        world->send(transfer, of.among[to], as_bytes_of(of.all + to * of.part + first, length));
+        world->receive(transfer, of.among[from], as_bytes_of(piece_of(C::places.arrivals, from), length));
+        auto const* const part = static_cast<gradient const*>(of.all + to * of.part + first);
+        if constexpr (std::is_same_v<wire, gradient>) {
+            world->send(transfer, of.among[to], as_bytes_of(part, length));
+        } else {
+            auto* const departing = piece_of(C::places.departures, to);
+            ops::for_each_element(s.on(), length, ops::bound<kernels::convert>(part, departing));
+            world->send(transfer, of.among[to], as_bytes_of(departing, length));
+        }
     }
 }
 
@@ -107,6 +121,7 @@ template <class C>
 void finish_exchange(store<C> const& s, exchange<C> const& of) {
     using gradient = typename C::precision::gradient;
     using sum = typename C::precision::statistic;
+    using wire = typename C::wire;
     constexpr index_t length = 4096;
     for (index_t piece = 0; piece < of.pieces(); ++piece) {
         if (piece + 1 < of.pieces()) begin_piece(s, of, piece + 1);
@@ -121,7 +136,7 @@ void finish_exchange(store<C> const& s, exchange<C> const& of) {
                 ops::bound<kernels::fold_ranks<sum, Onto, length>>(
                     count, of.among.count, of.own,
                     static_cast<gradient const*>(of.all + of.own * of.part + first),
-                    static_cast<gradient const*>(s.template at<gradient>(C::places.arrivals, slot)), of.piece,
+                    static_cast<wire const*>(s.template at<wire>(C::places.arrivals, slot)), of.piece,
                     of.sum + first));
         };
         if (of.onto) fold(std::true_type{});
@@ -188,11 +203,12 @@ void reduce_gradients(store<C> const& s) {
     });
 }
 
-/// After an update of shares: every rank has all weights again.
+/// After an update of shares: every rank has all weights again that are whole on each.
 template <class C>
 void gather_weights(store<C> const& s) {
-    if constexpr (C::sharding::stage == 1 || C::sharding::stage == 2)
+    if constexpr (C::updates_share)
         for_each_trained_group<C>([&](std::size_t g, auto const& at) {
+            if (C::gathers_weights && !C::groups.groups[g].is_kept) return;
             gather_shares<typename C::precision::weight>(s, g, at.weight, "gather of weights");
         });
 }

@@ -82,6 +82,8 @@ struct mesh<A, B> {
     static constexpr bool reduces_each_micro_batch = inner::reduces_each_micro_batch;
     static constexpr bytes bucket = inner::bucket;
     static constexpr int prefetch = inner::prefetch;
+    static constexpr bytes keep_below = inner::keep_below;
+    using wire = typename inner::wire;
 };
 
 }  // namespace sharding

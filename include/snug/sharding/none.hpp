@@ -28,6 +28,8 @@ concept sharding_policy = policy<P> && std::same_as<typename P::axis, axis::shar
         { P::reduces_each_micro_batch } -> std::convertible_to<bool>;
         { P::bucket } -> std::convertible_to<bytes>;
         { P::prefetch } -> std::convertible_to<int>;
+        { P::keep_below } -> std::convertible_to<bytes>;
+        typename P::wire;
         requires P::ranks >= 1 && P::stage >= 0 && P::stage <= 3;
         requires P::replicas >= 1 && P::ranks % P::replicas == 0;
     });
@@ -40,8 +42,8 @@ struct this_is_not_a_sharding {
     static_assert(
         holds,
         "snug: a policy of the axis sharding has 'ranks', 'replicas' (which divide them), 'stage' (0 to 3), "
-        "'reduces_each_micro_batch', 'bucket' in bytes and 'prefetch' as constants, as "
-        "sharding::data_parallel and sharding::zero have them (see Policy)");
+        "'reduces_each_micro_batch', 'bucket' and 'keep_below' in bytes, 'prefetch', and 'wire', a type or "
+        "void, as sharding::data_parallel and sharding::zero have them (see Policy)");
 };
 
 }  // namespace refusal

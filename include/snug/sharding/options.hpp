@@ -33,19 +33,30 @@ struct prefetch {
     static constexpr int prefetched_units = Units;
 };
 
-namespace detail {
-
-struct defaults {
-    static constexpr bytes bucket_size{std::int64_t{32} << 20};
-    static constexpr int prefetched_units = 1;
+/// Gradients travel between ranks in this format, bf16, and are added in their own: half of what is exchanged. Each rank's
+/// are rounded once, so results differ from those without, though not with the number of ranks.
+template <class Format>
+struct wire {
+    using wire_format = Format;
 };
+
+/// Units with fewer bytes of weights than this are whole on every rank of `zero<3, ...>`: they are gathered once a step,
+/// after their update, instead of each time they are worked on.
+template <bytes Size>
+struct keep_below {
+    static constexpr bytes kept_size = Size;
+};
+
+namespace detail {
 
 template <class Option>
 inline constexpr bool is_option = requires {
     typename Option::reduction;
 }
+|| requires { typename Option::wire_format; }
 || requires { Option::bucket_size; }
-|| requires { Option::prefetched_units; };
+|| requires { Option::prefetched_units; }
+|| requires { Option::kept_size; };
 
 template <class Default, class... Options>
 struct reduction_of {
@@ -59,22 +70,36 @@ struct reduction_of<Default, First, Rest...> {
     using type = typename First::reduction;
 };
 
+/// The constants of a policy that stand for options, with their defaults.
 template <class... Options>
-constexpr bytes bucket_of() {
-    bytes size = defaults::bucket_size;
-    meta::for_each<meta::list<Options...>>([&]<class Option>(Option) {
-        if constexpr (requires { Option::bucket_size; }) size = Option::bucket_size;
-    });
-    return size;
-}
-template <class... Options>
-constexpr int prefetch_of() {
-    int units = defaults::prefetched_units;
-    meta::for_each<meta::list<Options...>>([&]<class Option>(Option) {
-        if constexpr (requires { Option::prefetched_units; }) units = Option::prefetched_units;
-    });
-    return units;
-}
+struct chosen_options {
+    static constexpr bytes bucket{std::int64_t{32} << 20};
+    static constexpr int prefetch = 1;
+    static constexpr bytes keep_below{};
+    using wire = void;
+};
+template <class First, class... Rest>
+struct chosen_options<First, Rest...> : chosen_options<Rest...> {};
+template <class First, class... Rest>
+    requires requires { First::bucket_size; }
+struct chosen_options<First, Rest...> : chosen_options<Rest...> {
+    static constexpr bytes bucket = First::bucket_size;
+};
+template <class First, class... Rest>
+    requires requires { First::prefetched_units; }
+struct chosen_options<First, Rest...> : chosen_options<Rest...> {
+    static constexpr int prefetch = First::prefetched_units;
+};
+template <class First, class... Rest>
+    requires requires { First::kept_size; }
+struct chosen_options<First, Rest...> : chosen_options<Rest...> {
+    static constexpr bytes keep_below = First::kept_size;
+};
+template <class First, class... Rest>
+    requires requires { typename First::wire_format; }
+struct chosen_options<First, Rest...> : chosen_options<Rest...> {
+    using wire = typename First::wire_format;
+};
 
 }  // namespace detail
 }  // namespace snug::SNUG_TARGET::sharding
@@ -83,9 +108,10 @@ namespace snug::SNUG_TARGET::refusal {
 
 template <class Given>
 struct this_is_not_an_option_of_sharding {
-    static_assert(sharding::detail::is_option<Given>,
-                  "snug: beside ranks<N>, a sharding takes sharding::reduced<...>, bucket<32_MiB> and "
-                  "prefetch<1> (see Given)");
+    static_assert(
+        sharding::detail::is_option<Given>,
+        "snug: beside ranks<N>, a sharding takes sharding::reduced<...>, bucket<32_MiB>, prefetch<1>, "
+        "keep_below<64_KiB> and wire<bf16> (see Given)");
 };
 
 template <class Ranks>

@@ -28,6 +28,7 @@ constexpr step_traffic traffic_of() {
         constexpr int stage = C::sharding::stage;
         constexpr index_t weight = sizeof(typename C::precision::weight);
         constexpr index_t gradient = sizeof(typename C::precision::gradient);
+        constexpr index_t wire = sizeof(typename C::wire);
         auto const send = [&](bytes step_traffic::*line, index_t others, index_t size, index_t times,
                               index_t pieces = 1) {
             bytes const all{others * size * times};
@@ -49,7 +50,7 @@ constexpr step_traffic traffic_of() {
             bool const is_visited = C::gradient_visits[static_cast<std::size_t>(g.unit)] > 0;
             index_t const exchanges = C::reduces_each_micro_batch ? (is_visited ? C::micro_batches : 0) : 1;
             auto const exchange = [&](index_t others, index_t part, index_t piece, index_t times) {
-                send(&step_traffic::exchanged, others, part * gradient, times, (part + piece - 1) / piece);
+                send(&step_traffic::exchanged, others, part * wire, times, (part + piece - 1) / piece);
             };
             exchange(of_model, g.count / C::shards, C::shard_piece, g.copies * exchanges);
             if constexpr (C::replicas > 1) {
@@ -60,7 +61,7 @@ constexpr step_traffic traffic_of() {
                 sent.between_replicas += sent.sent_per_step - before;
             }
             if (stage == 0) gather(g, gradient, g.copies);
-            if (stage == 1 || stage == 2) gather(g, weight, g.copies);
+            if (stage == 1 || stage == 2 || g.is_kept) gather(g, weight, g.copies);
         }
         if constexpr (C::gathers_weights)
             for (std::size_t at = 0; at < C::gatherings.size; ++at) {

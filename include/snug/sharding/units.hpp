@@ -28,7 +28,8 @@ struct group {
     storage stored = storage::trained;
     int unit = 0;
     index_t copies = 1;
-    index_t count = 0;  ///< of a copy, in elements or bytes, padded to a multiple of `granule` and ranks
+    index_t count = 0;     ///< of a copy, in elements or bytes, padded to a multiple of `granule` and ranks
+    bool is_kept = false;  ///< its weights are whole on every rank, even in stage 3
 
     constexpr bool is_trained() const {
         return stored == storage::trained || stored == storage::trained_in_blocks;
@@ -57,6 +58,21 @@ struct grouping {
         return 1;
     }
     constexpr bool is_repeated(int unit) const { return copies(unit) > 1; }
+    constexpr bool is_kept(int unit) const {
+        for (std::size_t g = 0; g < size; ++g)
+            if (groups[g].unit == unit) return groups[g].is_kept;
+        return false;
+    }
+    /// Keeps the units with fewer bytes of weights, `weight_size` each of what is not stored as bytes.
+    constexpr void keep_below(bytes size_of_unit, index_t weight_size) {
+        for (std::size_t g = 0; g < size; ++g) {
+            bytes found{};
+            for (std::size_t other = 0; other < size; ++other)
+                if (auto const& its = groups[other]; its.unit == groups[g].unit)
+                    found.count += its.count * (its.stored == storage::frozen_bytes ? 1 : weight_size);
+            groups[g].is_kept = found < size_of_unit;
+        }
+    }
     /// In which its weights are whole, when so many units are gathered ahead.
     constexpr index_t rooms(int unit, index_t ahead) const { return std::min(ahead + 1, copies(unit)); }
 };
@@ -147,7 +163,7 @@ constexpr grouping<N> group_parameters(std::array<parameter_entry, N> const& ent
             std::size_t first = p;
             while (first > 0 && result.units[first - 1] == result.units[p]) --first;
             its = {path(detail::unit_name(entries[first])) / detail::suffix_of(stored), stored,
-                   result.units[p], entry.copies, 0};
+                   result.units[p], entry.copies};
             ++result.size;
         }
         result.members[p] = {static_cast<int>(g), its.count};

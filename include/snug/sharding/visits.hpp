@@ -22,7 +22,7 @@ constexpr int unit_of_node(grouping<N> const& units) {
 /// What a call needs of a unit.
 struct visit {
     int unit = -1;
-    bool reads_weights = false;
+    bool reads_weights = false;   ///< that are gathered before
     bool adds_gradients = false;  ///< backward, or the loss with its gradients
 };
 
@@ -32,10 +32,13 @@ constexpr void for_each_visit_of(grouping<N> const& units, F const& f) {
     using L = typename Call::node::type;
     constexpr bool is_backward = Call::which == pass::backward;
     constexpr bool is_loss = requires { typename Call::tied; };
+    auto const comes = [&](int unit, bool reads_weights, bool adds_gradients) {
+        if (unit >= 0) f(visit{unit, reads_weights && !units.is_kept(unit), adds_gradients});
+    };
     if constexpr (is_loss)
-        if constexpr (L::tied) f(visit{unit_of_node<typename Call::tied>(units), true, true});
-    if (auto const unit = unit_of_node<typename Call::node>(units); unit >= 0)
-        f(visit{unit, !is_backward || layer::backward_reads_parameters<L>, is_backward || is_loss});
+        if constexpr (L::tied) comes(unit_of_node<typename Call::tied>(units), true, true);
+    comes(unit_of_node<typename Call::node>(units), !is_backward || layer::backward_reads_parameters<L>,
+          is_backward || is_loss);
 }
 
 namespace detail {

@@ -37,9 +37,9 @@ namespace sharding {
 
 /// ZeRO (Rajbhandari et al., arXiv 1910.02054) over `Ranks` processes, each with its own batch: stage 1 shards
 /// optimizer states and master copy, stage 2 also the gradients, stage 3 also the weights. Options:
-/// `bucket<32_MiB>`, `prefetch<1>`.
+/// `bucket<32_MiB>`, `wire<bf16>` and, for stage 3, `prefetch<1>` and `keep_below<64_KiB>`.
 template <int Stage, class Ranks, class... Options>
-struct zero {
+struct zero : detail::chosen_options<Options...> {
     static_assert(sizeof(refusal::zero_has_the_stages_1_2_and_3<Stage>) > 0);
     static_assert(sizeof(refusal::a_sharding_takes_the_number_of_ranks<Ranks>) > 0);
     static_assert((sizeof(refusal::this_is_not_an_option_of_sharding<Options>) * ... * 1) > 0);
@@ -55,8 +55,6 @@ struct zero {
     static constexpr int replicas = 1;
     static constexpr int stage = Stage;
     static constexpr bool reduces_each_micro_batch = Stage >= 2;
-    static constexpr bytes bucket = detail::bucket_of<Options...>();
-    static constexpr int prefetch = detail::prefetch_of<Options...>();
 };
 
 }  // namespace sharding
