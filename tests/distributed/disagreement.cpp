@@ -104,6 +104,16 @@ TEMPLATE_TEST_CASE("what one rank cannot do no rank does, and training goes on a
         for (auto& target : batch.targets) target = -1;
         trainer.step(batch);
     });
+    changes_nothing("rank 1: found agreement on an evaluation, expected agreement on a step as on rank 0",
+                    [](TestType& trainer, int rank) {
+                        if (rank == 1) trainer.evaluate(batch_of(1, rank));
+                        else trainer.step(batch_of(1, rank));
+                    });
+    changes_nothing("rank 1: found agreement on an accumulation, expected agreement on a step as on rank 0",
+                    [](TestType& trainer, int rank) {
+                        if (rank == 1) trainer.accumulate(batch_of(1, rank));
+                        else trainer.step(batch_of(1, rank));
+                    });
     changes_nothing("an update without gradients", [](TestType& trainer, int) { trainer.update({}); });
     // Between the halves of a step, which is then finished with what was meant.
     changes_nothing("a gradient of NaN", [](TestType& trainer, int rank) {

@@ -141,8 +141,9 @@ void agrees(World& world) {
     int const me = world.rank(), n = world.size();
     typename World::transfer transfer(world, dist::messages_to_agree(world));
     std::vector<std::byte> room(static_cast<std::size_t>(n) * sizeof(dist::statement));
-    dist::statement const same{
+    dist::statement same{
         .ranks = n, .step = 7, .counted = (std::int64_t{1} << 40) + me, .plan = 1, .options = 2, .batch = 3};
+    same.name("a step");
     auto const sum = n * (std::int64_t{1} << 40) + n * (n - 1) / 2;
     auto const goes_on = [&] {
         require(dist::agree(world, transfer, room, same).counted == sum, "counts add up");
@@ -170,6 +171,8 @@ void agrees(World& world) {
             rank + "batch 0000000000000009, expected batch 0000000000000003 as on rank 0");
         refused(
             last, [](auto& s) { s.step = 8; }, rank + "step 8, expected step 7 as on rank 0");
+        refused(
+            last, [](auto& s) { s.name("a walk"); }, rank + "a walk, expected a step as on rank 0");
         refused(
             last, [](auto& s) { s.version = 1; },
             rank + "version 1 of snug, expected " + std::to_string(SNUG_VERSION) + " as on rank 0");

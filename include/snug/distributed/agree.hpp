@@ -29,13 +29,23 @@ struct statement {
     std::uint64_t seed = 0;
     std::uint64_t options = 0;
     std::uint64_t batch = 0;
-    std::array<char, 192> message{};  ///< ends with a zero
+    std::array<char, 32>
+        act{};  ///< what is agreed on; equal on all ranks. Ends with a zero, as the message does.
+    std::array<char, 160> message{};
 
-    /// It went wrong, in these words, of which the first 191 bytes travel.
+    /// What this rank is about to do, in at most 31 bytes.
+    void name(std::string_view of) { put(of, act); }
+    /// It went wrong, in these words, of which the first 159 bytes travel.
     void fail(std::string_view why) {
         status = 1;
-        message = {};
-        std::copy_n(why.data(), std::min(why.size(), message.size() - 1), message.data());
+        put(why, message);
+    }
+
+  private:
+    template <std::size_t Size>
+    static void put(std::string_view text, std::array<char, Size>& to) {
+        to = {};
+        std::copy_n(text.data(), std::min(text.size(), Size - 1), to.data());
     }
 };
 static_assert(sizeof(statement) == 256 && std::is_trivially_copyable_v<statement>);
@@ -68,7 +78,7 @@ agreement agree(World& world, typename World::transfer& transfer, std::span<std:
     auto const of = [&](int rank) {
         statement result;
         std::memcpy(&result, room.data() + static_cast<std::size_t>(rank) * size, size);
-        result.message.back() = 0;
+        result.act.back() = result.message.back() = 0;
         return result;
     };
     // Every rank goes through the same statements in the same order, so all of them throw alike.
@@ -96,6 +106,7 @@ agreement agree(World& world, typename World::transfer& transfer, std::span<std:
                         built + ", as this trainer was compiled for: start it with mpirun -n " + built +
                             ", or give it snug::ranks<" + here + ">");
         }
+        if (theirs.act != root.act) differs(rank, theirs.act.data(), root.act.data());
         auto const same = [&](char const* what, auto statement::*field) {
             auto const hash = [&](statement const& s) {
                 char text[24];

@@ -49,15 +49,14 @@ std::uint64_t dropout_key(store<C> const& s, std::uint64_t seed, index_t micro_b
 /// Puts the passes of all micro-batches under way; returns the number of counted tokens, over all ranks.
 template <class C>
 index_t begin_passes(store<C>& s, training_options<typename C::optimizer> const& options,
-                     token_batch const& batch) {
+                     token_batch const& batch, [[maybe_unused]] char const* what) {
     auto const counted = [&] {
         if constexpr (C::is_sharded) {
             // A rank of whose tokens none is counted takes part all the same.
-            auto const of_all =
-                agree_on(s, "agreement on a step", hash_of(options), [&](distributed::statement& mine) {
-                    options.check();
-                    mine.counted = count_targets(batch, shape_of_batch<C>);
-                });
+            auto const of_all = agree_on(s, what, hash_of(options), [&](distributed::statement& mine) {
+                options.check();
+                mine.counted = count_targets(batch, shape_of_batch<C>);
+            });
             require_counted(of_all);
             return of_all;
         } else {
@@ -91,7 +90,7 @@ index_t begin_passes(store<C>& s, training_options<typename C::optimizer> const&
 template <class C>
 step_result accumulate_gradients(store<C>& s, training_options<typename C::optimizer> const& options,
                                  token_batch const& batch) {
-    auto const counted = begin_passes(s, options, batch);
+    auto const counted = begin_passes(s, options, batch, "agreement on an accumulation");
     if constexpr (C::is_sharded) {
         gather_verdicts(s);
         sum_losses(s);

@@ -370,7 +370,7 @@ void load_peft(store<C>& s, std::string const& folder, load_options const& allow
     static_assert(sizeof(refusal::this_trainer_has_no_adapter_that_files_can_hold<typename C::adapters>) > 0);
     std::optional<io::safetensors> file;
     std::vector<std::pair<adapter_tensor, io::file_tensor const*>> tensors;
-    together(s, "agreement on an adapter", [&] {
+    together(s, "agreement on an adapter's file", [&] {
         io::json_document const config(io::in_folder(folder, "adapter_config.json"), std::int64_t{1} << 24);
         check_adapter_config(config.root(), numbers_of_adapter(s));
         file.emplace(io::in_folder(folder, "adapter_model.safetensors"));

@@ -241,7 +241,7 @@ notes_of_snapshot resume_snapshot(store<C>& s, std::string const& path) {
     if constexpr (stands_on_a_base<C>) base = checksum_of_base(s);
     std::optional<io::snapshot_reader> file;
     head_of_snapshot head;
-    together(s, "agreement on a snapshot", [&] {
+    together(s, "agreement on resuming", [&] {
         file.emplace(path);
         head = checked_snapshot<C>(*file, s.ranks.rank() == 0 ? &base : nullptr);
     });

@@ -119,11 +119,15 @@ std::uint64_t hash_of(training_options<Optimizer> const& options) {
     sum.add(rate.peak).add(rate.warm_up).add(rate.total).add(rate.floor);
     sum.add(options.weight_decay).add(options.largest_gradient_norm).add(options.dropout_seed);
     using own = typename Optimizer::options;
-    if constexpr (std::is_trivially_copyable_v<own>) {
-        std::array<char, sizeof(own)> bytes{};
-        std::memcpy(bytes.data(), &options.optimizer, sizeof(own));
-        sum.add(std::string_view(bytes.data(), bytes.size()));
+    // Options of a user's optimizer have no list of members: their bytes, without those between members, where the
+    // compiler can tell which these are.
+#if __has_builtin(__builtin_clear_padding)
+    if constexpr (std::is_trivially_copyable_v<own> && !std::is_empty_v<own>) {
+        auto copy = options.optimizer;
+        __builtin_clear_padding(&copy);
+        sum.add(std::string_view(reinterpret_cast<char const*>(&copy), sizeof copy));
     }
+#endif
     return sum.value();
 }
 
@@ -133,6 +137,7 @@ template <class C, class F>
 index_t agree_on(store<C> const& s, char const* what, std::uint64_t options, F const& f) {
     now_doing(s, what);
     distributed::statement mine;
+    mine.name(what);
     mine.ranks = C::ranks;
     mine.step = s.done.steps;
     mine.plan = plan_hash<C>;
@@ -176,6 +181,7 @@ store<C> make_store(of_composition<C>, World& world, std::uint64_t seed) {
     std::vector<std::byte> room(static_cast<std::size_t>(world.size()) * sizeof(distributed::statement));
     typename World::transfer transfer(world, distributed::messages_to_agree(world));
     distributed::statement mine;
+    mine.name("agreement on a trainer");
     mine.ranks = C::ranks;
     mine.plan = plan_hash<C>;
     mine.seed = seed;
