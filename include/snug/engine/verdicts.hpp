@@ -80,10 +80,9 @@ struct add_squares {
 template <class C>
 void gather_verdicts(store<C> const& s) {
     now_doing(s, "gather of losses and norms");
-    distributed::all_gather(
-        *s.ranks.world, s.ranks.talk(),
-        as_bytes_of(s.template at<std::byte>(C::places.verdicts), C::ranks * C::verdict_size));
-    s.ranks.world->wait(s.ranks.talk());
+    all_gather(s, s.ranks.talk(), {0, C::ranks, 1},
+               as_bytes_of(s.template at<std::byte>(C::places.verdicts), C::ranks * C::verdict_size));
+    wait(s, s.ranks.talk());
 }
 
 /// The losses that ranks have set aside, once they are gathered, become the loss.
@@ -144,10 +143,13 @@ index_t agree_on(store<C> const& s, char const* what, std::uint64_t options, F c
     mine.options = options;
     mine.batch = static_cast<std::uint64_t>(s.done.accumulated_batches);
     static_assert(C::verdict_size >= C::statement_size);
-    return distributed::guarded(
-               *s.ranks.world, s.ranks.talk(),
-               as_bytes_of(s.template at<std::byte>(C::places.verdicts), C::ranks * C::statement_size), mine,
-               f)
+    // In memory of the program.
+    auto* const room = [&] {
+        if constexpr (C::stages_messages) return staging_of(s, s.ranks.talk());
+        else return s.template at<std::byte>(C::places.verdicts);
+    }();
+    return distributed::guarded(*s.ranks.world, s.ranks.talk().messages,
+                                as_bytes_of(room, C::ranks * C::statement_size), mine, f)
         .counted;
 }
 
@@ -168,8 +170,8 @@ std::array<T, static_cast<std::size_t>(C::ranks)> from_all_ranks(store<C> const&
     all[static_cast<std::size_t>(s.ranks.rank())] = mine;
     if constexpr (C::is_sharded) {
         now_doing(s, what);
-        distributed::all_gather(*s.ranks.world, s.ranks.talk(), as_bytes_of(all.data(), C::ranks));
-        s.ranks.world->wait(s.ranks.talk());
+        distributed::all_gather(*s.ranks.world, s.ranks.talk().messages, as_bytes_of(all.data(), C::ranks));
+        s.ranks.world->wait(s.ranks.talk().messages);
     }
     return all;
 }
