@@ -117,11 +117,12 @@ std::uint64_t hash_of(training_options<Optimizer> const& options) {
     auto const& rate = options.learning_rate;
     sum.add(rate.peak).add(rate.warm_up).add(rate.total).add(rate.floor);
     sum.add(options.weight_decay).add(options.largest_gradient_norm).add(options.dropout_seed);
-    using own = typename Optimizer::options;
+    [[maybe_unused]] constexpr bool has_bytes = std::is_trivially_copyable_v<typename Optimizer::options> &&
+                                                !std::is_empty_v<typename Optimizer::options>;
     // Options of a user's optimizer have no list of members: their bytes, without those between members, where the
     // compiler can tell which these are.
 #if __has_builtin(__builtin_clear_padding)
-    if constexpr (std::is_trivially_copyable_v<own> && !std::is_empty_v<own>) {
+    if constexpr (has_bytes) {
         auto copy = options.optimizer;
         __builtin_clear_padding(&copy);
         sum.add(std::string_view(reinterpret_cast<char const*>(&copy), sizeof copy));
