@@ -441,6 +441,13 @@ TEST_CASE("gradients of a whole Llama, tied and not") {
     check_model<trainer64<tied, batch<2, 6>, accumulation::micro_batches<3>>>(3);
 }
 
+TEST_CASE("gradients of a whole Qwen3") {
+    using model = models::qwen3<layers<2>, heads<4>, kv_heads<2>, head_width<6>, width<8>, mlp<12>,
+                                vocabulary<11>, context<6>>;
+    check_model<trainer64<model, batch<2, 6>>>(3);
+    check_model<trainer64<model, batch<2, 6>, checkpointing::selective>>(3);
+}
+
 namespace {
 
 using adapted_llama = models::llama<layers<2>, heads<4>, kv_heads<2>, width<8>, mlp<12>, vocabulary<11>,
