@@ -196,6 +196,7 @@ store<C> make_store(of_composition<C>, World& world, std::uint64_t seed) {
     mine.plan = plan_hash<C>;
     mine.seed = seed;
     std::optional<store<C>> made;
+    world.doing = {-1, "agreement on a trainer"};
     distributed::guarded(world, transfer, room, mine, [&] { made.emplace(peers<C>(world)); });
     return std::move(*made);
 }
