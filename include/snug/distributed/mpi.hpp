@@ -240,6 +240,9 @@ class mpi {
                 s.requests[i] != MPI_REQUEST_NULL && (missing.other < 0 || m.is_receive > missing.is_receive))
                 missing = m;
         detail::say_late(rank_, doing, missing.is_receive, missing.other, waited);
+        // Ranks wait for one that waits for another. A moment for all of them to say so: what they wait for in the end is the
+        // rank that is named and says nothing itself.
+        ::usleep(300'000);
         abort();
     }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <optional>
 #include <snug/distributed/agree.hpp>
@@ -131,6 +132,14 @@ std::uint64_t hash_of(training_options<Optimizer> const& options) {
     return sum.value();
 }
 
+/// For up to `statement_size` bytes of each rank, in memory of the program.
+template <class C>
+std::byte* room_to_talk(store<C> const& s) {
+    static_assert(C::verdict_size >= C::statement_size);
+    if constexpr (C::stages_messages) return staging_of(s, s.ranks.talk());
+    else return s.template at<std::byte>(C::places.verdicts);
+}
+
 /// All ranks go on, with the same plan, step and options, or all throw the same `snug::error`. `f(statement)` may
 /// throw, and says what this rank counts; the result is the sum over all ranks.
 template <class C, class F>
@@ -143,14 +152,8 @@ index_t agree_on(store<C> const& s, char const* what, std::uint64_t options, F c
     mine.plan = plan_hash<C>;
     mine.options = options;
     mine.batch = static_cast<std::uint64_t>(s.done.accumulated_batches);
-    static_assert(C::verdict_size >= C::statement_size);
-    // In memory of the program.
-    auto* const room = [&] {
-        if constexpr (C::stages_messages) return staging_of(s, s.ranks.talk());
-        else return s.template at<std::byte>(C::places.verdicts);
-    }();
     return distributed::guarded(*s.ranks.world, s.ranks.talk().messages,
-                                as_bytes_of(room, C::ranks * C::statement_size), mine, f)
+                                as_bytes_of(room_to_talk(s), C::ranks * C::statement_size), mine, f)
         .counted;
 }
 
@@ -170,9 +173,14 @@ std::array<T, static_cast<std::size_t>(C::ranks)> from_all_ranks(store<C> const&
     std::array<T, static_cast<std::size_t>(C::ranks)> all{};
     all[static_cast<std::size_t>(s.ranks.rank())] = mine;
     if constexpr (C::is_sharded) {
+        // Not in the array: when a message fails, others that are under way outlive it.
+        static_assert(index_t{sizeof(T)} <= C::statement_size);
+        auto const room = as_bytes_of(room_to_talk(s), index_t{sizeof all});
+        std::memcpy(room.data(), all.data(), sizeof all);
         now_doing(s, what);
-        distributed::all_gather(*s.ranks.world, s.ranks.talk().messages, as_bytes_of(all.data(), C::ranks));
+        distributed::all_gather(*s.ranks.world, s.ranks.talk().messages, room);
         s.ranks.world->wait(s.ranks.talk().messages);
+        std::memcpy(all.data(), room.data(), sizeof all);
     }
     return all;
 }
@@ -189,6 +197,7 @@ store<C> make_store(of_composition<C>, World& world, std::uint64_t seed) {
     mine.plan = plan_hash<C>;
     mine.seed = seed;
     std::optional<store<C>> made;
+    world.doing = {-1, "agreement on a trainer"};
     distributed::guarded(world, transfer, room, mine, [&] { made.emplace(peers<C>(world)); });
     return std::move(*made);
 }
