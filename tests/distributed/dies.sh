@@ -22,7 +22,7 @@ case "$place" in
     norm) at='gather of losses and norms' ;;
     update) at='gather of losses and norms' missed='agreement on an update' ;;
     save) step=6 at='collecting' missed='\(collecting\|agreement on a snapshot\)' ;;
-    resume) step=1 at='agreement on a snapshot' ;;
+    resume) step=1 at='agreement on resuming' ;;
 esac
 here="rank 1${step:+, step $step}, $at:"
 late="snug: rank [0-9]*${step:+, step $step}, ${missed:-$at}: nothing \(from\|taken by\) rank 1 for 2\.[0-9] s$"

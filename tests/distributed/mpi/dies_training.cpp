@@ -47,7 +47,7 @@ constexpr place places[] = {
     {"norm", "step", 4, "gather of losses and norms", "receive", false, 1},
     {"update", "step", 4, "gather of losses and norms", "wait", true, 1},
     {"save", "save", steps + 1, "collecting", "send", true, 3},
-    {"resume", "resume", 1, "agreement on a snapshot", "send", true, 1},
+    {"resume", "resume", 1, "agreement on resuming", "send", true, 1},
 };
 
 void next_step(trainer_type& trainer, int rank) {
