@@ -38,6 +38,8 @@ static_assert(parameter_count<m::qwen3_8b> == 8'190'735'360);
 static_assert(parameter_count<m::qwen3_14b> == 14'768'307'200);
 static_assert(parameter_count<m::qwen3_32b> == 32'762'123'264);
 
+static_assert(parameter_count<m::smollm3_3b> == 3'075'098'624);
+
 // Named numbers come in any order, and defaults are what they say.
 using plain = m::llama<layers<2>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<16>>;
 static_assert(

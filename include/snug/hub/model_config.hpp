@@ -186,6 +186,8 @@ class config_reader {
         for (auto const& number : type.numbers)
             if (found.*number.number == 0) found.*number.number = value_of(number, found);
         if (type.is_rotary) read_frequencies(found, type.rope_theta);
+        if (type.no_rope_interval != 0)
+            found.no_rope_interval = no_rope_interval(type.no_rope_interval, found.layers);
         // Up to its length a window is full attention, in whichever layers it is.
         if (type.window != models::window_rule::unknown)
             if (auto const window = sliding_window(type.window, found.layers);
@@ -194,6 +196,25 @@ class config_reader {
         for (auto const& real : type.reals) found.*real.number = positive_real_or(real.key, real.missing);
         for (auto const& flag : type.flags) found.*flag.number = flag_or(flag.key, flag.missing);
         return found;
+    }
+
+    /// A list of layers comes before the interval, as in transformers. 0: every layer rotates.
+    index_t no_rope_interval(index_t missing, index_t layers) const {
+        constexpr std::string_view key = "no_rope_layers";
+        auto interval = positive_or("no_rope_layer_interval", missing);
+        if (config_.has(key)) {
+            auto const& list = config_.at(key).elements();
+            if (static_cast<index_t>(list.size()) != layers)
+                refuse(key, "a number for each of the " + std::to_string(layers) + " layers");
+            auto const is_plain = [](json const& layer) { return layer.integer() == 0; };
+            interval = std::ranges::find_if(list, is_plain) - list.begin() + 1;
+            index_t number = 0;
+            for (auto const& layer : list)
+                if (layer.integer() != index_t{++number % interval != 0})
+                    layer.refuse(layer.what() + " in " + printable(key),
+                                 "1, and 0 for every so many-th layer");
+        }
+        return interval <= layers ? interval : 0;
     }
 
     /// The window of the layers that have one; 0: none has.
@@ -341,6 +362,8 @@ class gguf_config_reader {
             !file_.has_tensor(head_in_gguf) || are_the_same(file_.tensor(head_in_gguf), embedding);
         found.qkv_bias = has_biases(*family, found);
         if (type->is_rotary) read_frequencies(found);
+        // No key says it: it is in llama.cpp's code.
+        if (type->no_rope_interval <= found.layers) found.no_rope_interval = type->no_rope_interval;
         return found;
     }
 
@@ -501,6 +524,12 @@ inline std::string scaling_text(model_numbers const& n) {
     return text.str();
 }
 
+/// Which blocks rotate, in words.
+inline std::string rotated_blocks_text(model_numbers const& n) {
+    if (n.no_rope_interval == 0) return "rotary positions in every layer";
+    return "rotary positions in all but every layer of " + std::to_string(n.no_rope_interval);
+}
+
 /// Two lists, of what differs only.
 struct differences {
     std::string found;
@@ -571,6 +600,8 @@ inline void require(model_numbers const& compiled, model_numbers const& found, p
     if (found.head_width == compiled.head_width && found.rope_theta == compiled.rope_theta &&
         !detail::have_the_same_frequencies(found, compiled))
         all.add(detail::scaling_text(found), detail::scaling_text(compiled));
+    if (found.no_rope_interval != compiled.no_rope_interval)
+        all.add(detail::rotated_blocks_text(found), detail::rotated_blocks_text(compiled));
     all.compare(found.norm_epsilon, compiled.norm_epsilon, "a norm epsilon of ");
     all.compare(found.tied_head, compiled.tied_head, "a head tied to the embedding", "a head of its own");
     all.compare(found.qkv_bias, compiled.qkv_bias, "biases of queries, keys and values",

@@ -156,14 +156,15 @@ struct llama_family {
                                            .rope_scaling = Scaling::numbers()};
     using norm = rms_norm<Width, std::ratio<1, EpsilonInverse>>;
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
-    using block = sequence<
+    template <class Rotation>
+    using block_with = sequence<
         residual<named<"norm1", norm>,
                  named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias,
                                      initial::normal<std::ratio<2, 100>>,
                                      parts<part<"self_attn.q_proj", Heads * HeadWidth>,
                                            part<"self_attn.k_proj", KvHeads * HeadWidth>,
                                            part<"self_attn.v_proj", KvHeads * HeadWidth>>>>,
-                 named<"attention", causal_attention<Heads, KvHeads, HeadWidth, rotary<Theta, Scaling>>>,
+                 named<"attention", causal_attention<Heads, KvHeads, HeadWidth, Rotation>>,
                  named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual,
                                             parts<part<"self_attn.o_proj", Width>>>>>,
         residual<
@@ -172,9 +173,11 @@ struct llama_family {
                                     parts<part<"mlp.gate_proj", Mlp>, part<"mlp.up_proj", Mlp>>>>,
             named<"swiglu", swiglu<Mlp>>,
             named<"down", linear<Mlp, Width, false, onto_residual, parts<part<"mlp.down_proj", Width>>>>>>;
-    using type =
-        stack<named<"embedding", embedding<Vocabulary, Width>>, named<"blocks", repeat<Layers, block>>,
-              named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
+    using rotated = rotary<Theta, Scaling>;
+    template <class Blocks>
+    using stack_of = stack<named<"embedding", embedding<Vocabulary, Width>>, named<"blocks", Blocks>,
+                           named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
+    using type = stack_of<repeat<Layers, block_with<rotated>>>;
 };
 
 template <class Model, class Numbers, class Scaling>

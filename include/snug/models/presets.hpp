@@ -4,6 +4,7 @@
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
 #include <snug/models/qwen3.hpp>
+#include <snug/models/smollm3.hpp>
 
 /// Published models by name. Structs rather than aliases: errors and reports print the short name.
 namespace snug::SNUG_TARGET::models {
@@ -52,6 +53,10 @@ struct smollm2_360m : llama<layers<32>, heads<15>, kv_heads<5>, width<960>, mlp<
                             context<8192>, rope_theta<100000>, tied_head<1>> {};
 struct smollm2_1_7b : llama<layers<24>, heads<32>, width<2048>, mlp<8192>, vocabulary<49152>, context<8192>,
                             rope_theta<130000>, tied_head<1>> {};
+
+// SmolLM3 (Hugging Face, 2025).
+struct smollm3_3b : smollm3<layers<36>, heads<16>, kv_heads<4>, width<2048>, mlp<11008>, vocabulary<128256>,
+                            context<65536>> {};
 
 // Qwen2.5, arXiv 2412.15115.
 struct qwen2_5_0_5b
