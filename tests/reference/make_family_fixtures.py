@@ -76,7 +76,24 @@ class SmolLM3:
     scale = 10
 
 
-FAMILIES = {"qwen3": Qwen3, "smollm3": SmolLM3}
+class Mistral:
+    """A window of 8 tokens. llama.cpp has these models as Llamas, without the window."""
+
+    classes = "Mistral"
+    architecture = gguf.MODEL_ARCH.LLAMA
+    models = {
+        "tied": dict(hidden_size=16, intermediate_size=20, num_attention_heads=4, head_dim=6, sliding_window=8,
+                     tie_word_embeddings=True),
+        "untied": dict(hidden_size=12, intermediate_size=20, num_attention_heads=2, sliding_window=None, tie_word_embeddings=False),
+    }
+    layers = LAYERS_OF_LLAMA
+    norms = NORMS_OF_LLAMA
+    in_gguf = ["tied", "untied"]
+    has_rotary_pairs = True
+    scale = 10
+
+
+FAMILIES = {"qwen3": Qwen3, "smollm3": SmolLM3, "mistral": Mistral}
 ADAPTERS = {
     "lora": lambda family: dict(target_modules="all-linear"),
     "dora": lambda family: dict(target_modules=["q_proj", "v_proj", "down_proj"], use_dora=True),

@@ -22,6 +22,10 @@ static_assert(parameter_count<m::llama3_2_1b> == 1'235'814'400);
 static_assert(parameter_count<m::llama3_2_3b> == 3'212'749'824);
 static_assert(parameter_count<m::llama3_70b> == 70'553'706'496);
 static_assert(parameter_count<m::mistral_7b> == 7'241'732'096);
+static_assert(parameter_count<m::mistral_7b_v0_3> == 7'248'023'552);
+static_assert(parameter_count<m::mistral_nemo_12b> == 12'247'782'400);
+static_assert(parameter_count<m::mistral_small_24b> == 23'572'403'200);
+static_assert(parameter_count<m::ministral_8b> == 8'019'808'256);
 
 static_assert(parameter_count<m::smollm2_135m> == 134'515'008);
 static_assert(parameter_count<m::smollm2_360m> == 361'821'120);

@@ -147,8 +147,8 @@ struct llama_family {
                                            .width = Width,
                                            .mlp = Mlp,
                                            .vocabulary = Vocabulary,
-                                           .context = Window != 0 && Window < Context ? Window : Context,
-                                           .sliding_window = Window,
+                                           .context = Context,
+                                           .sliding_window = Window < Context ? Window : 0,
                                            .rope_theta = static_cast<double>(Theta),
                                            .norm_epsilon = 1 / static_cast<double>(EpsilonInverse),
                                            .tied_head = Tied,
@@ -158,15 +158,16 @@ struct llama_family {
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
     template <class Rotation>
     using block_with = sequence<
-        residual<named<"norm1", norm>,
-                 named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias,
-                                     initial::normal<std::ratio<2, 100>>,
-                                     parts<part<"self_attn.q_proj", Heads * HeadWidth>,
-                                           part<"self_attn.k_proj", KvHeads * HeadWidth>,
-                                           part<"self_attn.v_proj", KvHeads * HeadWidth>>>>,
-                 named<"attention", causal_attention<Heads, KvHeads, HeadWidth, Rotation>>,
-                 named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual,
-                                            parts<part<"self_attn.o_proj", Width>>>>>,
+        residual<
+            named<"norm1", norm>,
+            named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias,
+                                initial::normal<std::ratio<2, 100>>,
+                                parts<part<"self_attn.q_proj", Heads * HeadWidth>,
+                                      part<"self_attn.k_proj", KvHeads * HeadWidth>,
+                                      part<"self_attn.v_proj", KvHeads * HeadWidth>>>>,
+            named<"attention", attention_within<Heads, KvHeads, HeadWidth, numbers.sliding_window, Rotation>>,
+            named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual,
+                                       parts<part<"self_attn.o_proj", Width>>>>>,
         residual<
             named<"norm2", norm>,
             named<"gate_up", linear<Width, 2 * Mlp, false, initial::normal<std::ratio<2, 100>>,

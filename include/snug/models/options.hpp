@@ -35,8 +35,7 @@ template <index_t N>
 struct rope_theta : model_option<rope_theta, N> {};  ///< default 10000
 template <index_t N>
 struct norm_epsilon_inverse : model_option<norm_epsilon_inverse, N> {};  ///< default 100000: epsilon 1e-5
-/// Tokens that attention looks back on, itself included (Mistral). The window itself is not implemented: a trainer's
-/// sequences must not be longer, and up to its length it is full attention.
+/// Tokens that attention looks back on in every block, itself included (Mistral).
 template <index_t N>
 struct sliding_window : model_option<sliding_window, N> {};
 /// Every N-th block does not rotate queries and keys (SmolLM3: 4); 0: all blocks do.

@@ -42,9 +42,17 @@ struct llama3_2_3b
     : llama<layers<28>, heads<24>, kv_heads<8>, width<3072>, mlp<8192>, vocabulary<128256>, context<131072>,
             rope_theta<500000>, rope_scaling<rope::llama3<32>>, tied_head<1>> {};
 
-// Mistral 7B, arXiv 2310.06825, v0.1. Its window is not implemented: a trainer's sequences are at most that long.
+// Mistral 7B, arXiv 2310.06825: v0.1, with a sliding window, and v0.3, without one; Mistral NeMo, Small and Ministral (2024).
 struct mistral_7b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>,
                           context<32768>, sliding_window<4096>> {};
+struct mistral_7b_v0_3 : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32768>,
+                               context<32768>, rope_theta<1000000>> {};
+struct mistral_nemo_12b : llama<layers<40>, heads<32>, kv_heads<8>, head_width<128>, width<5120>, mlp<14336>,
+                                vocabulary<131072>, context<131072>, rope_theta<1000000>> {};
+struct mistral_small_24b : llama<layers<40>, heads<32>, kv_heads<8>, head_width<128>, width<5120>, mlp<32768>,
+                                 vocabulary<131072>, context<32768>, rope_theta<100000000>> {};
+struct ministral_8b : llama<layers<36>, heads<32>, kv_heads<8>, width<4096>, mlp<12288>, vocabulary<131072>,
+                            context<32768>, rope_theta<100000000>> {};
 
 // SmolLM2, arXiv 2502.02737.
 struct smollm2_135m : llama<layers<30>, heads<9>, kv_heads<3>, width<576>, mlp<1536>, vocabulary<49152>,

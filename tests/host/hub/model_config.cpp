@@ -190,9 +190,9 @@ TEST_CASE("missing members of a config.json have the defaults of the family's cl
     auto mistral_7b = llama;
     mistral_7b.kv_heads = 8;
     mistral_7b.mlp = 14336;
-    mistral_7b.context = mistral_7b.sliding_window = 4096;
-    CHECK(numbers_of({{"model_type", "\"mistral\""}}) == mistral_7b);
     mistral_7b.context = 131072;
+    mistral_7b.sliding_window = 4096;
+    CHECK(numbers_of({{"model_type", "\"mistral\""}}) == mistral_7b);
     mistral_7b.sliding_window = 0;
     CHECK(numbers_of({{"model_type", "\"mistral\""}, {"sliding_window", "null"}}) == mistral_7b);
     auto qwen2_7b = llama;
@@ -398,13 +398,18 @@ TEST_CASE("which layers rotate is a list, or every so many-th does not") {
                Contains("for \"no_rope_layers\"") && Contains("may change the mathematics"));
 }
 
-TEST_CASE("a sliding window ends the context, in whichever layers it is") {
+TEST_CASE("a sliding window is in every layer, or ends the context") {
     auto const context_of = [](config const& members) { return numbers_of(members).context; };
-    CHECK(context_of(mistral) == 4096);
-    CHECK(context_of(with(mistral, {{"sliding_window", ""}})) == 4096);
-    CHECK(context_of(with(mistral, {{"sliding_window", "100"}})) == 100);
-    CHECK(numbers_of(with(mistral, {{"sliding_window", "100"}})).sliding_window == 100);
-    CHECK(context_of(with(mistral, {{"sliding_window", "null"}})) == 32768);
+    auto const window_of = [](config const& members) { return numbers_of(members).sliding_window; };
+    for (auto const& [said, window] :
+         std::map<std::string, snug::index_t>{{"", 4096}, {"100", 100}, {"null", 0}}) {
+        CHECK(window_of(with(mistral, {{"sliding_window", said}})) == window);
+        CHECK(context_of(with(mistral, {{"sliding_window", said}})) == 32768);
+    }
+    auto const everywhere =
+        with(qwen3, {{"use_sliding_window", "true"}, {"sliding_window", "4096"}, {"max_window_layers", "0"}});
+    CHECK(window_of(everywhere) == 4096);
+    CHECK(context_of(everywhere) == 40960);
     CHECK(numbers_of(with(mistral, {{"sliding_window", "32768"}})).sliding_window == 0);
     CHECK(context_of(with(qwen2, {{"use_sliding_window", "true"}})) == 4096);
     CHECK(context_of(with(qwen2, {{"use_sliding_window", "true"}, {"max_window_layers", "24"}})) == 32768);
@@ -440,9 +445,29 @@ TEST_CASE("a sliding window ends the context, in whichever layers it is") {
     auto longer = models::mistral_7b::numbers;
     longer.context = 8192;
     longer.sliding_window = 0;
-    CHECK_THAT(test::refusal([&] { require(longer, numbers_of(mistral), {"config.json"}); }),
+    auto const said = [](auto const& compiled, auto const& found) {
+        return test::refusal([&] { require(compiled, found, {"config.json"}); });
+    };
+    CHECK_THAT(said(longer, numbers_of(mistral)),
                Contains("found attention within a sliding window of 4096 tokens in the file, expected "
                         "attention to a whole context of 8192"));
+    auto const compiled = models::mistral_7b::numbers;
+    CHECK_THAT(said(compiled, numbers_of(with(mistral, {{"sliding_window", "null"}}))),
+               Contains("found attention to a whole context of 32768 in the file, expected attention within "
+                        "a sliding window of 4096 tokens"));
+    CHECK_THAT(said(compiled, numbers_of(with(mistral, {{"sliding_window", "100"}}))),
+               Contains("within a sliding window of 100 tokens in the file"));
+    // Up to its length it is full attention; a file may not say it.
+    longer.context = 4096;
+    CHECK(said(longer, numbers_of(mistral)).empty());
+    longer = compiled;
+    longer.sliding_window = -1;
+    CHECK(said(compiled, longer).empty());
+    // In some layers is not in all.
+    auto some = models::qwen2_5_0_5b::numbers;
+    some.sliding_window = 4096;
+    CHECK_THAT(said(some, numbers_of(with(qwen2, {{"use_sliding_window", "true"}}))),
+               Contains("within a sliding window of 4096 tokens in some layers in the file"));
 }
 
 TEST_CASE("scaled rotary frequencies are read, by either name") {
@@ -624,12 +649,10 @@ TEST_CASE("a config.json that is written reads as the model it was written of") 
     auto stretched = models::llama2_7b::numbers;
     stretched.rope_scaling = snug::rope::linear<4>::numbers();
     check(models::families::llama, stretched, "llama");
-    // Up to its length a window is full attention: a context that it ends has none.
-    auto windowed = models::mistral_7b::numbers;
-    CHECK(std::exchange(windowed.sliding_window, 0) == windowed.context);
-    auto const text = written(models::families::llama, models::mistral_7b::numbers);
-    CHECK_THAT(text, Contains("\"mistral\"") && Contains("\"sliding_window\": 4096"));
-    CHECK(read_again(text) == windowed);
+    check(models::families::llama, models::mistral_7b::numbers, "mistral");
+    auto windowed = models::qwen2_5_0_5b::numbers;
+    windowed.sliding_window = 4096;
+    check(models::families::llama, windowed, "qwen2");
 }
 
 TEST_CASE("a config.json is written member by member in a fixed order") {
@@ -840,6 +863,7 @@ TEST_CASE("a GGUF file's metadata gives the numbers of its model") {
                                        .mlp = 16,
                                        .vocabulary = 3,
                                        .context = 128,
+                                       .sliding_window = -1,
                                        .rope_theta = 1000,
                                        .norm_epsilon = static_cast<double>(1e-5f),
                                        .tied_head = true,
@@ -862,7 +886,7 @@ TEST_CASE("a GGUF file's metadata gives the numbers of its model") {
     auto changed = expected;
     changed.tied_head = false;
     changed.qkv_bias = true;
-    changed.context = changed.sliding_window = 64;
+    changed.sliding_window = 64;
     changed.rope_scaling.factor = 2;
     changed.rope_theta = 10000;
     changed.kv_heads = 2;
