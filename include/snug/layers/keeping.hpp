@@ -13,10 +13,9 @@ namespace refusal {
 
 template <class Layer, bool IsOneOfSnugs>
 struct the_values_of_a_composite_of_your_own_have_no_names {
-    static_assert(
-        IsOneOfSnugs,
-        "snug: checkpointing::keep names values of blocks that are made of snug::sequence and "
-        "snug::residual, and a layer with children of your own is inside (see Layer)");
+    static_assert(IsOneOfSnugs,
+                  "snug: checkpointing::keep names values of blocks that are made of snug::sequence and "
+                  "snug::residual, and a layer with children of your own is inside (see Layer)");
 };
 
 template <class Layer, bool HasIt>
@@ -104,8 +103,9 @@ constexpr void describe_values(std::array<block_value_facts, N>& all, int& next,
         }
         (std::make_index_sequence<static_cast<std::size_t>(L::length)>{});
     } else {
-        static_assert(sizeof(refusal::the_values_of_a_composite_of_your_own_have_no_names < L,
-                             !layer::composite<L> >) > 0);
+        static_assert(
+            sizeof(refusal::the_values_of_a_composite_of_your_own_have_no_names<L, !layer::composite<L>>) >
+            0);
         all[static_cast<std::size_t>(next++)] = block_value_facts::of<L>(output, joins, adds, base);
     }
 }
@@ -138,15 +138,16 @@ struct leaves_of {
 };
 template <class Node, int Output>
     requires is_residual<typename Node::type>
-struct leaves_of<Node, Output> : leaves_of<typename Node::type::template inner_node<Node>, Output> {};
+struct leaves_of<Node, Output> : leaves_of<typename Node::type::template inner_node<Node>, Output> {
+};
 template <class Node, int Output>
     requires is_sequence<typename Node::type>
 struct leaves_of<Node, Output> {
     using L = typename Node::type;
     template <std::size_t... K>
-    static auto of(std::index_sequence<K...>) -> meta::mp::mp_append<
-        typename leaves_of<typename L::template child_node<Node, static_cast<int>(K)>,
-                           K + 1 == sizeof...(K) ? Output : Node::first_buffer + static_cast<int>(K)>::type...>;
+    static auto of(std::index_sequence<K...>) -> meta::mp::mp_append<typename leaves_of<
+        typename L::template child_node<Node, static_cast<int>(K)>,
+        K + 1 == sizeof...(K) ? Output : Node::first_buffer + static_cast<int>(K)>::type...>;
     using type = decltype(of(std::make_index_sequence<static_cast<std::size_t>(L::length)>{}));
 };
 
@@ -170,12 +171,11 @@ constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& 
     block_schedule<N> result;
     auto const at = [](int i) { return static_cast<std::size_t>(i); };
     for (int v = 0; v < count; ++v) {
-        result.is_kept[at(v)] = v + 1 < count && is_read_in_backward(facts, at(v)) &&
-                                Policy::keeps(facts[at(v)].name.view());
+        result.is_kept[at(v)] =
+            v + 1 < count && is_read_in_backward(facts, at(v)) && Policy::keeps(facts[at(v)].name.view());
         result.again[at(v)] = block_schedule<N>::never;
         result.last_reader[at(v)] = v + 1 < count ? v + 1 : v;
-        if (facts[at(v)].adds && facts[at(v)].base >= 0)
-            result.last_reader[at(facts[at(v)].base)] = v;
+        if (facts[at(v)].adds && facts[at(v)].base >= 0) result.last_reader[at(facts[at(v)].base)] = v;
     }
     auto const need = [&](auto const& self, int value, int before) -> void {
         if (value < 0 || result.is_kept[at(value)] || result.again[at(value)] >= 0) return;
@@ -306,8 +306,7 @@ struct keeping : Block {
     template <class Node, int Before, class Walker>
     static constexpr void compute_before(Walker& walker, buffer_reference x) {
         each([&]<int K>() {
-            if constexpr (schedule.again[K] == Before)
-                run<Node, K, Before>(walker, x, {});
+            if constexpr (schedule.again[K] == Before) run<Node, K, Before>(walker, x, {});
         });
     }
 
@@ -331,7 +330,7 @@ struct keeping : Block {
         auto const base = value<Node, is.base>(x, y);
         if constexpr (is.joins_products && runs<K - 1, When>) {
             // Leaf K - 1 has done it.
-        } else if constexpr (joins_products<K + 1> && runs<K + 1, When>) {
+        } else if constexpr (joins<K + 1> && runs<K + 1, When>) {
             walker.leaf(calls::forward_through<its, typename leaf_at<Node, K + 1>::node>{
                 in, out, value<Node, K + 1>(x, y)});
         } else if constexpr (is_again && is.changes_input && !runs_again<K - 1>) {
@@ -354,14 +353,16 @@ struct keeping : Block {
         }
     }
     template <int K>
-    static constexpr bool joins_products = [] {
+    static constexpr bool joins = [] {
         if constexpr (K < leaf_count) return facts[K].joins_products;
         else return false;
     }();
 
     template <class F>
     static constexpr void each(F&& f) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) { (f.template operator()<static_cast<int>(K)>(), ...); }
+        [&]<std::size_t... K>(std::index_sequence<K...>) {
+            (f.template operator()<static_cast<int>(K)>(), ...);
+        }
         (std::make_index_sequence<static_cast<std::size_t>(leaf_count)>{});
     }
 };
