@@ -195,13 +195,37 @@ constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& 
     return result;
 }
 
+template <class Block, class Policy>
+inline constexpr auto schedule_of_block = schedule_of<Policy>(values_of_block<Block>);
+
+/// Leaf K changes its input, which is kept as it left it while its output is computed again, or the other way.
+template <class Block, class Policy>
+constexpr bool goes_on_from_changed_input(std::size_t leaf) {
+    constexpr auto& schedule = schedule_of_block<Block, Policy>;
+    bool const input_again = leaf > 0 && schedule.again[leaf - 1] >= 0;
+    bool const output_again = schedule.again[leaf] >= 0;
+    return values_of_block<Block>[leaf].changes_input && input_again != output_again;
+}
+
+template <class L, bool Changes>
+using says_how_it_goes_on = refusal::a_layer_that_changes_its_input_does_not_say_how_it_goes_on<
+    L, !Changes || (layer::names_change_input<L> && layer::names_forward_on_changed<L>)>;
+template <class Block, class Policy, class Leaves, class Indices>
+struct inputs_are_there;
+template <class Block, class Policy, class... Leaves, std::size_t... K>
+struct inputs_are_there<Block, Policy, meta::list<Leaves...>, std::index_sequence<K...>> {
+    static_assert((sizeof(says_how_it_goes_on<typename Leaves::node::type,
+                                              goes_on_from_changed_input<Block, Policy>(K)>) *
+                   ... * 1) > 0);
+};
+
 }  // namespace detail
 
 /// A block that keeps for backward the values that `Policy::keeps` by name. It computes each of the others again just before it is read. What a layer saves beside its output is kept, or computed again, with the output.
 template <class Block, class Policy>
 struct keeping : Block {
     static constexpr auto facts = detail::values_of_block<Block>;
-    static constexpr auto schedule = detail::schedule_of<Policy>(facts);
+    static constexpr auto schedule = detail::schedule_of_block<Block, Policy>;
     static constexpr int leaf_count = static_cast<int>(facts.size());
 
     /// What layers left of their inputs is there after the forward pass (see layer::keeps_input).
@@ -210,6 +234,10 @@ struct keeping : Block {
             if (facts[v].keeps_input && !schedule.is_kept[v - 1]) return false;
         return true;
     }();
+
+    static_assert(sizeof(detail::inputs_are_there<
+                         Block, Policy, typename detail::leaves_of<node<Block, 0, 0, false>, -1>::type,
+                         std::make_index_sequence<facts.size()>>) > 0);
 
     template <class Node>
     using leaves = typename detail::leaves_of<
@@ -322,7 +350,6 @@ struct keeping : Block {
     template <class Node, int K, int When, class Walker>
     static constexpr void run(Walker& walker, buffer_reference x, buffer_reference y) {
         using its = typename leaf_at<Node, K>::node;
-        using L = typename its::type;
         constexpr auto is = facts[K];
         constexpr bool is_again = When != in_forward;
         auto const in = value<Node, K - 1>(x, y);
@@ -334,10 +361,7 @@ struct keeping : Block {
             walker.leaf(calls::forward_through<its, typename leaf_at<Node, K + 1>::node>{
                 in, out, value<Node, K + 1>(x, y)});
         } else if constexpr (is_again && is.changes_input && !runs_again<K - 1>) {
-            constexpr bool can = layer::names_forward_on_changed<L>;
-            static_assert(
-                sizeof(refusal::a_layer_that_changes_its_input_does_not_say_how_it_goes_on<L, can>) > 0);
-            if constexpr (can) walker.leaf(calls::forward_on_changed<its, is.adds>{in, out, base});
+            walker.leaf(calls::forward_on_changed<its, is.adds>{in, out, base});
         } else {
             layer::forward<its, is.adds>(walker, in, out, is.adds ? base : buffer_reference{});
         }
@@ -345,10 +369,7 @@ struct keeping : Block {
             // Its reader changed it in the forward pass and does not run again.
             if constexpr (facts[K + 1].changes_input && !runs_again<K + 1>) {
                 using reader = typename leaf_at<Node, K + 1>::node;
-                constexpr bool can = layer::names_change_input<typename reader::type>;
-                static_assert(sizeof(refusal::a_layer_that_changes_its_input_does_not_say_how_it_goes_on<
-                                     typename reader::type, can>) > 0);
-                if constexpr (can) walker.leaf(calls::change_input<reader>{out});
+                walker.leaf(calls::change_input<reader>{out});
             }
         }
     }
