@@ -3,6 +3,8 @@
 // the other, in one model of many blocks; all sets are for the night (tests/nightly/kept.cpp).
 #include "kept.hpp"
 
+#include <bit>
+
 namespace {
 
 using namespace snug;
@@ -10,19 +12,30 @@ using checkpointing::group;
 using checkpointing::keep;
 using checkpointing::plan;
 
-using pairs = test::covering<2, 2, 2, 2, 2, 2, 2>;
-template <std::size_t Row>
+/// Of the columns of an orthogonal array of 8 rows (a Hadamard matrix's), any two have all four pairs.
+template <unsigned Row>
 constexpr unsigned set_of_row = [] {
     unsigned set = 0;
-    for (std::size_t v = 0; v < test::values_of_a_block; ++v)
-        set |= static_cast<unsigned>(pairs::at(Row)[v]) << v;
+    for (unsigned v = 0; v < test::values_of_a_block; ++v)
+        set |= (static_cast<unsigned>(std::popcount(Row & (v + 1))) & 1) << v;
     return set;
 }();
-template <std::size_t... Rows>
-test::plan_of_sets<set_of_row<Rows>...> sets_of_rows(std::index_sequence<Rows...>);
-using in_pairs = decltype(sets_of_rows(std::make_index_sequence<pairs::rows>{}));
+template <unsigned... Rows>
+test::plan_of_sets<set_of_row<Rows>...> sets_of_rows(std::integer_sequence<unsigned, Rows...>);
+constexpr index_t blocks = 8;
+constexpr unsigned sets[] = {set_of_row<0>, set_of_row<1>, set_of_row<2>, set_of_row<3>,
+                             set_of_row<4>, set_of_row<5>, set_of_row<6>, set_of_row<7>};
+using in_pairs = decltype(sets_of_rows(std::make_integer_sequence<unsigned, blocks>{}));
+static_assert([] {
+    for (unsigned a = 0; a < test::values_of_a_block; ++a)
+        for (unsigned b = 0; b < a; ++b) {
+            unsigned met = 0;
+            for (unsigned set : sets) met |= 1u << ((set >> a & 1) * 2 + (set >> b & 1));
+            if (met != 15) return false;
+        }
+    return true;
+}());
 
-constexpr auto blocks = static_cast<index_t>(pairs::rows);
 template <class... Policies>
 using gpt2 = trainer<test::gpt2_of<blocks>, test::rows_of_16, Policies...>;
 template <class... Policies>
