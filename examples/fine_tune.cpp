@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fine-tunes a pretrained SmolLM2 by QLoRA, on all cores of this computer. `./snug finetune` builds and runs it.
+// Fine-tunes a pretrained SmolLM2 by QLoRA, on all cores of this computer. `./snug finetune` builds and runs it; with
+// `--ranks N`, compiled for N processes that share the rows of a step.
 #include <snug/data/chat.hpp>
 #include <snug/data/examples.hpp>
 #include <snug/data/packed_batches.hpp>
@@ -23,6 +24,7 @@
 #include "support/pictures.hpp"
 #include "support/text.hpp"
 #include "support/training.hpp"
+#include "support/world.hpp"
 
 namespace {
 
@@ -30,8 +32,8 @@ using namespace snug;
 
 // What both ways of fine-tuning share: a step sees 1024 tokens, and every linear layer has an adapter.
 template <class Model, class... Policies>
-using adapted = trainer<Model, batch<4, 256>, adapters::lora<rank<16>, alpha<32>>, checkpointing::every_block,
-                        Policies...>;
+using adapted = example::trainer<batch<4, 256>, Model, adapters::lora<rank<16>, alpha<32>>,
+                                 checkpointing::every_block, Policies...>;
 
 /// The frozen weights in 4 bits with 8-bit scales (Dettmers et al., arXiv 2305.14314), the optimizer's states in 8 bits.
 template <class Model>
@@ -197,41 +199,45 @@ void say_loss(std::int64_t step, evaluation const& found) {
 }
 
 template <class Run>
-int fine_tune(example::fine_tune_options const& given, base_model const& base) {
+int fine_tune(example::world& world, example::fine_tune_options const& given, base_model const& base) {
     constexpr snug::index_t length = Run::composition::batch::tokens;
     // Everything that can be refused is refused before anything is written.
     io::require(Run::composition::chosen::model::numbers, base.numbers, {base.path()});
     auto const data_path = given.data.empty() ? given.dictionary : given.data;
-    auto const data = split(read_data(given, base.tokens, length));
+    auto const data = world.together([&] { return split(read_data(given, base.tokens, length)); });
     auto const prompts = prompts_of(given, data.held_out, base.tokens, length);
     auto const snapshot = given.out + "/snapshot";
-    example::require_no_snapshot(snapshot, given);
+    world.together([&] { example::require_no_snapshot(snapshot, given); });
 
     std::cout << "An adapter of " << trainable_parameter_count<Run> << " parameters learns, the "
               << parameter_count<
                      typename Run::composition::chosen::model> << " of the model are frozen. Memory:\n\n"
               << report<Run>() << std::endl;
-    example::settings set{
-        {{"model", example::describe(base.files())}, {"data", example::describe({data_path})}},
-        given.seed.value_or(0),
-        given.learning_rate.value_or(example::usual_fine_tuning.learning_rate)};
-    Run run(set.seed);
+    example::settings set = world.together([&] {
+        return example::settings{
+            {{"model", example::describe(base.files())}, {"data", example::describe({data_path})}},
+            given.seed.value_or(0),
+            given.learning_rate.value_or(example::usual_fine_tuning.learning_rate)};
+    });
+    Run run(world, set.seed);
     std::visit([&](auto const& weights) { run.load(weights); }, base.weights);
     if (given.resume) example::resume(run, snapshot, given, set);
     example::set_total_steps(run, snapshot, given, set);
     run.options.weight_decay = 0;
     run.options.optimizer.beta2 = 0.999;
 
-    io::packed_batches<Run> batches(data.training, set.seed, io::long_examples::cut);
-    auto validation = io::packed_batches<Run>::in_order(data.held_out, io::long_examples::cut);
-    constexpr auto rows_per_step = Run::tokens_per_step / length;
+    io::packed_batches<Run> batches(data.training, world, set.seed, io::long_examples::cut);
+    auto validation = io::packed_batches<Run>::in_order(data.held_out, world, io::long_examples::cut);
+    constexpr auto rows_per_step = io::rows_of_rank<Run>::in_step;
     batches.resume_at(run.steps() * rows_per_step);
 
-    io::make_folder(given.out);
+    world.on_root([&] { io::make_folder(given.out); });
     // At once, so that a folder that can't be written to is not found out after the work is done.
     run.save(snapshot, set.notes());
-    example::draw_curve(given.out, "Fine-tuning SmolLM2", "token");
-    example::draw_memory<Run>(given.out);
+    world.on_root([&] {
+        example::draw_curve(given.out, "Fine-tuning SmolLM2", "token");
+        example::draw_memory<Run>(given.out);
+    });
 
     auto const& rows = batches.packing();
     std::cout << data.training.size() << " examples of " << harmless(data_path) << " in " << rows.rows()
@@ -242,11 +248,11 @@ int fine_tune(example::fine_tune_options const& given, base_model const& base) {
     show_answers(run, base.tokens, prompts);
 
     example::on_stop_signals(example::ask_to_stop);
-    example::learn(run, set, batches, validation, often, given.out,
+    example::learn(world, run, set, batches, validation, often, given.out,
                    60 * given.minutes.value_or(example::usual_fine_tuning.minutes));
     run.save(snapshot, set.notes());
     run.save_adapter(given.out + "/adapter");
-    if (example::stop_signal != 0) {
+    if (example::is_asked_to_stop(world)) {
         std::cout << "Stopped after step " << run.steps() << "; " << harmless(snapshot)
                   << " holds it, and --resume goes on from there.\n";
         return 128 + example::stop_signal;
@@ -260,22 +266,18 @@ int fine_tune(example::fine_tune_options const& given, base_model const& base) {
     return 0;
 }
 
-int fine_tune(example::fine_tune_options const& given) {
-    auto const base = base_model::open(given.model);
-    if (given.precise) return fine_tune<precise_lora>(given, base);
+int fine_tune(example::world& world, example::fine_tune_options const& given) {
+    auto const base = world.together([&] { return base_model::open(given.model); });
+    if (given.precise) return fine_tune<precise_lora>(world, given, base);
     if (base.numbers.layers == models::smollm2_360m::numbers.layers)
-        return fine_tune<qlora<models::smollm2_360m>>(given, base);
-    return fine_tune<qlora<models::smollm2_135m>>(given, base);
+        return fine_tune<qlora<models::smollm2_360m>>(world, given, base);
+    return fine_tune<qlora<models::smollm2_135m>>(world, given, base);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    auto const given = example::parse_fine_tune_options(argc, argv);
-    try {
-        return example::finished("fine_tune", fine_tune(given));
-    } catch (std::exception const& problem) {
-        std::cerr << "fine_tune: " << harmless(problem.what()) << '\n';
-        return 1;
-    }
+    return example::program("fine_tune", [&](example::world& world) {
+        return fine_tune(world, example::parse_fine_tune_options(argc, argv));
+    });
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trains a small GPT on the bytes of a text, on all cores of this computer. `./snug train` builds and runs it.
+// Trains a small GPT on the bytes of a text, on all cores of this computer. `./snug train` builds and runs it; with
+// `--ranks N`, compiled for N processes that share the sequences of a step.
 #include <snug/snug.hpp>
 
 #include <algorithm>
@@ -13,21 +14,24 @@
 #include "support/pictures.hpp"
 #include "support/text.hpp"
 #include "support/training.hpp"
+#include "support/world.hpp"
 
 namespace {
 
 using namespace snug;
 
 /// The whole trainer, as a type: a token is a byte, so the vocabulary has 256 of them. What it takes is known here.
-struct byte_gpt : trainer<models::llama<layers<4>, heads<4>, width<128>, mlp<352>, vocabulary<256>,
-                                        context<256>, tied_head<1>>,
-                          batch<4, 256>, precision::mixed<bf16>, optimizers::adamw<>> {
-    using trainer_type::trainer_type;
+struct byte_gpt : example::trainer<batch<4, 256>,
+                                   models::llama<layers<4>, heads<4>, width<128>, mlp<352>, vocabulary<256>,
+                                                 context<256>, tied_head<1>>,
+                                   precision::mixed<bf16>, optimizers::adamw<>> {
+    using trainer::trainer;
 };
 static_assert(fits<byte_gpt, budget<128_MiB>>);
 
 constexpr std::int64_t context_length = byte_gpt::composition::batch::tokens;
-constexpr std::int64_t sequences_per_step = byte_gpt::tokens_per_step / context_length;
+constexpr std::int64_t sequences_per_step = io::rows_of_rank<byte_gpt>::in_step;
+constexpr std::int64_t tokens_per_step = sequences_per_step * context_length;
 constexpr example::pace often{.warm_up = 100, .validations = 12};
 
 struct data_sets {
@@ -37,7 +41,7 @@ struct data_sets {
 /// The last twentieth of the data, but at least one batch, is kept for validation. Of a long one only the beginning
 /// is used, so that validating takes no longer than about ten steps.
 data_sets split_data(io::token_file const& all) {
-    constexpr auto batch = byte_gpt::tokens_per_step + 1;
+    constexpr auto batch = tokens_per_step + 1;
     if (all.size() < 2 * batch)
         throw error(
             {all.path()}, std::to_string(all.size()) + " tokens",
@@ -64,42 +68,48 @@ std::string write_text(byte_gpt& run, std::string const& prompt, double temperat
     return example::for_terminal(std::string(sequence.begin(), sequence.end()));
 }
 
-int train(example::train_options const& given) {
+int train(example::world& world, example::train_options const& given) {
     // Everything that can be refused is refused before anything is written.
-    auto const all = io::token_file::open(given.data, byte_gpt::composition::model::vocabulary);
-    auto const data = split_data(all);
     auto const snapshot = given.out + "/snapshot";
-    example::require_no_snapshot(snapshot, given);
-
-    example::settings set{{{"data", example::describe({given.data})}},
-                          given.seed.value_or(0),
-                          given.learning_rate.value_or(example::usual_training.learning_rate)};
-    byte_gpt run(set.seed);
+    auto const all =
+        world.together([&] { return io::token_file::open(given.data, byte_gpt::model::vocabulary); });
+    auto const data = split_data(all);
+    example::settings set = world.together([&] {
+        example::require_no_snapshot(snapshot, given);
+        return example::settings{{{"data", example::describe({given.data})}},
+                                 given.seed.value_or(0),
+                                 given.learning_rate.value_or(example::usual_training.learning_rate)};
+    });
+    byte_gpt run(world, set.seed);
     if (given.resume) example::resume(run, snapshot, given, set);
     example::set_total_steps(run, snapshot, given, set);
 
-    std::error_code failure;
-    std::filesystem::create_directories(given.out, failure);
-    if (failure) throw error({given.out}, failure.message(), "a folder, or a place to make one");
+    world.on_root([&] {
+        std::error_code failure;
+        std::filesystem::create_directories(given.out, failure);
+        if (failure) throw error({given.out}, failure.message(), "a folder, or a place to make one");
+    });
     // At once, so that a folder that can't be written to is not found out after the work is done.
     run.save(snapshot, set.notes());
-    example::draw_curve(given.out, "Loss of a byte-level GPT", "byte");
-    example::draw_memory<byte_gpt>(given.out);
+    world.on_root([&] {
+        example::draw_curve(given.out, "Loss of a byte-level GPT", "byte");
+        example::draw_memory<byte_gpt>(given.out);
+    });
 
     std::cout << "A GPT of " << trainable_parameter_count<byte_gpt> << " parameters learns from "
-              << all.size() << " tokens of " << harmless(given.data) << "; a step sees "
-              << byte_gpt::tokens_per_step << " of them. Its memory:\n\n"
+              << all.size() << " tokens of " << harmless(given.data) << "; a step sees " << tokens_per_step
+              << " of them. Its memory:\n\n"
               << report<byte_gpt>() << std::endl;
     if (run.steps() > 0) std::cout << "Going on after step " << run.steps() << ".\n";
 
-    io::token_batches<byte_gpt> batches(data.training, set.seed);
+    io::token_batches<byte_gpt> batches(data.training, world, set.seed);
     batches.resume_at(run.steps() * sequences_per_step);
-    auto validation = io::token_batches<byte_gpt>::in_order(data.validation);
+    auto validation = io::token_batches<byte_gpt>::in_order(data.validation, world);
     example::on_stop_signals(example::ask_to_stop);
-    example::learn(run, set, batches, validation, often, given.out,
+    example::learn(world, run, set, batches, validation, often, given.out,
                    60 * given.minutes.value_or(example::usual_training.minutes));
     run.save(snapshot, set.notes());
-    if (example::stop_signal != 0) {
+    if (example::is_asked_to_stop(world)) {
         std::cout << "Stopped after step " << run.steps() << "; " << harmless(snapshot)
                   << " holds it, and --resume goes on from there.\n";
         return 128 + example::stop_signal;
@@ -117,11 +127,7 @@ int train(example::train_options const& given) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    auto const given = example::parse_train_options(argc, argv);
-    try {
-        return example::finished("train", train(given));
-    } catch (std::exception const& problem) {
-        std::cerr << "train: " << harmless(problem.what()) << '\n';
-        return 1;
-    }
+    return example::program("train", [&](example::world& world) {
+        return train(world, example::parse_train_options(argc, argv));
+    });
 }

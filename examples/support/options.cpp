@@ -80,10 +80,10 @@ void parse(CLI::App& app, int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (CLI::Success const& help) {
-        std::exit(finished(app.get_name().c_str(), app.exit(help)));
+        throw end_of_program{finished(app.get_name().c_str(), app.exit(help))};
     } catch (CLI::ParseError const& mistake) {
         std::cerr << app.get_name() << ": " << snug::harmless(mistake.what()) << " (see --help)\n";
-        std::exit(2);
+        throw end_of_program{2};
     }
 }
 

@@ -42,7 +42,7 @@ struct fine_tune_options : run_options {
     std::vector<std::string> questions;  ///< none: what was held out
 };
 
-/// Read the command line. End the program after --help; a mistake is one sentence and status 2.
+/// Read the command line. Throw `end_of_program` after --help, and after a mistake, which is one sentence and status 2.
 train_options parse_train_options(int argc, char** argv);
 fine_tune_options parse_fine_tune_options(int argc, char** argv);
 

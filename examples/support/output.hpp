@@ -15,4 +15,9 @@ inline int finished(char const* program, int status = 0) {
     return status == 0 ? 1 : status;
 }
 
+/// Thrown where all is said: the program ends with that status.
+struct end_of_program {
+    int status;
+};
+
 }  // namespace example

@@ -15,6 +15,13 @@ inline double seconds_since(clock::time_point start) {
     return std::chrono::duration<double>(clock::now() - start).count();
 }
 
+/// The most that this process has had in memory so far.
+inline double resident_mebibytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
 /// What the progress line shows.
 struct progress {
     std::int64_t step = 0;
@@ -22,6 +29,7 @@ struct progress {
     double loss = 0;               ///< running mean
     double validation = 0;         ///< 0: none yet
     double tokens_per_second = 0;  ///< running mean
+    double mebibytes = 0;
     double seconds_left = 0;
 
     void update(std::int64_t done, std::int64_t of, double step_loss, double speed) {
@@ -36,7 +44,8 @@ struct progress {
 /// One line that is written over and over on a terminal, and now and then a new one elsewhere.
 class progress_line {
   public:
-    progress_line() = default;
+    /// `may_be_terminal`: standard output is one if it looks like it. That of a process that mpirun has started always does.
+    explicit progress_line(bool may_be_terminal) : terminal_(may_be_terminal && isatty(STDOUT_FILENO) != 0) {}
     progress_line(progress_line const&) = delete;
     progress_line& operator=(progress_line const&) = delete;
     /// Leaves the last state standing; what follows begins on a line of its own.
@@ -56,7 +65,7 @@ class progress_line {
         else std::printf("...");
         std::printf("  loss %.3f", now.loss);
         if (now.validation > 0) std::printf("  validation %.3f", now.validation);
-        std::printf("  %.0f tokens/s  memory %.0f MiB", now.tokens_per_second, resident_mebibytes());
+        std::printf("  %.0f tokens/s  memory %.0f MiB", now.tokens_per_second, now.mebibytes);
         if (now.total > 0) {
             auto const left = static_cast<long long>(now.seconds_left + 0.5);
             std::printf("  %lld:%02lld left", left / 60, left % 60);
@@ -67,14 +76,7 @@ class progress_line {
     }
 
   private:
-    /// The most that this process has had in memory so far.
-    static double resident_mebibytes() {
-        rusage usage{};
-        getrusage(RUSAGE_SELF, &usage);
-        return static_cast<double>(usage.ru_maxrss) / 1024;
-    }
-
-    bool terminal_ = isatty(STDOUT_FILENO) != 0;
+    bool terminal_;
     bool open_ = false;
     clock::time_point last_{};
 };

@@ -18,6 +18,7 @@
 #include "metrics.hpp"
 #include "options.hpp"
 #include "progress.hpp"
+#include "world.hpp"
 
 /// What the training programs share: stopping, snapshots with the settings of a run, the loop.
 namespace example {
@@ -32,10 +33,18 @@ inline void ask_to_stop(int number) {
 }
 
 inline void on_stop_signals(void (*action)(int)) {
-    std::signal(SIGINT, action);
-    std::signal(SIGTERM, action);
-    std::signal(SIGPIPE, action);
+    for (int const number : world::stop_signals) std::signal(number, action);
     if (std::signal(SIGHUP, action) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // as nohup wants it
+}
+
+/// Whether any rank was asked to stop, at the same place in all of them; `stop_signal` is then the same, too.
+inline bool is_asked_to_stop(world& all) {
+    for (int const number : all.gathered(int{stop_signal}))
+        if (number != 0) {
+            stop_signal = number;
+            return true;
+        }
+    return false;
 }
 
 /// Size and checksum of files: the same content under another name is the same.
@@ -118,6 +127,18 @@ void set_total_steps(Run const& run, std::string const& path, run_options const&
     if (given.minutes) set.total_steps = 0;
 }
 
+/// The time since `start` on rank 0, by which all go, and the memory of all ranks.
+struct moment {
+    double seconds, mebibytes;
+};
+
+inline moment moment_of(world& all, clock::time_point start) {
+    auto const ranks = all.gathered(moment{seconds_since(start), resident_mebibytes()});
+    moment result{ranks[0].seconds, 0};
+    for (auto const& one : ranks) result.mebibytes += one.mebibytes;
+    return result;
+}
+
 /// How often things happen in a run.
 struct pace {
     std::int64_t warm_up;      ///< steps, a tenth of all at most
@@ -137,16 +158,17 @@ inline bool validation_is_due(settings const& set, pace const& often, std::int64
 
 /// Trains until the steps are done or a signal asks to stop. The snapshot is renewed every half minute.
 template <class Run, class Batches>
-void learn(Run& run, settings& set, Batches& batches, Batches& validation, pace const& often,
+void learn(world& all, Run& run, settings& set, Batches& batches, Batches& validation, pace const& often,
            std::string const& out, double seconds) {
-    metrics_file metrics(out + "/metrics.csv", run.steps());
-    progress_line line;
+    std::optional<metrics_file> metrics;
+    all.on_root([&] { metrics.emplace(out + "/metrics.csv", run.steps()); });
+    progress_line line(all.size() == 1);
     progress now;
     auto const start = clock::now();
     auto const first_step = run.steps();
-    auto saved = start;
+    double saved = 0;
 
-    while (stop_signal == 0 && (set.total_steps == 0 || run.steps() < set.total_steps)) {
+    while (!is_asked_to_stop(all) && (set.total_steps == 0 || run.steps() < set.total_steps)) {
         run.options.learning_rate = learning_rates(set, often);
         auto const begin = clock::now();
         auto const result = run.step(batches.next());
@@ -158,7 +180,8 @@ void learn(Run& run, settings& set, Batches& batches, Batches& validation, pace 
             validation_loss = run.evaluate(validation).loss;
         }
 
-        auto const elapsed = seconds_since(start);
+        auto const here = moment_of(all, start);
+        auto const elapsed = here.seconds;
         auto const done = run.steps() - first_step;
         auto const per_step = elapsed / static_cast<double>(done);
         // How many steps the time allows is known when the first ones have been made; validating takes its share.
@@ -168,14 +191,17 @@ void learn(Run& run, settings& set, Batches& batches, Batches& validation, pace 
 
         now.update(run.steps(), set.total_steps, result.loss, static_cast<double>(result.tokens) / took);
         if (validation_loss) now.validation = *validation_loss;
+        now.mebibytes = here.mebibytes;
         now.seconds_left = per_step * static_cast<double>(set.total_steps - run.steps());
-        metrics.write(run.steps(), result, validation_loss, now.tokens_per_second,
-                      metrics.seconds_before() + elapsed);
-        line.show(now, validation_loss.has_value() || done == 1);
+        all.on_root([&] {
+            metrics->write(run.steps(), result, validation_loss, now.tokens_per_second,
+                           metrics->seconds_before() + elapsed);
+            line.show(now, validation_loss.has_value() || done == 1);
+        });
 
-        if (seconds_since(saved) > 30) {
+        if (elapsed - saved > 30) {
             run.save(out + "/snapshot", set.notes());
-            saved = clock::now();
+            saved = elapsed;
         }
     }
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# dies.sh PROGRAM FOLDER MPIRUN... -- HOW PLACE: starts the program (mpi/dies.cpp) by MPIRUN, whose rank 1 comes to grief. mpirun must end
-# with an error, and leave no process, in 5 s; where rank 1 is only silent, in 1 s after a deadline of 2 s, with a line
-# of a rank that missed it.
+# dies.sh PROGRAM FOLDER MPIRUN... -- HOW PLACE: starts the program (mpi/dies.cpp, or mpi/dies_training.cpp for places of a training)
+# by MPIRUN, whose rank 1 comes to grief. mpirun must end with an error, and leave no process, in 5 s; where rank 1 is only silent, in
+# 1 s after a deadline of 2 s, with a line of a rank that missed it. The last snapshot of a training goes on to the same bits.
 set -eu
 program="$1" folder="$2"
 shift 2
@@ -10,38 +10,39 @@ launcher=
 while [ "$1" != -- ]; do launcher="$launcher $1"; shift; done
 how="$2" place="$3"
 
+# What the line of rank 1 says that it was at, and those of the others.
+step=4 trains=yes
+case "$place" in
+    start) step=0 at='exchange of blocks\.7' trains='' ;;
+    middle | between) step=20 at='exchange of blocks\.7' trains='' ;;
+    constructor) step='' at='agreement on a trainer' ;;
+    first_gather) step=1 at='gather of weights of [a-z0-9_.]*' ;;
+    forward) at='gather of weights of [a-z0-9_.]*' ;;
+    exchange) at='exchange of [a-z0-9_.]*' missed='\(exchange\|gather of weights\) of [a-z0-9_.]*' ;;
+    norm) at='gather of losses and norms' ;;
+    update) at='gather of losses and norms' missed='agreement on an update' ;;
+    save) step=6 at='collecting' missed='\(collecting\|agreement on a snapshot\)' ;;
+    resume) step=1 at='agreement on resuming' ;;
+esac
+here="rank 1${step:+, step $step}, $at:"
+late="snug: rank [0-9]*${step:+, step $step}, ${missed:-$at}: nothing \(from\|taken by\) rank 1 for 2\.[0-9] s$"
+
+# shellcheck source=tests/distributed/judge.sh
+. "$(dirname "$0")/judge.sh"
 rm -rf "$folder"
 mkdir -p "$folder"
-export SNUG_DEADLINE_SECONDS=2
-step=20
-[ "$place" != start ] || step=0
-status=0
-# shellcheck disable=SC2086 # words of a command
-timeout -k 1 60 $launcher "$program" "$how" "$place" "$folder" >"$folder/said" 2>&1 || status=$?
-ended="$(date +%s%N)"
-milliseconds="$(( (ended - $(cat "$folder/time")) / 1000000 ))"
 wrong=
+if [ "$trains" ]; then expected_training "$folder/undisturbed"; fi
+start "$how" "$place"
 case "$how" in
-    stopped | spinning | returning) limit=3000 ;;
-    *) limit=5000 ;;
+    stopped | spinning | returning) judge_end 3000 ;;
+    *) judge_end 5000 ;;
 esac
-[ "$milliseconds" -le "$limit" ] || wrong="$wrong; it took longer than $limit ms"
-case "$status" in 0 | 124) wrong="$wrong; mpirun ended with $status" ;; esac  # 124 is timeout's
-for pid in "$folder"/pid.*; do
-    pid="$(cat "$pid")"
-    # A process whose parent has not asked for it yet is none.
-    case "$(cut -d ' ' -f 3 "/proc/$pid/stat" 2>/dev/null || true)" in
-        '' | Z) ;;
-        *) wrong="$wrong; process $pid is still there"; kill -9 "$pid" ;;
-    esac
-done
 expect() { # expect PATTERN COUNT-PATTERN
     count="$(grep -c "$1" "$folder/said" || true)"
     # shellcheck disable=SC2254 # a pattern
     case "$count" in $2) ;; *) wrong="$wrong; $count lines like \"$1\"" ;; esac
 }
-here="rank 1, step $step, exchange of blocks\.7:"
-late="snug: rank [0-9]*, step $step, exchange of blocks\.7: nothing \(from\|taken by\) rank 1 for 2\.[0-9] s$"
 case "$how" in
     stopped | spinning | returning) expect "^$late" '[1-9]*' ;;
     throwing) expect "^snug: $here train.bin: found no such file, expected one$" 1 ;;
@@ -51,3 +52,7 @@ case "$how" in
 esac
 echo "$how at $place: all gone after $milliseconds ms, mpirun ended with $status"
 [ -z "$wrong" ] || { echo "not so: ${wrong#; }"; cat "$folder/said"; exit 1; }
+[ "$trains" ] || exit 0
+
+start going_on -
+if [ "$status" != 0 ] || ! cmp "$folder/snapshot" "$folder/undisturbed/snapshot"; then cat "$folder/said"; exit 1; fi

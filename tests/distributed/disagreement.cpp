@@ -203,6 +203,23 @@ TEST_CASE("ranks of another plan are refused") {
     CHECK(said[1] == said[0]);
 }
 
+TEST_CASE("two trainers that ranks ask in another order are refused on all ranks, which go on") {
+    std::string said[ranks];
+    threads::run(ranks, [&](threads& world) {
+        auto const rank = world.rank();
+        zero_1 first(world, 3);
+        zero_2 second(world, 3);
+        said[rank] = failed([&] {
+            if (rank == 0) first.step(batch_of(0, rank));
+            else second.step(batch_of(0, rank));
+        });
+        first.step(batch_of(0, rank));
+        second.step(batch_of(0, rank));
+    });
+    CHECK_THAT(said[0], Catch::StartsWith("rank 1: found plan"));
+    CHECK(said[1] == said[0]);
+}
+
 TEST_CASE("under a loss scale all ranks skip a step in which one has overflowed") {
     using trainer_type =
         job<tiny_gpt2, zero<2, ranks>, 2, snug::precision::mixed<snug::fp16>, snug::optimizers::adamw<>>;

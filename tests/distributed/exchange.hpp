@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <unistd.h>
+
 #include <cstddef>
 #include <random>
 #include <snug/distributed/agree.hpp>
@@ -30,6 +32,25 @@ std::string failed(F&& f) {
         return e.what();
     }
     return {};
+}
+
+/// What is written to stderr meanwhile.
+template <class F>
+std::string said(F&& f) {
+    int ends[2];
+    require(::pipe(ends) == 0, "there is a pipe");
+    int const before = ::dup(STDERR_FILENO);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[1]);
+    f();
+    ::dup2(before, STDERR_FILENO);
+    ::close(before);
+    std::string all;
+    char some[256];
+    for (ssize_t n; (n = ::read(ends[0], some, sizeof some)) > 0;)
+        all.append(some, static_cast<std::size_t>(n));
+    ::close(ends[0]);
+    return all;
 }
 
 /// Byte `i` of message number `n` between two ranks.

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of the others when something goes wrong on one rank: in worlds of threads, where it can be made to.
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -16,27 +14,9 @@ namespace dist = snug::distributed;
 using kind = dist::fault::kind;
 using clock_type = std::chrono::steady_clock;
 using snug_test::failed;
+using snug_test::said;
 
 namespace {
-
-/// What is written to stderr meanwhile.
-template <class F>
-std::string said(F&& f) {
-    int ends[2];
-    REQUIRE(::pipe(ends) == 0);
-    int const before = ::dup(STDERR_FILENO);
-    ::dup2(ends[1], STDERR_FILENO);
-    ::close(ends[1]);
-    f();
-    ::dup2(before, STDERR_FILENO);
-    ::close(before);
-    std::string all;
-    char some[256];
-    for (ssize_t n; (n = ::read(ends[0], some, sizeof some)) > 0;)
-        all.append(some, static_cast<std::size_t>(n));
-    ::close(ends[0]);
-    return all;
-}
 
 constexpr int steps = 6;
 constexpr std::size_t part = 64;

@@ -66,3 +66,12 @@ TEST_CASE("a single block") {
     auto const expected = train<alone<of_one_block>>();
     CHECK((train<shared<of_one_block, zero<3, 3, snug::sharding::prefetch<0>>>>() == expected));
 }
+
+TEST_CASE("weights that all heads of a block share, and a head tied to the embedding") {
+    using qwen3 = snug::models::qwen3<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>,
+                                      snug::head_width<16>, snug::width<48>, snug::mlp<96>,
+                                      snug::vocabulary<101>, snug::context<32>, snug::tied_head<1>>;
+    auto const expected = train<alone<qwen3>>();
+    CHECK(expected.losses[2] != expected.losses[0]);
+    CHECK((train<shared<qwen3, zero<3, 2>>>() == expected));
+}

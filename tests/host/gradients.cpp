@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <snug/layers/head_norm.hpp>
 #include <snug/quantization/int8.hpp>
 #include <snug/quantization/nf4.hpp>
 #include <snug/snug.hpp>
@@ -244,6 +245,10 @@ std::vector<double> gradients_of() {
 
 TEST_CASE("gradients of layer_norm") { check_layer<layer_norm<7>>(); }
 TEST_CASE("gradients of rms_norm") { check_layer<rms_norm<7>>(); }
+TEST_CASE("gradients of query_key_norm") {
+    check_layer<query_key_norm<2, 2, 6>>();
+    check_layer<query_key_norm<6, 2, 3>>();
+}
 TEST_CASE("gradients of linear, with and without a bias") {
     check_layer<linear<7, 5>>();
     check_layer<linear<7, 5, false>>();
@@ -485,6 +490,13 @@ TEST_CASE("gradients of a whole Llama, tied and not") {
                                context<6>, tied_head<1>, qkv_bias<1>>;
     check_model<trainer64<untied, batch<2, 6>>>(3);
     check_model<trainer64<tied, batch<2, 6>, accumulation::micro_batches<3>>>(3);
+}
+
+TEST_CASE("gradients of a whole Qwen3") {
+    using model = models::qwen3<layers<2>, heads<4>, kv_heads<2>, head_width<6>, width<8>, mlp<12>,
+                                vocabulary<11>, context<6>>;
+    check_model<trainer64<model, batch<2, 6>>>(3);
+    check_model<trainer64<model, batch<2, 6>, checkpointing::selective>>(3);
 }
 
 namespace {

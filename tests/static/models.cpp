@@ -31,6 +31,13 @@ static_assert(parameter_count<m::qwen2_5_0_5b> == 494'032'768);
 static_assert(parameter_count<m::qwen2_5_1_5b> == 1'543'714'304);
 static_assert(parameter_count<m::qwen2_5_7b> == 7'615'616'512);
 
+static_assert(parameter_count<m::qwen3_0_6b> == 596'049'920);
+static_assert(parameter_count<m::qwen3_1_7b> == 1'720'574'976);
+static_assert(parameter_count<m::qwen3_4b> == 4'022'468'096);
+static_assert(parameter_count<m::qwen3_8b> == 8'190'735'360);
+static_assert(parameter_count<m::qwen3_14b> == 14'768'307'200);
+static_assert(parameter_count<m::qwen3_32b> == 32'762'123'264);
+
 // Named numbers come in any order, and defaults are what they say.
 using plain = m::llama<layers<2>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<16>>;
 static_assert(

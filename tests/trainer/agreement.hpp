@@ -20,6 +20,8 @@ using llama =
     models::llama<layers<2>, heads<4>, kv_heads<2>, width<64>, mlp<96>, vocabulary<131>, context<32>>;
 using odd = models::llama<layers<2>, heads<3>, kv_heads<1>, width<42>, mlp<27>, vocabulary<61>, context<32>,
                           tied_head<1>, rope_scaling<rope::llama3<8, 1, 4, 16>>>;
+using qwen3 = models::qwen3<layers<2>, heads<4>, kv_heads<2>, head_width<32>, width<64>, mlp<96>,
+                            vocabulary<131>, context<32>, tied_head<1>>;
 
 template <class... Policies>
 struct both {

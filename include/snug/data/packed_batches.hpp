@@ -15,6 +15,7 @@
 
 #include <snug/data/batch_iterator.hpp>
 #include <snug/data/examples.hpp>
+#include <snug/data/rows_of_rank.hpp>
 #include <snug/data/token_batch.hpp>
 #include <snug/error.hpp>
 #include <snug/io/size.hpp>
@@ -138,23 +139,34 @@ class packing {
 
 /// The batches of packed examples for the trainer T, with `starts`, so that no token attends to another example. In an order
 /// that a seed fixes: a range of one epoch, or one after the other with `next()`. The whole state is `position()`, the number
-/// of rows drawn so far.
+/// of rows drawn so far. Of several ranks each packs all examples, draws its own rows (`rows_of_rank`), and the position is that
+/// of all of them.
 template <class T>
 class packed_batches {
     using composition = typename T::composition;
-    static constexpr std::int64_t sequences = composition::micro_batches * composition::batch::sequences;
+    using rows = rows_of_rank<T>;
     static constexpr std::int64_t tokens = composition::batch::tokens;
 
   public:
     /// Throws when an example does not fit the rows (unless it may be cut) or a token the model's vocabulary.
     explicit packed_batches(examples data, std::uint64_t seed = 0,
                             long_examples too_long = long_examples::refused)
-        : packed_batches(std::move(data), seed, too_long, true) {}
+        : packed_batches(std::move(data), seed, too_long, true, rows()) {}
+    /// The same for one rank of a world, each of which is given the same examples.
+    template <says_rank World>
+    packed_batches(examples data, World const& world, std::uint64_t seed = 0,
+                   long_examples too_long = long_examples::refused)
+        : packed_batches(std::move(data), seed, too_long, true, rows(world)) {}
 
     /// All rows once, in the order they were packed in, the last batch filled up with rows in which nothing counts: for
     /// validation.
     static packed_batches in_order(examples data, long_examples too_long = long_examples::refused) {
-        return packed_batches(std::move(data), 0, too_long, false);
+        return {std::move(data), 0, too_long, false, rows()};
+    }
+    template <says_rank World>
+    static packed_batches in_order(examples data, World const& world,
+                                   long_examples too_long = long_examples::refused) {
+        return {std::move(data), 0, too_long, false, rows(world)};
     }
 
     /// Rows, waste, and what was cut.
@@ -162,10 +174,13 @@ class packed_batches {
 
     /// The next batch; valid until the next call.
     token_batch next() {
-        for (std::int64_t row = 0; row < sequences; ++row, ++position_) {
+        for (std::int64_t row = 0; row < rows::own; ++row) {
+            auto const in_step = rows_.first_of(row / rows::in_micro_batch) + row % rows::in_micro_batch;
             auto const at = row * tokens;
-            packing_.fill(row_at(position_), inputs_.data() + at, targets_.data() + at, starts_.data() + at);
+            packing_.fill(row_at(position_ + in_step), inputs_.data() + at, targets_.data() + at,
+                          starts_.data() + at);
         }
+        position_ += rows::in_step;
         return {inputs_, targets_, starts_};
     }
 
@@ -176,8 +191,9 @@ class packed_batches {
     /// Batches in one epoch, at least one. Where the rows are no whole number of batches, a shuffled epoch leaves some for
     /// the next; a short one borrows.
     std::int64_t batches_per_epoch() const {
-        auto const rows = packing_.rows();
-        return shuffled_ ? std::max<std::int64_t>(1, rows / sequences) : (rows + sequences - 1) / sequences;
+        auto const all = packing_.rows();
+        return shuffled_ ? std::max<std::int64_t>(1, all / rows::in_step)
+                         : (all + rows::in_step - 1) / rows::in_step;
     }
 
     using iterator = batch_iterator<packed_batches>;
@@ -187,8 +203,11 @@ class packed_batches {
   private:
     static constexpr std::uint64_t order_stream = 0x7061636b00000001;
 
-    packed_batches(examples data, std::uint64_t seed, long_examples too_long, bool shuffled)
-        : packing_(require(std::move(data)), tokens, seed, too_long), seed_(seed), shuffled_(shuffled) {}
+    packed_batches(examples data, std::uint64_t seed, long_examples too_long, bool shuffled, rows part)
+        : packing_(require(std::move(data)), tokens, seed, too_long),
+          rows_(part),
+          seed_(seed),
+          shuffled_(shuffled) {}
 
     static examples require(examples data) {
         for (std::int64_t i = 0; i < data.size(); ++i)
@@ -202,18 +221,19 @@ class packed_batches {
 
     std::int64_t row_at(std::int64_t position) const noexcept {
         // In order, an epoch is whole batches; rows behind the last are empty.
-        if (!shuffled_) return position % (batches_per_epoch() * sequences);
-        auto const rows = static_cast<std::uint64_t>(packing_.rows());
+        if (!shuffled_) return position % (batches_per_epoch() * rows::in_step);
+        auto const all = static_cast<std::uint64_t>(packing_.rows());
         auto const drawn = static_cast<std::uint64_t>(position);
-        auto const key = random::bits(seed_, order_stream, drawn / rows);
-        return static_cast<std::int64_t>(random::permuted(key, 0, drawn % rows, rows));
+        auto const key = random::bits(seed_, order_stream, drawn / all);
+        return static_cast<std::int64_t>(random::permuted(key, 0, drawn % all, all));
     }
 
     io::packing packing_;
+    rows rows_;
     std::uint64_t seed_;
     bool shuffled_;
     std::vector<std::int32_t> inputs_ =
-        std::vector<std::int32_t>(static_cast<std::size_t>(sequences * tokens));
+        std::vector<std::int32_t>(static_cast<std::size_t>(rows::own * tokens));
     std::vector<std::int32_t> targets_ = inputs_;
     std::vector<std::int32_t> starts_ = inputs_;
     std::int64_t position_ = 0;

@@ -9,8 +9,11 @@
 #define MPICH_SKIP_MPICXX 1
 #endif
 #include <mpi.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -19,6 +22,7 @@
 #include <snug/distributed/launch.hpp>
 #include <snug/distributed/names.hpp>
 #include <snug/distributed/transport.hpp>
+#include <thread>
 #include <utility>
 #include <vector>
 #ifdef _OPENMP
@@ -124,9 +128,15 @@ class mpi {
                         unwinding ? "an exception ends the run of all ranks"
                                   : "messages were left behind: the run of all ranks ends");
             // At the end of the program, so that who catches the exception can still say what it was.
-            if (std::atexit([] { MPI_Abort(MPI_COMM_WORLD, 1); }) != 0) MPI_Abort(MPI_COMM_WORLD, 1);
+            if (std::atexit(end_everybody) != 0) end_everybody();
             return;
         }
+        // Who has left already waits here for the others, as long as they work: when they give up, the launcher of
+        // Open MPI 4.1 hangs or crashes if a rank is inside MPI_Finalize.
+        MPI_Request everybody_leaves;
+        MPI_Ibarrier(all_, &everybody_leaves);
+        for (int done = 0; MPI_Test(&everybody_leaves, &done, MPI_STATUS_IGNORE), !done;)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
         MPI_Comm_free(&all_);
         MPI_Finalize();
     }
@@ -230,11 +240,20 @@ class mpi {
                 s.requests[i] != MPI_REQUEST_NULL && (missing.other < 0 || m.is_receive > missing.is_receive))
                 missing = m;
         detail::say_late(rank_, doing, missing.is_receive, missing.other, waited);
+        // Ranks wait for one that waits for another. A moment for all of them to say so: what they wait for in the end is the
+        // rank that is named and says nothing itself.
+        ::usleep(300'000);
         abort();
     }
 
-    [[noreturn]] static void abort() {
+    static void end_everybody() {
+        // Open MPI's waits for its launcher, which may never answer; that a process died of a signal it notices anyway.
+        std::signal(SIGALRM, SIG_DFL);
+        ::alarm(1);
         MPI_Abort(MPI_COMM_WORLD, 1);
+    }
+    [[noreturn]] static void abort() {
+        end_everybody();
         std::_Exit(1);
     }
 

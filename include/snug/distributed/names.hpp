@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/policy.hpp>
+#include <type_traits>
 
 namespace snug::SNUG_TARGET {
 
@@ -13,6 +14,10 @@ class threads;
 class mpi;
 class nccl;
 }  // namespace distributed
+
+/// It moves memory of devices; others move the program's.
+template <class World>
+inline constexpr bool moves_device_memory = std::is_same_v<World, distributed::nccl>;
 
 /// What ranks talk over: `over<distributed::mpi>`. The class is a tag here, and may be one that nobody has defined yet.
 template <class World>

@@ -53,22 +53,36 @@ void collect(store<C> const& s, memory_view<C> memory, array_bytes const& array,
             auto& world = *s.ranks.world;
             auto const ranks = s.ranks.of_model();  // each replica for itself
             if (who == audience::root && ranks.first != 0) return;
-            // What arrives in a step is not on its way now.
-            auto const room = C::places.arrivals.stride;
+            // What arrives in a step is not on its way now. A copy of a device's memory is the program's, and so is what comes
+            // for it.
+            bool const is_staged = C::stages_messages &&
+                                   memory.base(space::device_memory) == s.view().base(space::device_memory);
+            auto const room = is_staged ? C::staging.of_exchange / C::shards : C::places.arrivals.stride;
             auto const arriving = [&](piece const& its, index_t slot) {
-                return as_bytes_of(s.template at<std::byte>(C::places.arrivals, slot), its.last - its.first);
+                auto* to = s.template at<std::byte>(C::places.arrivals, slot);
+                if constexpr (C::stages_messages)
+                    if (!is_staged) to = staging_of(s, s.ranks.exchange(slot));
+                return as_bytes_of(to, its.last - its.first);
             };
             auto const begin = [&](piece const& its, index_t slot) {
                 now_doing(s, "collecting");
                 for (int i = 0; i < (who == audience::root ? 1 : ranks.count); ++i) {
                     int const to = ranks[i];
                     if (to == its.holder) continue;
-                    if (rank == its.holder) world.send(s.ranks.exchange(slot), to, here(its.first, its.last));
-                    if (rank == to) world.receive(s.ranks.exchange(slot), its.holder, arriving(its, slot));
+                    auto& transfer = s.ranks.exchange(slot);
+                    auto const own = here(its.first, its.last);
+                    if (is_staged) {
+                        if (rank == its.holder) send(s, transfer, to, own);
+                        if (rank == to) receive(s, transfer, its.holder, arriving(its, slot));
+                    } else {
+                        if (rank == its.holder) world.send(transfer.messages, to, own);
+                        if (rank == to) world.receive(transfer.messages, its.holder, arriving(its, slot));
+                    }
                 }
             };
             auto const finish = [&](piece const& its, index_t slot) {
-                world.wait(s.ranks.exchange(slot));
+                if (is_staged) wait(s, s.ranks.exchange(slot));
+                else world.wait(s.ranks.exchange(slot).messages);
                 if (!hears) return;
                 f(rank == its.holder ? here(its.first, its.last)
                                      : std::span<std::byte const>(arriving(its, slot)));

@@ -6,6 +6,7 @@
 #include <snug/checkpointing/rewrite.hpp>
 #include <snug/checkpointing/values.hpp>
 #include <snug/distributed/agree.hpp>
+#include <snug/distributed/names.hpp>
 #include <snug/engine/places.hpp>
 #include <snug/kernels/exact_sum.hpp>
 #include <snug/layers/layer.hpp>
@@ -167,6 +168,8 @@ struct composition {
         else return 1;
     }();
     static constexpr int shards = ranks / replicas;
+    /// The world moves the program's memory, and the trainer's is a device's.
+    static constexpr bool stages_messages = is_sharded && runs_ahead<backend> && !moves_device_memory<world>;
     /// In which gradients travel between ranks.
     using wire = typename detail::wire_of<sharding, typename precision::gradient>::type;
     /// Gradients of a unit are added to those of other ranks when backward leaves it; until then they are in
@@ -313,6 +316,34 @@ struct composition {
             if (groups.groups[g].copies > 1) result = std::min(result, groups.groups[g].copies);
         return result;
     }();
+    static constexpr engine::staging_rooms staging = [] {
+        engine::staging_rooms rooms;
+        if constexpr (stages_messages) {
+            constexpr index_t weight = sizeof(typename precision::weight);
+            constexpr index_t gradient = sizeof(typename precision::gradient);
+            auto const pieces = std::max(shard_piece * (shards - 1), replica_piece * (replicas - 1));
+            rooms.of_exchange = round_up(2 * pieces * index_t{sizeof(wire)}, 64);
+            rooms.of_talk = ranks * verdict_size;
+            for (std::size_t g = 0; g < groups.size; ++g) {
+                auto const& its = groups.groups[g];
+                if (!its.is_trained()) continue;
+                if (sharding::stage == 0) rooms.of_talk = std::max(rooms.of_talk, its.count * gradient);
+                else if (!gathers_weights || its.is_kept)
+                    rooms.of_talk = std::max(rooms.of_talk, its.count * weight);
+                if (replicas > 1) rooms.of_talk = std::max(rooms.of_talk, its.count / shards * gradient);
+            }
+            rooms.of_talk = round_up(rooms.of_talk, 64);
+            for (int unit = 0; unit < groups.unit_count; ++unit) {
+                index_t of_unit = 0;
+                for (std::size_t g = 0; g < groups.size; ++g)
+                    if (auto const& its = groups.groups[g]; its.unit == unit)
+                        of_unit +=
+                            its.count * (its.stored == snug::sharding::storage::frozen_bytes ? 1 : weight);
+                rooms.of_gathering = std::max(rooms.of_gathering, round_up(of_unit, 64));
+            }
+        }
+        return rooms;
+    }();
     /// Bytes of what a rank states before a step.
     static constexpr index_t statement_size = sizeof(distributed::statement);
     /// And after it, where each updates a share.
@@ -363,6 +394,10 @@ struct composition {
                 add(snug::declare<wire>(path{"departures"}, arriving, 2, role::communication));
         result.verdicts =
             add(snug::declare<std::byte>(path{"verdicts"}, verdict_size, ranks, role::communication));
+        if constexpr (stages_messages)
+            result.staged = add(snug::declare<std::byte>(
+                path{"staged"}, staging.gathering(gathers_weights ? sharding::prefetch + 1 : 0), 1,
+                role::communication, lifetime::always(), space::host_memory));
     }
 
     /// Where everything lies: counted first, then declared.

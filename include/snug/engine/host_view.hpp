@@ -48,10 +48,14 @@ class host_view {
         auto const& declared = C::plan.declarations[i];
         return declared.where == space::device_memory && declared.alive.forever;
     });
-    // Values on their way into a quantized matrix begin where the lasting memory ends, or further up.
+    // Values on their way into a quantized matrix, and whole arrays of which this rank holds a share, begin where the lasting
+    // memory ends, or further up.
     static constexpr std::size_t copied_bytes =
         std::max(lasting_bytes, end_of([](std::size_t i) {
-                     return static_cast<int>(i) == C::places.quantization_source.declaration;
+                     auto const is = [&](region where) { return where.declaration == static_cast<int>(i); };
+                     for (auto const& group : C::places.groups)
+                         if (is(group.gathered)) return true;
+                     return is(C::places.quantization_source);
                  }));
 
     static arena copied(store<C> const& of) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <snug/engine/bring.hpp>
 #include <snug/engine/host_view.hpp>
 #include <snug/engine/quantize.hpp>
 #include <snug/engine/refresh.hpp>
@@ -83,8 +84,17 @@ void start_adapters(store<C>& s) {
             };
             layer::start<L>(call, put);
         };
-        if constexpr (C::gathers_weights) for_each_leaf(s, start);
-        else for_each_leaf(here.view(), {}, start);
+        if constexpr (!C::gathers_weights) {
+            for_each_leaf(here.view(), {}, start);
+        } else if constexpr (in_program_memory<typename C::backend>) {
+            for_each_leaf(s, start);
+        } else {
+            bringing_of_layers<C> bring(s, here, audience::everybody);
+            for_each_leaf(here.view(), {}, [&]<class Node>(auto const& call, index_t block) {
+                bring(Node::first_parameter, block);
+                start.template operator()<Node>(call, block);
+            });
+        }
         here.write_back();
     }
     refresh_derived(s);

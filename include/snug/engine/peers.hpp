@@ -5,7 +5,9 @@
 #include <memory>
 #include <snug/distributed/collectives.hpp>
 #include <snug/engine/composition.hpp>
+#include <snug/engine/places.hpp>
 #include <snug/error.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,21 +34,40 @@ struct peers {
     static constexpr int shard() { return 0; }
 };
 
+/// Messages that are waited for together, and where they are staged, if they are.
+template <class World>
+struct transfer {
+    transfer(World& world, int most, index_t first = 0) : messages(world, most), room(first) {
+        arrivals.reserve(static_cast<std::size_t>(most));
+    }
+
+    struct arrival {
+        std::byte* to;
+        std::span<std::byte> staged;
+    };
+    typename World::transfer messages;
+    index_t room = 0;  ///< where its part of the staging memory begins
+    index_t used = 0;  ///< of it, so far
+    std::vector<arrival> arrivals{};
+};
+
 /// The messages under way of a trainer, in a type of its own: a file that asserts a budget knows no transport.
 template <class World>
 struct messages {
-    using transfer = typename World::transfer;
-
     /// For exchanges with so many others, and `ahead` gatherings of up to `arrays` arrays beside the one that is
     /// waited for.
-    messages(World& world, int others, int ahead, int arrays)
-        : exchanges{transfer(world, 2 * others), transfer(world, 2 * others)}, talk(world, 2 * others) {
-        for (int i = 0; i <= ahead; ++i) gatherings.emplace_back(world, 2 * others * arrays);
+    messages(World& world, int others, int ahead, int arrays, staging_rooms const& rooms)
+        : exchanges{transfer<World>(world, 2 * others, rooms.exchange(0)),
+                    transfer<World>(world, 2 * others, rooms.exchange(1))},
+          talk(world, 2 * others, rooms.talk()) {
+        for (int i = 0; i <= ahead; ++i)
+            gatherings.emplace_back(world, 2 * others * arrays, rooms.gathering(i));
     }
 
-    std::array<transfer, 2> exchanges;  ///< pieces of gradients, of which one is added while the next travels
-    std::vector<transfer> gatherings{};  ///< weights of units
-    transfer talk;                       ///< everything that is waited for at once
+    std::array<transfer<World>, 2>
+        exchanges;  ///< pieces of gradients, of which one is added while the next travels
+    std::vector<transfer<World>> gatherings{};  ///< weights of units
+    transfer<World> talk;                       ///< everything that is waited for at once
 };
 
 /// Its world, and the messages under way.
@@ -59,7 +80,8 @@ requires C::is_sharded struct peers<C> {
     /// Throws `snug::error` when the world has another number of ranks than the trainer was compiled for.
     explicit peers(world_type& of)
         : world(&checked(of)),
-          under_way(std::make_unique<messages<world_type>>(of, C::ranks - 1, ahead, arrays_of_a_unit)) {}
+          under_way(std::make_unique<messages<world_type>>(of, C::ranks - 1, ahead, arrays_of_a_unit,
+                                                           C::staging)) {}
 
     int rank() const { return world->rank(); }
     /// Which share of the model this rank holds.

@@ -60,6 +60,16 @@ struct group_places {
     region unit_gradient{};  ///< the gradients of a copy while its unit is worked on
 };
 
+/// How the memory is divided in which messages are staged, in bytes: two exchanges, one for what is waited for at once,
+/// and the gatherings under way.
+struct staging_rooms {
+    index_t of_exchange = 0, of_talk = 0, of_gathering = 0;
+
+    constexpr index_t exchange(int which) const { return which * of_exchange; }
+    constexpr index_t talk() const { return 2 * of_exchange; }
+    constexpr index_t gathering(int which) const { return talk() + of_talk + which * of_gathering; }
+};
+
 /// The places of all parameters of a composition, and what else it declares.
 template <std::size_t Parameters, std::size_t States>
 struct layout {
@@ -73,6 +83,7 @@ struct layout {
     region arrivals{};                                      ///< of two buckets, from all other ranks
     region departures{};  ///< of two buckets, to all other ranks, where gradients travel in another format
     region verdicts{};    ///< what every rank has found in a step
+    region staged{};      ///< messages of a device's memory on their way through the program's
     int declarations = 0;
 
     /// Everything is nowhere. Default member initializers alone do not reach programs always: g++ 12 leaves them out of some
@@ -80,8 +91,8 @@ struct layout {
     constexpr void clear() {
         for (auto& its : parameters) its = {};
         for (auto& its : groups) its = {};
-        for (auto* its :
-             {&partial_sums, &numbers, &quantization_source, &pages, &arrivals, &departures, &verdicts})
+        for (auto* its : {&partial_sums, &numbers, &quantization_source, &pages, &arrivals, &departures,
+                          &verdicts, &staged})
             *its = {};
     }
 };

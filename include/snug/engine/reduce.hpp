@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <snug/engine/messages.hpp>
 #include <snug/engine/store.hpp>
 #include <snug/kernels/elements.hpp>
 #include <snug/kernels/fold.hpp>
@@ -12,15 +13,6 @@
 /// Arrays of groups over all ranks: shares are sent to their owners and added there, and gathered again. Ranks
 /// send bytes to each other pairwise; every addition is made here, in the order of ranks.
 namespace snug::SNUG_TARGET::engine {
-
-template <class T>
-std::span<std::byte const> as_bytes_of(T const* first, index_t count) {
-    return {reinterpret_cast<std::byte const*>(first), static_cast<std::size_t>(count) * sizeof(T)};
-}
-template <class T>
-std::span<std::byte> as_bytes_of(T* first, index_t count) {
-    return {reinterpret_cast<std::byte*>(first), static_cast<std::size_t>(count) * sizeof(T)};
-}
 
 /// What a deadline says about the messages that follow; without a group, of no part of the model.
 template <class C>
@@ -85,7 +77,6 @@ template <class C>
 void begin_piece(store<C> const& s, exchange<C> const& of, index_t piece) {
     using gradient = typename C::precision::gradient;
     using wire = typename C::wire;
-    auto* const world = s.ranks.world;
     auto const slot = piece % 2;
     auto& transfer = s.ranks.exchange(slot);
     auto const first = piece * of.piece;
@@ -98,14 +89,14 @@ void begin_piece(store<C> const& s, exchange<C> const& of, index_t piece) {
     };
     for (int d = 1; d < count; ++d) {
         int const from = (of.own + count - d) % count, to = (of.own + d) % count;
-        world->receive(transfer, of.among[from], as_bytes_of(piece_of(C::places.arrivals, from), length));
+        receive(s, transfer, of.among[from], as_bytes_of(piece_of(C::places.arrivals, from), length));
         auto const* const part = static_cast<gradient const*>(of.all + to * of.part + first);
         if constexpr (std::is_same_v<wire, gradient>) {
-            world->send(transfer, of.among[to], as_bytes_of(part, length));
+            send(s, transfer, of.among[to], as_bytes_of(part, length));
         } else {
             auto* const departing = piece_of(C::places.departures, to);
             ops::for_each_element(s.on(), length, ops::bound<kernels::convert>(part, departing));
-            world->send(transfer, of.among[to], as_bytes_of(departing, length));
+            send(s, transfer, of.among[to], as_bytes_of(departing, length));
         }
     }
 }
@@ -127,7 +118,7 @@ void finish_exchange(store<C> const& s, exchange<C> const& of) {
         if (piece + 1 < of.pieces()) begin_piece(s, of, piece + 1);
         now_doing(s, "exchange", of.group, of.copy);
         auto const slot = piece % 2;
-        s.ranks.world->wait(s.ranks.exchange(slot));
+        wait(s, s.ranks.exchange(slot));
         auto const first = piece * of.piece;
         auto const count = std::min(of.piece, of.part - first);
         auto const fold = [&]<bool Onto>(std::bool_constant<Onto>) {
@@ -156,8 +147,8 @@ template <class T, class C>
 void gather_parts(store<C> const& s, std::size_t group, index_t copy, distributed::group ranks, T* all,
                   index_t count, std::string_view what) {
     now_doing(s, what, group, copy);
-    distributed::all_gather(*s.ranks.world, s.ranks.talk(), ranks, as_bytes_of(all, count));
-    s.ranks.world->wait(s.ranks.talk());
+    all_gather(s, s.ranks.talk(), ranks, as_bytes_of(all, count));
+    wait(s, s.ranks.talk());
 }
 /// Every rank has its own share of an array that all have whole; afterwards all of it.
 template <class T, class C>

@@ -28,14 +28,6 @@ struct a_sharded_trainer_needs_its_world {
         "'snug::distributed::mpi world; my_trainer run(world);', with snug/distributed/mpi.hpp");
 };
 
-template <class Backend, bool RunsHere>
-struct sharding_on_a_device_is_not_there_yet {
-    static_assert(
-        RunsHere,
-        "snug: a sharded trainer runs on snug::on<snug::host> only so far (see Backend). Its budgets "
-        "(snug::fits, snug::footprint) can be asserted for a device all the same");
-};
-
 }  // namespace refusal
 
 /// A training run: what the plan of its composition lays out, and what is done with it. Each member is an act
@@ -70,8 +62,6 @@ class run {
     /// ranks construct it; every one throws the same `snug::error` when one cannot.
     explicit run(typename Composition::world& world, std::uint64_t seed = 0) requires(Composition::is_sharded)
         : store_(make_store(engine::of_composition<Composition>{}, world, seed)) {
-        static_assert(sizeof(refusal::sharding_on_a_device_is_not_there_yet<
-                             typename Composition::backend, !runs_ahead<typename Composition::backend>>) > 0);
         (void)sizeof(refusal::to_run_a_trainer_include_snug_snug_hpp<Composition>);
         initialise(store_, seed);
     }

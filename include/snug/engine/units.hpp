@@ -117,8 +117,8 @@ class unit_rooms {
             ops::bound<kernels::convert>(static_cast<T const*>(own_share<T>(at.weight, next.copy)),
                                          whole + store_.ranks.shard() * share));
         now_doing(store_, "gather of weights", g, next.copy);
-        distributed::all_gather(*store_.ranks.world, store_.ranks.gathering(entry), store_.ranks.of_model(),
-                                as_bytes_of(whole, group.count));
+        all_gather(store_, store_.ranks.gathering(entry), store_.ranks.of_model(),
+                   as_bytes_of(whole, group.count));
     }
 
     void wait_for(std::size_t entry) {
@@ -127,7 +127,7 @@ class unit_rooms {
         for_each_group_of(its.unit, [&](std::size_t g, auto const&) {
             now_doing(store_, "gather of weights", g, its.copy);
         });
-        store_.ranks.world->wait(store_.ranks.gathering(entry));
+        wait(store_, store_.ranks.gathering(entry));
     }
 
     // Gradients.

@@ -209,14 +209,14 @@ step_result finish_update(store<C>& s, training_options<typename C::optimizer> c
         result.skipped = true;
         return result;
     }
-    ++done.steps;
-    done.vanished = vanished ? done.vanished + 1 : 0;
-    if constexpr (scales_loss<typename C::precision>) done.scale.step_was_good();
     auto not_finite = numbers.not_finite;
     // A rank that updates a share knows of no other: 8 bytes from each to each.
     if constexpr (C::updates_share)
         for (auto const theirs : from_all_ranks(s, "agreement on an update", numbers.not_finite))
             not_finite += theirs;
+    ++done.steps;
+    done.vanished = vanished ? done.vanished + 1 : 0;
+    if constexpr (scales_loss<typename C::precision>) done.scale.step_was_good();
     if (not_finite != 0) refuse_update(s, result);
     return result;
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <optional>
 #include <snug/distributed/agree.hpp>
@@ -80,10 +81,9 @@ struct add_squares {
 template <class C>
 void gather_verdicts(store<C> const& s) {
     now_doing(s, "gather of losses and norms");
-    distributed::all_gather(
-        *s.ranks.world, s.ranks.talk(),
-        as_bytes_of(s.template at<std::byte>(C::places.verdicts), C::ranks * C::verdict_size));
-    s.ranks.world->wait(s.ranks.talk());
+    all_gather(s, s.ranks.talk(), {0, C::ranks, 1},
+               as_bytes_of(s.template at<std::byte>(C::places.verdicts), C::ranks * C::verdict_size));
+    wait(s, s.ranks.talk());
 }
 
 /// The losses that ranks have set aside, once they are gathered, become the loss.
@@ -118,17 +118,26 @@ std::uint64_t hash_of(training_options<Optimizer> const& options) {
     auto const& rate = options.learning_rate;
     sum.add(rate.peak).add(rate.warm_up).add(rate.total).add(rate.floor);
     sum.add(options.weight_decay).add(options.largest_gradient_norm).add(options.dropout_seed);
-    using own = typename Optimizer::options;
+    [[maybe_unused]] constexpr bool has_bytes = std::is_trivially_copyable_v<typename Optimizer::options> &&
+                                                !std::is_empty_v<typename Optimizer::options>;
     // Options of a user's optimizer have no list of members: their bytes, without those between members, where the
     // compiler can tell which these are.
 #if __has_builtin(__builtin_clear_padding)
-    if constexpr (std::is_trivially_copyable_v<own> && !std::is_empty_v<own>) {
+    if constexpr (has_bytes) {
         auto copy = options.optimizer;
         __builtin_clear_padding(&copy);
         sum.add(std::string_view(reinterpret_cast<char const*>(&copy), sizeof copy));
     }
 #endif
     return sum.value();
+}
+
+/// For up to `statement_size` bytes of each rank, in memory of the program.
+template <class C>
+std::byte* room_to_talk(store<C> const& s) {
+    static_assert(C::verdict_size >= C::statement_size);
+    if constexpr (C::stages_messages) return staging_of(s, s.ranks.talk());
+    else return s.template at<std::byte>(C::places.verdicts);
 }
 
 /// All ranks go on, with the same plan, step and options, or all throw the same `snug::error`. `f(statement)` may
@@ -143,11 +152,8 @@ index_t agree_on(store<C> const& s, char const* what, std::uint64_t options, F c
     mine.plan = plan_hash<C>;
     mine.options = options;
     mine.batch = static_cast<std::uint64_t>(s.done.accumulated_batches);
-    static_assert(C::verdict_size >= C::statement_size);
-    return distributed::guarded(
-               *s.ranks.world, s.ranks.talk(),
-               as_bytes_of(s.template at<std::byte>(C::places.verdicts), C::ranks * C::statement_size), mine,
-               f)
+    return distributed::guarded(*s.ranks.world, s.ranks.talk().messages,
+                                as_bytes_of(room_to_talk(s), C::ranks * C::statement_size), mine, f)
         .counted;
 }
 
@@ -167,9 +173,14 @@ std::array<T, static_cast<std::size_t>(C::ranks)> from_all_ranks(store<C> const&
     std::array<T, static_cast<std::size_t>(C::ranks)> all{};
     all[static_cast<std::size_t>(s.ranks.rank())] = mine;
     if constexpr (C::is_sharded) {
+        // Not in the array: when a message fails, others that are under way outlive it.
+        static_assert(index_t{sizeof(T)} <= C::statement_size);
+        auto const room = as_bytes_of(room_to_talk(s), index_t{sizeof all});
+        std::memcpy(room.data(), all.data(), sizeof all);
         now_doing(s, what);
-        distributed::all_gather(*s.ranks.world, s.ranks.talk(), as_bytes_of(all.data(), C::ranks));
-        s.ranks.world->wait(s.ranks.talk());
+        distributed::all_gather(*s.ranks.world, s.ranks.talk().messages, room);
+        s.ranks.world->wait(s.ranks.talk().messages);
+        std::memcpy(all.data(), room.data(), sizeof all);
     }
     return all;
 }
@@ -186,6 +197,7 @@ store<C> make_store(of_composition<C>, World& world, std::uint64_t seed) {
     mine.plan = plan_hash<C>;
     mine.seed = seed;
     std::optional<store<C>> made;
+    world.doing = {-1, "agreement on a trainer"};
     distributed::guarded(world, transfer, room, mine, [&] { made.emplace(peers<C>(world)); });
     return std::move(*made);
 }

@@ -14,10 +14,12 @@
 #include <snug/models/family.hpp>
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
+#include <snug/models/qwen3.hpp>
 
 namespace snug::SNUG_TARGET::io {
 
-inline constexpr models::model_family const* families[] = {&models::families::gpt2, &models::families::llama};
+inline constexpr models::model_family const* families[] = {&models::families::gpt2, &models::families::llama,
+                                                           &models::families::qwen3};
 
 namespace detail {
 
@@ -66,7 +68,7 @@ known_type type_called(std::string_view wanted, std::string_view models::config_
 
 }  // namespace detail
 
-/// "gpt2 and llama".
+/// "gpt2, llama and qwen3".
 inline std::string names_of_families() {
     std::vector<std::string> names;
     for (auto const* const family : families) names.emplace_back(family->name);

@@ -3,6 +3,7 @@
 
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
+#include <snug/models/qwen3.hpp>
 
 /// Published models by name. Structs rather than aliases: errors and reports print the short name.
 namespace snug::SNUG_TARGET::models {
@@ -61,5 +62,19 @@ struct qwen2_5_1_5b
             rope_theta<1000000>, norm_epsilon_inverse<1000000>, tied_head<1>, qkv_bias<1>> {};
 struct qwen2_5_7b : llama<layers<28>, heads<28>, kv_heads<4>, width<3584>, mlp<18944>, vocabulary<152064>,
                           context<32768>, rope_theta<1000000>, norm_epsilon_inverse<1000000>, qkv_bias<1>> {};
+
+// Qwen3, arXiv 2505.09388.
+struct qwen3_0_6b : qwen3<layers<28>, heads<16>, kv_heads<8>, head_width<128>, width<1024>, mlp<3072>,
+                          vocabulary<151936>, context<40960>, tied_head<1>> {};
+struct qwen3_1_7b : qwen3<layers<28>, heads<16>, kv_heads<8>, head_width<128>, width<2048>, mlp<6144>,
+                          vocabulary<151936>, context<40960>, tied_head<1>> {};
+struct qwen3_4b : qwen3<layers<36>, heads<32>, kv_heads<8>, head_width<128>, width<2560>, mlp<9728>,
+                        vocabulary<151936>, context<40960>, tied_head<1>> {};
+struct qwen3_8b : qwen3<layers<36>, heads<32>, kv_heads<8>, head_width<128>, width<4096>, mlp<12288>,
+                        vocabulary<151936>, context<40960>> {};
+struct qwen3_14b : qwen3<layers<40>, heads<40>, kv_heads<8>, head_width<128>, width<5120>, mlp<17408>,
+                         vocabulary<151936>, context<40960>> {};
+struct qwen3_32b : qwen3<layers<64>, heads<64>, kv_heads<8>, head_width<128>, width<5120>, mlp<25600>,
+                         vocabulary<151936>, context<40960>> {};
 
 }  // namespace snug::SNUG_TARGET::models

@@ -37,4 +37,16 @@ inline void copy_out(Backend on, void* to, void const* from, std::size_t size) {
     else (void)sizeof(missing_body<Backend, operation::copy>);
 }
 
+template <class Backend>
+concept has_copies_are_done = takes_bodies_for_granted || requires(Backend on) {
+    copies_are_done_on(on);
+};
+
+/// Waits until all copies so far are done: pinned memory that `copy_in` reads may be changed afterwards.
+template <class Backend>
+inline void copies_are_done(Backend on) {
+    if constexpr (has_copies_are_done<Backend>) copies_are_done_on(on);
+    else (void)sizeof(missing_body<Backend, operation::copy>);
+}
+
 }  // namespace snug::SNUG_TARGET::ops

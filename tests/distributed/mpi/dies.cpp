@@ -2,38 +2,18 @@
 // Ranks that exchange until rank 1 does what the first argument says, at the place that the second names. Started by
 // tests/distributed/dies.sh, which judges what is left. Every rank writes its process id to FOLDER/pid.RANK, rank 1 the time of its
 // deed in nanoseconds to FOLDER/time.
-#include <signal.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <distributed/mpi/deed.hpp>
 #include <fstream>
 #include <iostream>
 #include <snug/distributed/collectives.hpp>
 #include <snug/distributed/mpi.hpp>
-#include <thread>
 #include <vector>
 
 namespace dist = snug::distributed;
 
 namespace {
-
-/// Whether the rank is to return from main.
-bool does(std::string const& how, std::string const& folder) {
-    auto const now = std::chrono::system_clock::now().time_since_epoch();
-    std::ofstream(folder + "/time") << std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()
-                                    << std::flush;
-    if (how == "killed") ::raise(SIGKILL);
-    if (how == "crashing") ::raise(SIGSEGV);
-    if (how == "aborting") std::abort();
-    if (how == "exiting") std::exit(3);
-    if (how == "leaving") ::_exit(0);
-    if (how == "throwing" || how == "caught") throw snug::error({.file = "train.bin"}, "no such file", "one");
-    if (how == "stopped") ::raise(SIGSTOP);
-    if (how == "spinning")
-        for (bool volatile forever = true; forever;) {
-        }
-    return how == "returning";
-}
 
 int run(std::string const& how, std::string const& place, std::string const& folder) {
     dist::mpi world;
@@ -45,9 +25,9 @@ int run(std::string const& how, std::string const& place, std::string const& fol
     for (int step = 0;; ++step) {
         bool const now = world.rank() == 1 && (step == 20 || place == "start");
         world.doing = {step, "exchange", "blocks", 7};
-        if (now && place != "middle" && does(how, folder)) return 0;
+        if (now && place != "middle" && snug_test::does(how, folder)) return 0;
         dist::all_gather(world, transfer, all);
-        if (now && place == "middle" && does(how, folder)) return 0;
+        if (now && place == "middle" && snug_test::does(how, folder)) return 0;
         world.wait(transfer);
     }
 }

@@ -60,13 +60,15 @@ std::string marked(examples::view one, tokenizer const& tokens) {
 
 std::string const good = R"({"prompt": "Two boats", "completion": " sail"})";
 
-/// What packed_batches asks of a trainer: `Rows` rows of `Tokens`, in two micro-batches.
-template <std::int64_t Rows, std::int64_t Tokens>
+/// What packed_batches asks of a trainer: `Rows` rows of `Tokens` in a step, in micro-batches of which `Ranks` ranks have a
+/// part each.
+template <std::int64_t Rows, std::int64_t Tokens, std::int64_t MicroBatches = 2, int Ranks = 1>
 struct trainer {
     struct composition {
-        static constexpr std::int64_t micro_batches = 2;
+        static constexpr int ranks = Ranks;
+        static constexpr std::int64_t micro_batches = MicroBatches / Ranks;
         struct batch {
-            static constexpr std::int64_t sequences = Rows / 2, tokens = Tokens;
+            static constexpr std::int64_t sequences = Rows / MicroBatches, tokens = Tokens;
         };
         struct model {
             static constexpr std::int64_t vocabulary = 1'000'000;
@@ -307,6 +309,64 @@ TEST_CASE("a seed fixes the batches, an epoch visits each row, a position resume
     later.resume_at(resumed.position());
     CHECK(drawn(later, 5) == drawn(resumed, 5));
     CHECK_FALSE(test::refusal([&] { later.resume_at(-1); }).empty());
+}
+
+/// A rank of a world, as far as data goes.
+struct rank_of {
+    int number;
+    int rank() const { return number; }
+};
+
+/// All that `Ranks` ranks see in some steps, micro-batch after micro-batch as they are numbered over all ranks.
+template <int Ranks, class Make>
+std::vector<std::int32_t> seen_by(std::int64_t steps, std::int64_t from, Make const& make) {
+    using batches = packed_batches<trainer<8, 32, 4, Ranks>>;
+    std::vector<batches> all;
+    for (int rank = 0; rank < Ranks; ++rank) {
+        all.push_back(make.template operator()<batches>(rank_of{rank}));
+        all.back().resume_at(from);
+    }
+    std::vector<std::int32_t> result;
+    for (std::int64_t step = 0; step < steps; ++step) {
+        std::vector<snug::token_batch> parts;
+        for (auto& one : all) parts.push_back(one.next());
+        for (std::size_t m = 0; m < 4 / Ranks; ++m)
+            for (auto const& part : parts)
+                for (auto const& tokens : {part.inputs, part.targets, part.starts}) {
+                    REQUIRE(tokens.size() == 4 / Ranks * 64);
+                    auto const here = tokens.subspan(m * 64, 64);
+                    result.insert(result.end(), here.begin(), here.end());
+                }
+    }
+    for (auto const& one : all) {
+        CHECK(one.position() == from + steps * 8);
+        CHECK(one.batches_per_epoch() == all.front().batches_per_epoch());
+    }
+    return result;
+}
+
+TEST_CASE("a step sees the same rows in the same order on any number of ranks, from any position on") {
+    auto const data = numbered(300, 30);
+    auto const shuffled = [&]<class Batches>(rank_of rank) { return Batches(data, rank, 5); };
+    auto const ordered = [&]<class Batches>(rank_of rank) { return Batches::in_order(data, rank); };
+    auto const rows = packed_batches<trainer<8, 32>>(data).packing().rows();
+    REQUIRE(rows % 8 != 0);  // so that in order the last rows are empty
+    for (std::int64_t const from : {std::int64_t{0}, std::int64_t{8}, rows - 3, 3 * rows + 1}) {
+        auto const expected = seen_by<1>(rows, from, shuffled);
+        CHECK(seen_by<2>(rows, from, shuffled) == expected);
+        CHECK(seen_by<4>(rows, from, shuffled) == expected);
+    }
+    auto const all = seen_by<1>(rows / 8 + 1, 0, ordered);
+    CHECK(seen_by<2>(rows / 8 + 1, 0, ordered) == all);
+    CHECK(seen_by<4>(rows / 8 + 1, 0, ordered) == all);
+
+    // One rank draws what a trainer that is alone does, however its rows are cut into micro-batches.
+    packed_batches<trainer<8, 32>> alone(data, 5);
+    packed_batches<trainer<8, 32, 1>> at_once(data, rank_of{0}, 5);
+    for (int step = 0; step < 3; ++step) {
+        auto const one = alone.next(), other = at_once.next();
+        CHECK(std::equal(one.inputs.begin(), one.inputs.end(), other.inputs.begin(), other.inputs.end()));
+    }
 }
 
 TEST_CASE("a range is one epoch; in order it ends with empty rows") {

@@ -111,6 +111,34 @@ config const qwen2{
     {"rms_norm_eps", "1e-06"},       {"rope_theta", "1000000.0"},          {"sliding_window", "4096"},
     {"tie_word_embeddings", "true"}, {"use_sliding_window", "false"},      {"vocab_size", "151936"}};
 
+/// Qwen3-0.6B as it was published.
+config const qwen3{{"model_type", "\"qwen3\""},
+                   {"architectures", R"(["Qwen3ForCausalLM"])"},
+                   {"attention_bias", "false"},
+                   {"attention_dropout", "0.0"},
+                   {"bos_token_id", "151643"},
+                   {"eos_token_id", "151645"},
+                   {"head_dim", "128"},
+                   {"hidden_act", "\"silu\""},
+                   {"hidden_size", "1024"},
+                   {"initializer_range", "0.02"},
+                   {"intermediate_size", "3072"},
+                   {"max_position_embeddings", "40960"},
+                   {"max_window_layers", "28"},
+                   {"num_attention_heads", "16"},
+                   {"num_hidden_layers", "28"},
+                   {"num_key_value_heads", "8"},
+                   {"rms_norm_eps", "1e-06"},
+                   {"rope_scaling", "null"},
+                   {"rope_theta", "1000000"},
+                   {"sliding_window", "null"},
+                   {"tie_word_embeddings", "true"},
+                   {"torch_dtype", "\"bfloat16\""},
+                   {"transformers_version", "\"4.51.0\""},
+                   {"use_cache", "true"},
+                   {"use_sliding_window", "false"},
+                   {"vocab_size", "151936"}};
+
 }  // namespace
 
 TEST_CASE("a config.json of each family gives the numbers of its preset") {
@@ -120,10 +148,11 @@ TEST_CASE("a config.json of each family gives the numbers of its preset") {
     CHECK(numbers_of(smollm2_newer) == models::smollm2_135m::numbers);
     CHECK(numbers_of(mistral) == models::mistral_7b::numbers);
     CHECK(numbers_of(qwen2) == models::qwen2_5_0_5b::numbers);
+    CHECK(numbers_of(qwen3) == models::qwen3_0_6b::numbers);
 }
 
 TEST_CASE("missing members of a config.json have the defaults of the family's class in transformers") {
-    // GPT2Config(), LlamaConfig(), MistralConfig() and Qwen2Config() of transformers 5.24.
+    // GPT2Config(), LlamaConfig(), MistralConfig(), Qwen2Config() and Qwen3Config() of transformers 5.24.
     CHECK(numbers_of({{"model_type", "\"gpt2\""}}) == models::gpt2_124m::numbers);
     snug::model_numbers const llama{.family = "llama",
                                     .layers = 32,
@@ -151,6 +180,13 @@ TEST_CASE("missing members of a config.json have the defaults of the family's cl
     qwen2_7b.context = 32768;
     qwen2_7b.qkv_bias = true;
     CHECK(numbers_of({{"model_type", "\"qwen2\""}}) == qwen2_7b);
+    auto qwen3_8b = qwen2_7b;
+    qwen3_8b.family = "qwen3";
+    qwen3_8b.qkv_bias = false;
+    CHECK(numbers_of({{"model_type", "\"qwen3\""}}) == qwen3_8b);
+    // Heads of 128 are not a share of the width.
+    CHECK(numbers_of({{"model_type", "\"qwen3\""}, {"hidden_size", "1000"}}).head_width == 128);
+    CHECK_THAT(refused(with(qwen3, {{"head_dim", "null"}})), Contains("null for \"head_dim\""));
     // Null is "as many as heads" in all, missing only in Llama.
     CHECK(numbers_of(with(mistral, {{"num_key_value_heads", ""}})).kv_heads == 8);
     CHECK(numbers_of(with(mistral, {{"num_key_value_heads", "null"}})).kv_heads == 32);
@@ -254,6 +290,31 @@ TEST_CASE("the files of published models have the numbers of their presets") {
                                     {"pad_token_id", "2"}})) == models::smollm2_135m::numbers);
     CHECK(numbers_of(with(qwen2, {{"use_mrope", "false"}, {"attention_dropout", "0.0"}})) ==
           models::qwen2_5_0_5b::numbers);
+    auto const qwen3_of = [](config const& changes) { return numbers_of(with(qwen3, changes)); };
+    CHECK(qwen3_of({{"hidden_size", "2048"}, {"intermediate_size", "6144"}}) == models::qwen3_1_7b::numbers);
+    CHECK(qwen3_of({{"hidden_size", "2560"},
+                    {"intermediate_size", "9728"},
+                    {"max_window_layers", "36"},
+                    {"num_attention_heads", "32"},
+                    {"num_hidden_layers", "36"}}) == models::qwen3_4b::numbers);
+    CHECK(qwen3_of({{"hidden_size", "4096"},
+                    {"intermediate_size", "12288"},
+                    {"max_window_layers", "36"},
+                    {"num_attention_heads", "32"},
+                    {"num_hidden_layers", "36"},
+                    {"tie_word_embeddings", "false"}}) == models::qwen3_8b::numbers);
+    CHECK(qwen3_of({{"hidden_size", "5120"},
+                    {"intermediate_size", "17408"},
+                    {"max_window_layers", "40"},
+                    {"num_attention_heads", "40"},
+                    {"num_hidden_layers", "40"},
+                    {"tie_word_embeddings", "false"}}) == models::qwen3_14b::numbers);
+    CHECK(qwen3_of({{"hidden_size", "5120"},
+                    {"intermediate_size", "25600"},
+                    {"max_window_layers", "64"},
+                    {"num_attention_heads", "64"},
+                    {"num_hidden_layers", "64"},
+                    {"tie_word_embeddings", "false"}}) == models::qwen3_32b::numbers);
     CHECK(numbers_of(with(gpt2, {{"attn_pdrop", "0.1"},
                                  {"embd_pdrop", "0.1"},
                                  {"initializer_range", "0.02"},
@@ -291,6 +352,10 @@ TEST_CASE("a sliding window ends the context, in whichever layers it is") {
     CHECK(context_of(with(qwen2, {{"use_sliding_window", "true"}})) == 4096);
     CHECK(context_of(with(qwen2, {{"use_sliding_window", "true"}, {"max_window_layers", "24"}})) == 32768);
     CHECK(context_of(with(qwen2, {{"use_sliding_window", "true"}, {"max_window_layers", ""}})) == 32768);
+    CHECK(context_of(with(qwen3, {{"use_sliding_window", "true"}, {"sliding_window", "4096"}})) == 40960);
+    CHECK(context_of(with(qwen3, {{"use_sliding_window", "true"},
+                                  {"sliding_window", "4096"},
+                                  {"max_window_layers", "27"}})) == 4096);
     // A type for each layer.
     auto const types = [](std::string const& kind, int layers) {
         std::string list = "[";
@@ -377,7 +442,7 @@ TEST_CASE("scaled rotary frequencies are read, by either name") {
 }
 
 TEST_CASE("a key of a config.json that is not known is refused by its name") {
-    for (auto const& family : {gpt2, smollm2, mistral, qwen2}) {
+    for (auto const& family : {gpt2, smollm2, mistral, qwen2, qwen3}) {
         for (auto const& [key, value] :
              std::map<std::string, std::string>{{"final_logit_softcapping", "30.0"},
                                                 {"attn_logit_softcapping", "50.0"},
@@ -491,6 +556,7 @@ TEST_CASE("a config.json that is written reads as the model it was written of") 
     check(models::families::llama, models::llama2_70b::numbers, "llama");
     check(models::families::llama, models::llama3_2_1b::numbers, "llama");
     check(models::families::llama, models::qwen2_5_0_5b::numbers, "qwen2");
+    check(models::families::qwen3, models::qwen3_0_6b::numbers, "qwen3");
     auto stretched = models::llama2_7b::numbers;
     stretched.rope_scaling = snug::rope::linear<4>::numbers();
     check(models::families::llama, stretched, "llama");
@@ -594,10 +660,10 @@ TEST_CASE("a family of a user's own is read, written and named without a change 
     CHECK(read_again(written(own, numbers), &own) == numbers);
     CHECK(read_again(text_of(smollm2), &own) == models::smollm2_135m::numbers);
     CHECK_THAT(test::refusal([&] { (void)read_again(R"({"model_type": "none"})", &own); }),
-               Contains(R"(expected "own", "gpt2", "llama", "mistral" or "qwen2")"));
+               Contains(R"(expected "own", "gpt2", "llama", "mistral", "qwen2" or "qwen3")"));
     CHECK_THAT(refused({{"model_type", "\"own\""}}),
-               Contains(R"(expected "gpt2", "llama", "mistral" or "qwen2")"));
-    CHECK(names_of_families() == "gpt2 and llama");
+               Contains(R"(expected "gpt2", "llama", "mistral", "qwen2" or "qwen3")"));
+    CHECK(names_of_families() == "gpt2, llama and qwen3");
     auto const pieces = pieces_of(own, numbers, naming::hugging_face, "qkv.weight", 2, 96);
     REQUIRE(pieces.size() == 1);
     CHECK(pieces[0].tensor == "transformer.layer.2.attention.weight");

@@ -93,6 +93,7 @@ struct fault_state {
     int nth = 0;
     int code = 0;
     int death = 0;
+    void (*deed)() = nullptr;
     bool disturbed = false;
 };
 
@@ -149,10 +150,12 @@ class faults {
         state_.nth = nth;
         state_.code = code;
     }
-    /// Makes the process die right before call number `nth` of any kind.
-    void die_before(int nth) {
+    /// Makes the process die, or do what `deed` does, right before call number `nth` of any kind.
+    void die_before(
+        int nth, void (*deed)() = [] { std::raise(SIGKILL); }) {
         state_ = {};
         state_.death = nth;
+        state_.deed = deed;
     }
     /// Every second call is interrupted by a signal, and none moves more than 7 bytes.
     void disturb() {
@@ -164,7 +167,7 @@ class faults {
 
   private:
     static bool hit(call kind) {
-        if (++state_.total == state_.death) std::raise(SIGKILL);
+        if (++state_.total == state_.death) state_.deed();
         auto const now = ++state_.made[static_cast<std::size_t>(kind)];
         auto const uninterruptible = kind == call::close || kind == call::map || kind == call::unmap ||
                                      kind == call::advise || kind == call::unlink;

@@ -30,6 +30,7 @@ inline void copy_on_device(tag on, void* to, void const* from, std::size_t size)
 inline void copy_in_on(tag on, void* to, void const* from, std::size_t size) {
     copy_to_device(on, to, from, size);
 }
+inline void copies_are_done_on(tag on) { synchronize(on); }
 inline void copy_out_on(tag on, void* to, void const* from, std::size_t size) {
     copy_to_host(on, to, from, size);
     synchronize(on);

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <distributed/anywhere/anywhere.hpp>
+
+std::vector<snug_test::one_of_sixteen> snug_test::stage_0() { return all_of_stage<0>(); }
