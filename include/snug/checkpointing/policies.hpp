@@ -36,7 +36,8 @@ struct value_name {
 /// What a checkpointing policy decides: `segment(blocks)`, the number of consecutive blocks whose activations are
 /// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
 /// when backward reaches it. 0 keeps everything. `recomputes_cheap_layers`: outputs of norms and activation functions are
-/// computed again in any case. `keeps(name)`: of what a block computes, the values of these names are kept, and no others. Or `groups`, a `meta::list` of `checkpointing::group`. Losses and weights are the same to the bit.
+/// computed again in any case. `keeps(name)`: of what a block computes, the values of these names are kept, and no
+/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Losses and weights are the same to the bit.
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> &&
     (detail::keeps_segments<P> || detail::keeps_by_groups<P>);
@@ -97,9 +98,10 @@ struct selective {
     static constexpr index_t segment(index_t) { return 0; }
 };
 
-/// Keeps the values of these names (`snug::values` lists them), and the inputs of blocks. Each other value is computed again once, just before backward reads it, from what is there: `keep<"qkv.output", "attention.output">`
-/// computes all of a block again but what is dear of its first half. `keep<>` keeps what every_block does. A name that no block has
-/// is refused; one that backward does not read under the trainer's adapter takes no memory.
+/// Keeps the values of these names (`snug::values` lists them), and the inputs of blocks. Each other value is
+/// computed again once, just before backward reads it, from what is there: `keep<"qkv.output", "attention.output">`
+/// computes all of a block again but what is dear of its first half. `keep<>` keeps what every_block does. A name
+/// that no block has is refused; one that backward does not read under the trainer's adapter takes no memory.
 template <text... Names>
 struct keep {
     using axis = snug::axis::checkpointing;

@@ -20,14 +20,16 @@ struct the_values_of_a_composite_of_your_own_have_no_names {
 
 template <class Layer, bool HasIt>
 struct a_layer_that_changes_its_input_does_not_say_how_it_goes_on {
-    static_assert(
-        HasIt,
-        "snug: a layer changes its input where it lies (keeps_input), and what is kept of the block is its "
-        "input "
-        "without its output, or its output without its input (see Layer). Give it 'static void "
-        "change_input(auto const& call, auto x)' and 'static void forward_on_changed(auto const& call, auto "
-        "x, auto y)', which one after the other are 'forward', or 'static constexpr bool changes_input = "
-        "false' when it leaves its input as it is, or keep both or neither");
+    static_assert(HasIt,
+                  "snug: a layer changes its input where it lies (keeps_input), and what is kept of the "
+                  "block is its input "
+                  "without its output, or its output without its input (see Layer). Give it 'static void "
+                  "change_input(auto "
+                  "const& call, auto x)' and 'static void forward_on_changed(auto const& call, auto x, auto "
+                  "y)', which one "
+                  "after the other are 'forward', or 'static constexpr bool changes_input = false' when it "
+                  "leaves its input "
+                  "as it is, or keep both or neither");
 };
 
 }  // namespace refusal
@@ -162,9 +164,9 @@ struct block_schedule {
     std::array<int, N> last_reader{};
 };
 
-/// Each value that is not kept is computed again once, just before the first leaf whose backward reads it or needs it to compute another one, from
-/// what is there. Nothing has changed by then: a value gives its place to its gradient when the leaf that reads it is done, and
-/// that is later.
+/// Each value that is not kept is computed again once, just before the first leaf whose backward reads it or needs it
+/// to compute another one, from what is there. Nothing has changed by then: a value gives its place to its gradient
+/// when the leaf that reads it is done, and that is later.
 template <class Policy, std::size_t N>
 constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& facts) {
     constexpr auto count = static_cast<int>(N);
@@ -221,7 +223,8 @@ struct inputs_are_there<Block, Policy, meta::list<Leaves...>, std::index_sequenc
 
 }  // namespace detail
 
-/// A block that keeps for backward the values that `Policy::keeps` by name. It computes each of the others again just before it is read. What a layer saves beside its output is kept, or computed again, with the output.
+/// A block that keeps for backward the values that `Policy::keeps` by name. It computes each of the others again just
+/// before it is read. What a layer saves beside its output is kept, or computed again, with the output.
 template <class Block, class Policy>
 struct keeping : Block {
     static constexpr auto facts = detail::values_of_block<Block>;
