@@ -37,7 +37,7 @@ if [ "$how" = returning ]; then
     # When ranks abort while one is in MPI_Finalize, Open MPI 4.1.4's mpirun may crash or hang, in a server of its own. What counts is
     # that the ranks are gone.
     watch_ranks & watcher="$!"
-    patience=10
+    patience=30
     start "$how" "$place"
     kill "$watcher" 2>/dev/null || true
     if [ -e "$folder/gone" ]; then
