@@ -195,47 +195,34 @@ constexpr void list_values(Buffers const& buffers, value_list<N>& all) {
         if constexpr (layer::composite<typename L::block>) {
             using leaves = typename leaves_of<typename L::template block_node<Node>, -1>::type;
             constexpr auto& facts = values_of_block<typename L::block>;
-            [&]<std::size_t... V>(std::index_sequence<V...>) {
-                (
-                    [&] {
-                        constexpr auto id = meta::at<leaves, V>::output;
-                        if (!is_read_in_backward(facts, V)) return;
-                        using element = typename Setting::activation;
-                        bool const is_kept = L::keeps_all_blocks &&
-                                             buffers[static_cast<std::size_t>(id)].line == role::activation;
-                        all.values[all.size++] = {facts[V].name,
-                                                  element_name<element>,
-                                                  static_cast<index_t>(sizeof(element)),
-                                                  Setting::rows,
-                                                  facts[V].width,
-                                                  L::blocks,
-                                                  is_kept ? L::blocks : 0};
-                    }(),
-                    ...);
-            }
-            (std::make_index_sequence<values_of_block<typename L::block>.size() - 1>{});
+            meta::for_each_index<static_cast<int>(facts.size()) - 1>([&]<int V>() {
+                if constexpr (is_read_in_backward(facts, V)) {
+                    using element = typename Setting::activation;
+                    constexpr auto id = meta::at<leaves, V>::output;
+                    bool const is_kept =
+                        L::keeps_all_blocks && buffers[static_cast<std::size_t>(id)].line == role::activation;
+                    all.values[all.size++] = {
+                        facts[V].name,          element_name<element>, static_cast<index_t>(sizeof(element)),
+                        Setting::rows,          facts[V].width,        L::blocks,
+                        is_kept ? L::blocks : 0};
+                }
+            });
         }
     } else if constexpr (is_residual<L>) {
         list_values<typename L::template inner_node<Node>, Setting>(buffers, all);
     } else if constexpr (is_sequence<L>) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (
-                [&] {
-                    auto const before = all.size;
-                    list_values<typename L::template child_node<Node, static_cast<int>(K)>, Setting>(buffers,
-                                                                                                     all);
-                    // Stretches of one kind of block are one list.
-                    if (!layer::shares_parameters<L> || K == 0) return;
-                    auto const length = all.size - before;
-                    for (auto i = before; i < all.size; ++i) {
-                        all.values[i - length].blocks += all.values[i].blocks;
-                        all.values[i - length].kept += all.values[i].kept;
-                    }
-                    all.size = before;
-                }(),
-                ...);
-        }
-        (std::make_index_sequence<static_cast<std::size_t>(L::length)>{});
+        meta::for_each_index<L::length>([&]<int K>() {
+            auto const before = all.size;
+            list_values<typename L::template child_node<Node, K>, Setting>(buffers, all);
+            // Stretches of one kind of block are one list.
+            if (!layer::shares_parameters<L> || K == 0) return;
+            auto const length = all.size - before;
+            for (auto i = before; i < all.size; ++i) {
+                all.values[i - length].blocks += all.values[i].blocks;
+                all.values[i - length].kept += all.values[i].kept;
+            }
+            all.size = before;
+        });
     }
 }
 

@@ -90,20 +90,13 @@ constexpr void describe_values(std::array<block_value_facts, N>& all, int& next,
     if constexpr (is_residual<L>) {
         describe_values<typename L::inner>(all, next, where, output, false, true, next - 1);
     } else if constexpr (is_sequence<L>) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (
-                [&] {
-                    constexpr auto k = static_cast<int>(K);
-                    using child = typename L::template child<k>;
-                    constexpr bool is_last = k == L::length - 1;
-                    describe_values<child>(
-                        all, next, where / layer::name<child>(),
-                        is_last ? output : where / layer::name_of_value<child>() / "output",
-                        L::template joins_products<k>, adds && is_last, base);
-                }(),
-                ...);
-        }
-        (std::make_index_sequence<static_cast<std::size_t>(L::length)>{});
+        meta::for_each_index<L::length>([&]<int K>() {
+            using child = typename L::template child<K>;
+            constexpr bool is_last = K == L::length - 1;
+            describe_values<child>(all, next, where / layer::name<child>(),
+                                   is_last ? output : where / layer::name_of_value<child>() / "output",
+                                   L::template joins_products<K>, adds && is_last, base);
+        });
     } else {
         static_assert(
             sizeof(refusal::the_values_of_a_composite_of_your_own_have_no_names<L, !layer::composite<L>>) >
@@ -384,10 +377,7 @@ struct keeping : Block {
 
     template <class F>
     static constexpr void each(F&& f) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (f.template operator()<static_cast<int>(K)>(), ...);
-        }
-        (std::make_index_sequence<static_cast<std::size_t>(leaf_count)>{});
+        meta::for_each_index<leaf_count>(f);
     }
 };
 

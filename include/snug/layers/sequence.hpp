@@ -230,18 +230,12 @@ struct in_sequence {
 
     template <class F>
     static constexpr void each(F&& f) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (f.template operator()<static_cast<int>(K)>(), ...);
-        }
-        (std::make_index_sequence<sizeof...(Layers)>{});
+        meta::for_each_index<length>(f);
     }
 
     template <class F>
     static constexpr void each_reversed(F&& f) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (f.template operator()<length - 1 - static_cast<int>(K)>(), ...);
-        }
-        (std::make_index_sequence<sizeof...(Layers)>{});
+        meta::for_each_index<length>([&]<int K>() { f.template operator()<length - 1 - K>(); });
     }
 };
 
