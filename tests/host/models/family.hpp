@@ -28,6 +28,12 @@ template <class Model, class... Policies>
 using fine_tuning = trainer<Model, batch<2, 24>, optimizers::sgd<>, Policies...>;
 
 constexpr double near = 1e-5;
+#ifdef __OPTIMIZE__
+constexpr double near_gradient = 1e-5;
+#else
+/// Without vectors a sum takes one element after the other, and five steps carry its rounding on.
+constexpr double near_gradient = 2e-5;
+#endif
 
 /// A folder for what a test writes: FAMILY of SNUG_MODELS_TO, which keeps it, or one that goes again.
 class output_folder {
@@ -100,7 +106,7 @@ class family_files {
                 auto const& expected = reference["tied.gradient." + std::to_string(step) + "." + of].values;
                 auto const found = run.copy_of_gradients(entry.name.view());
                 CHECK(tiny::difference(tiny::copy_of(std::span(found), entry, copy), expected.data(),
-                                       expected.size()) <= 1e-5);
+                                       expected.size()) <= near_gradient);
             });
             result = run.update(result);
             CHECK(result.loss == Approx(reference["tied.loss"].values[step]).epsilon(1e-5));
