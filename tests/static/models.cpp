@@ -70,8 +70,11 @@ constexpr auto plainly = footprint<one_block<context<16>>>.total;
 static_assert(footprint<one_block<context<64>, rope_scaling<rope::llama3<32>>>>.total == plainly);
 static_assert(footprint<one_block<context<64>, rope_scaling<rope::linear<4>>, sliding_window<16>>>.total ==
               plainly);
+// A window as long as the context is none.
 static_assert(m::llama<layers<1>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<64>,
-                       sliding_window<16>>::numbers.context == 16);
+                       sliding_window<16>>::numbers.sliding_window == 16);
+static_assert(m::llama<layers<1>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<64>,
+                       sliding_window<64>>::numbers.sliding_window == 0);
 
 // What a trainer trains is the whole model, whatever the batch.
 static_assert(trainable_parameter_count<trainer<m::gpt2_124m, batch<1, 8>>> == 124'439'808);
