@@ -245,9 +245,11 @@ std::vector<double> gradients_of() {
 
 TEST_CASE("gradients of layer_norm") { check_layer<layer_norm<7>>(); }
 TEST_CASE("gradients of rms_norm") { check_layer<rms_norm<7>>(); }
+TEST_CASE("gradients of zero_centered_rms_norm") { check_layer<zero_centered_rms_norm<7>>(); }
 TEST_CASE("gradients of query_key_norm") {
     check_layer<query_key_norm<2, 2, 6>>();
     check_layer<query_key_norm<6, 2, 3>>();
+    check_layer<zero_centered_query_key_norm<4, 2, 3>>();
 }
 TEST_CASE("gradients of linear, with and without a bias") {
     check_layer<linear<7, 5>>();
@@ -257,6 +259,7 @@ TEST_CASE("gradients of linear, with and without a bias") {
 }
 TEST_CASE("gradients of gelu") { check_layer<gelu<7>>(); }
 TEST_CASE("gradients of swiglu") { check_layer<swiglu<5>>(); }
+TEST_CASE("gradients of geglu") { check_layer<geglu<5>>(); }
 
 TEST_CASE("gradients of causal attention") {
     SECTION("as many keys as queries") { check_layer<causal_attention<2, 2, 6>>(); }
@@ -272,6 +275,9 @@ TEST_CASE("gradients of causal attention") {
     }
     SECTION("one token") { check_layer<causal_attention<2, 1, 4>, batch<3, 1>>(); }
     SECTION("a window") { check_layer<sliding_attention<4, 2, 4, 3, rotary<100>>>(); }
+    SECTION("a window, and scores divided by another root") {
+        check_layer<attention_of<attention_shape<4, 2, 4, 3, 9>, rotary<100>>>();
+    }
     SECTION("a window, and more queries than fit a tile") {
         check_layer<sliding_attention<2, 1, 4, 9>, batch<2, 70>>(5);
     }
@@ -281,6 +287,7 @@ TEST_CASE("gradients of embedding, with and without positions") {
     check_layer<embedding<6, 7>>();
     check_layer<embedding<6, 7, 5>>();
     check_layer<embedding<3, 70, 5>>();
+    check_layer<scaled_embedding<6, 7>>();
 }
 
 namespace {

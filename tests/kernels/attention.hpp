@@ -93,7 +93,7 @@ struct reference {
         out.resize(static_cast<std::size_t>(rows * Shape::output_width));
         logsumexp.resize(static_cast<std::size_t>(rows * Shape::heads));
         d_qkv.resize(static_cast<std::size_t>(rows * Shape::qkv_width));
-        double const scale = 1 / std::sqrt(static_cast<double>(width));
+        double const scale = 1 / std::sqrt(static_cast<double>(Shape::scalar));
         for (index_t row = 0; row < rows; ++row)
             for (index_t head = 0; head < Shape::heads; ++head) {
                 auto const first = row / p.tokens * p.tokens - p.past;
@@ -288,6 +288,11 @@ TEMPLATE_TEST_CASE("a window moves on with its query", "[cuda][attention]", bf16
     check<attention_shape<2, 1, 64, 37>, TestType>({1, 5, 64});
     check<attention_shape<2, 1, 64, 150>, TestType>({1, 130});
     check<attention_shape<2, 1, 20, 9>, TestType>({2, 37});
+}
+
+TEMPLATE_TEST_CASE("scores are divided by the root that the shape says", "[cuda][attention]", bf16, float) {
+    check<attention_shape<2, 1, 64, 37, 24>, TestType>({1, 100});
+    check<attention_shape<2, 1, 20, 0, 33>, TestType>({2, 37});
 }
 
 TEMPLATE_TEST_CASE("new tokens see those before them", "[cuda][attention]", bf16, fp16, float, double) {

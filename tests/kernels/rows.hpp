@@ -345,7 +345,7 @@ void check_rows_with_sums(index_t rows) {
 }
 
 template <index_t Width, class T>
-void check_add_rows(index_t rows, index_t keys) {
+void check_add_rows(index_t rows, index_t keys, float factor = 1) {
     auto const from = random_numbers<bf16>(rows * Width, 9);
     auto const before = random_numbers<T>(keys * Width, 10);
     std::mt19937 engine(11);
@@ -355,12 +355,12 @@ void check_add_rows(index_t rows, index_t keys) {
     on_device<T> const d_to(before);
     on_device<std::int32_t> const d_key(key);
     ops::add_rows<float>(snug_test::on(), matrix<bf16 const, Width>{d_from.data(), rows}, d_to.data(),
-                         ops::bound<key_of>(static_cast<std::int32_t const*>(d_key.data())));
+                         ops::bound<key_of>(static_cast<std::int32_t const*>(d_key.data())), factor);
     std::vector<float> sums(before.begin(), before.end());
     for (index_t row = 0; row < rows; ++row)
         for (index_t i = 0; i < Width; ++i)
             sums[static_cast<std::size_t>(key[static_cast<std::size_t>(row)] * Width + i)] +=
-                static_cast<float>(from[static_cast<std::size_t>(row * Width + i)]);
+                factor * static_cast<float>(from[static_cast<std::size_t>(row * Width + i)]);
     auto const got = d_to.values();
     std::size_t wrong = 0;  // in order, and rounded once: the same bits
     for (std::size_t i = 0; i < got.size(); ++i) wrong += number(got[i]) != number(T(sums[i]));
@@ -427,6 +427,7 @@ TEST_CASE("rows are added to the rows of their keys, in order") {
     check_add_rows<40, float>(300, 7);
     check_add_rows<33, bf16>(150, 40);
     check_add_rows<1032, float>(20, 3);
+    check_add_rows<33, float>(50, 9, 32);
     check_add_rows<4104, float>(6, 2);
 }
 

@@ -93,7 +93,44 @@ class Mistral:
     scale = 10
 
 
-FAMILIES = {"qwen3": Qwen3, "smollm3": SmolLM3, "mistral": Mistral}
+def rope_of_gemma3(**scaling):
+    return dict(full_attention=dict(rope_type="default", rope_theta=1e6) | scaling,
+                sliding_attention=dict(rope_type="default", rope_theta=1e4))
+
+
+class Gemma3:
+    """A window of 8 tokens but in every second of three blocks, and in every sixth of seven as in llama.cpp, where also frequencies are
+    scaled as in the 4b. Norms multiply by 1 more than their weights, which is what GGUF has."""
+
+    classes = ("Gemma3Text", "Gemma3")
+    architecture = gguf.MODEL_ARCH.GEMMA3
+    models = {
+        "tied": dict(num_hidden_layers=3, hidden_size=16, intermediate_size=20, num_attention_heads=4, head_dim=6, sliding_window=8,
+                     layer_types=["sliding_attention", "full_attention", "sliding_attention"], query_pre_attn_scalar=10,
+                     rope_parameters=rope_of_gemma3()),
+        "untied": dict(num_hidden_layers=7, hidden_size=12, intermediate_size=14, num_attention_heads=2, num_key_value_heads=1, head_dim=6,
+                       sliding_window=8, query_pre_attn_scalar=6, tie_word_embeddings=False,
+                       rope_parameters=rope_of_gemma3(rope_type="linear", factor=8.0)),
+    }
+    layers = {"qkv": LAYERS_OF_LLAMA["qkv"], "gate_up": LAYERS_OF_LLAMA["gate_up"], "norm1": ["input_layernorm"],
+              "head_norm.query": ["self_attn.q_norm"], "head_norm.key": ["self_attn.k_norm"], "projection": ["self_attn.o_proj"],
+              "post_norm1": ["post_attention_layernorm"], "norm2": ["pre_feedforward_layernorm"], "down": ["mlp.down_proj"],
+              "post_norm2": ["post_feedforward_layernorm"]}
+    norms = ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm", "q_norm", "k_norm",
+             "model.norm"]
+    in_gguf = ["untied"]
+    has_zero_centered_norms = True
+    scale = 20
+
+    @staticmethod
+    def add_to_gguf(writer, config):
+        writer.add_sliding_window(config.sliding_window)
+        writer.add_rope_freq_base(config.rope_parameters["full_attention"]["rope_theta"])
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(config.rope_parameters["full_attention"]["factor"])
+
+
+FAMILIES = {"qwen3": Qwen3, "smollm3": SmolLM3, "mistral": Mistral, "gemma3": Gemma3}
 ADAPTERS = {
     "lora": lambda family: dict(target_modules="all-linear"),
     "dora": lambda family: dict(target_modules=["q_proj", "v_proj", "down_proj"], use_dora=True),
@@ -111,11 +148,13 @@ def by_names_of_snug(family, tensors, blocks):
 
 
 def drawn(family, options):
-    config = getattr(transformers, f"{family.classes}Config")(**{**COMMON, **options})
-    model = getattr(transformers, f"{family.classes}ForCausalLM")(config).float().eval()
+    of_config, of_model = family.classes if isinstance(family.classes, tuple) else (family.classes, family.classes)
+    config = getattr(transformers, f"{of_config}Config")(**{**COMMON, **options})
+    model = getattr(transformers, f"{of_model}ForCausalLM")(config).float().eval()
+    center = 0 if getattr(family, "has_zero_centered_norms", False) else 1
     for name, parameter in model.named_parameters():
         # Else attention hardly looks at anything, and norms are 1.
-        parameter.data = 1 + 0.3 * torch.randn_like(parameter) if "norm" in name else parameter.data * family.scale
+        parameter.data = center + 0.3 * torch.randn_like(parameter) if "norm" in name else parameter.data * family.scale
     return model
 
 
@@ -161,7 +200,10 @@ def write_gguf(path, family, model):
     writer.add_key_length(head_width)
     writer.add_value_length(head_width)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    if hasattr(family, "add_to_gguf"):
+        family.add_to_gguf(writer, config)
+    else:
+        writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     names = gguf.get_tensor_name_map(family.architecture, config.num_hidden_layers)
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
@@ -169,6 +211,8 @@ def write_gguf(path, family, model):
         weight = parameter.detach().numpy()
         if getattr(family, "has_rotary_pairs", False) and name.split(".")[-2] in heads:
             weight = in_rotary_pairs(weight, heads[name.split(".")[-2]])
+        if getattr(family, "has_zero_centered_norms", False) and name.endswith("norm.weight"):
+            weight = weight + 1
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), weight)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -44,6 +44,12 @@ static_assert(parameter_count<m::qwen3_32b> == 32'762'123'264);
 
 static_assert(parameter_count<m::smollm3_3b> == 3'075'098'624);
 
+static_assert(parameter_count<m::gemma3_270m> == 268'098'176);
+static_assert(parameter_count<m::gemma3_1b> == 999'885'952);
+static_assert(parameter_count<m::gemma3_4b> == 3'880'263'168);
+static_assert(parameter_count<m::gemma3_12b> == 11'766'034'176);
+static_assert(parameter_count<m::gemma3_27b> == 27'009'346'304);
+
 // Named numbers come in any order, and defaults are what they say.
 using plain = m::llama<layers<2>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<16>>;
 static_assert(

@@ -46,11 +46,16 @@ std::uint64_t fingerprint_of(File const& file) {
     return sum.value();
 }
 
-/// The tensor of a piece. Hugging Face's files come with and without the prefix of the model inside.
+/// The tensor of a piece. Hugging Face's files come with and without the prefix of the model inside, or with another one.
 template <class File>
-io::file_tensor const& tensor_of(File const& file, std::string const& name, std::string_view prefix) {
-    if (!holds(file, name) && name.starts_with(prefix) && holds(file, name.substr(prefix.size())))
-        return file.tensor(name.substr(prefix.size()));
+io::file_tensor const& tensor_of(File const& file, std::string const& name, std::string_view prefix,
+                                 std::span<std::string_view const> other_prefixes) {
+    if (!holds(file, name) && name.starts_with(prefix)) {
+        auto const rest = name.substr(prefix.size());
+        if (holds(file, rest)) return file.tensor(rest);
+        for (auto const other : other_prefixes)
+            if (holds(file, std::string(other) + rest)) return file.tensor(std::string(other) + rest);
+    }
     return file.tensor(name);
 }
 
@@ -94,7 +99,12 @@ template <class C, class File>
 std::vector<planned_piece> plan_pieces(File const& file, io::naming by, bool pairs) {
     using model = typename C::chosen::model;
     std::string_view prefix;
-    if constexpr (models::of_a_family<model>) prefix = model::family.prefix;
+    std::span<std::string_view const> other_prefixes, other_modules;
+    if constexpr (models::of_a_family<model>) {
+        prefix = model::family.prefix;
+        other_prefixes = model::family.other_prefixes;
+        other_modules = model::family.other_modules;
+    }
     std::vector<planned_piece> result;
     std::set<io::file_tensor const*> used;
     for (int p = 0; p < C::parameters; ++p) {
@@ -108,7 +118,7 @@ std::vector<planned_piece> plan_pieces(File const& file, io::naming by, bool pai
                                            entry.block(copy), entry.rows(), pairs);
             index_t covered = 0;
             for (auto& piece : pieces) {
-                auto const& tensor = tensor_of(file, piece.tensor, prefix);
+                auto const& tensor = tensor_of(file, piece.tensor, prefix, other_prefixes);
                 std::vector<index_t> expected{piece.count};
                 if (entry.rank > 1) expected.push_back(entry.width());
                 if (piece.how == io::arrangement::transposed) std::swap(expected[0], expected[1]);
@@ -129,7 +139,7 @@ std::vector<planned_piece> plan_pieces(File const& file, io::naming by, bool pai
         }
     }
     for (auto const& tensor : file.tensors()) {
-        if (used.contains(&tensor) || io::is_no_parameter(tensor.name, by)) continue;
+        if (used.contains(&tensor) || io::is_no_parameter(tensor.name, by, other_modules)) continue;
         if (model::head::tied && by != io::naming::snug && io::is_head(tensor.name)) {
             // The table is the first parameter.
             if (io::are_the_same(tensor, *result.front().tensor)) continue;
@@ -153,6 +163,7 @@ void decode_piece(Context on, planned_piece const& planned, index_t width, index
     auto const lines = is_transposed ? width : piece.count;
     auto const length = is_transposed ? piece.count : width;
     auto const how = piece.how;
+    auto const more = how == io::arrangement::one_more ? 1.0f : 0.0f;
     ops::for_each_row(on, lines, [=, &put, tensor = tensor, first = piece.first](auto, index_t line) {
         float values[longest];
         for (index_t at = 0; at < length; at += longest) {
@@ -160,7 +171,8 @@ void decode_piece(Context on, planned_piece const& planned, index_t width, index
             io::decode(*tensor, row_in_file(how, line, head_width) * length + at,
                        {values, static_cast<std::size_t>(count)});
             for (index_t i = 0; i < count; ++i)
-                is_transposed ? put(first + at + i, line, values[i]) : put(first + line, at + i, values[i]);
+                is_transposed ? put(first + at + i, line, values[i])
+                              : put(first + line, at + i, values[i] - more);
         }
     });
 }

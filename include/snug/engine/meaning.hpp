@@ -169,8 +169,8 @@ inline void add_numbers(meaning& to, model_numbers const& numbers) {
     // compile. A sliding window stands in the layers that have it, and the divisors are a file's, not a
     // trainer's.
     auto const& [family, layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, sliding_window,
-                 no_rope_interval, rope_theta, norm_epsilon, tied_head, qkv_bias, rope_scaling,
-                 rope_divisors] = numbers;
+                 no_rope_interval, full_attention_interval, query_scalar, rope_theta, local_rope_theta,
+                 norm_epsilon, tied_head, qkv_bias, rope_scaling, rope_divisors] = numbers;
     to.add("family", family).add("layers", layers).add("heads", heads).add("kv_heads", kv_heads);
     to.add("head_width", head_width).add("width", width).add("mlp", mlp).add("vocabulary", vocabulary);
     if (rope_theta == 0) to.add("context", context);
@@ -181,6 +181,9 @@ inline void add_numbers(meaning& to, model_numbers const& numbers) {
     to.add("rope_scaling.original_context", original_context);
     to.add("tied_head", tied_head).add("qkv_bias", qkv_bias);
     if (no_rope_interval != 0) to.add("no_rope_interval", no_rope_interval);
+    if (full_attention_interval != 0) to.add("full_attention_interval", full_attention_interval);
+    if (query_scalar != 0) to.add("query_scalar", query_scalar);
+    if (local_rope_theta != 0) to.add("local_rope_theta", local_rope_theta);
 }
 
 template <class L>

@@ -32,15 +32,24 @@ inline std::vector<std::string_view> understood_keys(models::config_type const& 
     if (type.is_rotary)
         keys.insert(keys.end(),
                     {"original_max_position_embeddings", "rope_parameters", "rope_scaling", "rope_theta"});
+    if (type.local_rope_theta != 0) keys.push_back("rope_local_base_freq");
     if (type.no_rope_interval != 0) keys.insert(keys.end(), {"no_rope_layer_interval", "no_rope_layers"});
     keys.insert(keys.end(), type.ignored.begin(), type.ignored.end());
     using models::window_rule;
     if (type.window >= window_rule::none) keys.push_back("layer_types");
-    if (type.window >= window_rule::every_layer)
-        keys.insert(keys.end(), {"sliding_window", "use_sliding_window"});
-    if (type.window >= window_rule::upper_layers) keys.push_back("max_window_layers");
+    if (type.window >= window_rule::every_layer) keys.push_back("sliding_window");
+    if (type.window == window_rule::every_layer || type.window == window_rule::upper_layers)
+        keys.push_back("use_sliding_window");
+    if (type.window == window_rule::upper_layers) keys.push_back("max_window_layers");
+    if (type.window == window_rule::all_but_every_nth) keys.push_back("sliding_window_pattern");
     return keys;
 }
+
+/// Keys beside the text of a model that reads images, which is all that is read of it here.
+inline constexpr std::string_view keys_beside_text[] = {
+    "model_type",        "text_config",         "vision_config",      "boi_token_index",
+    "eoi_token_index",   "image_token_id",      "boi_token_id",       "eoi_token_id",
+    "image_token_index", "mm_tokens_per_image", "tie_word_embeddings"};
 
 /// Keys of `config.json` that change nothing here. A value of null is harmless in every key that is not understood, but for flags.
 inline constexpr harmless_key harmless_in_config[] = {
@@ -170,6 +179,7 @@ inline constexpr std::string_view understood_of_gguf[] = {
 inline std::vector<std::string_view> understood_keys_of_gguf(models::config_type const& type) {
     std::vector<std::string_view> keys;
     for (auto const& real : type.reals) keys.push_back(real.gguf);
+    if (type.local_rope_theta != 0) keys.push_back("rope.freq_base_swa");
     if (type.is_rotary)
         keys.insert(keys.end(), {"rope.dimension_count", "rope.freq_base", "rope.scale_linear",
                                  "rope.scaling.factor", "rope.scaling.type"});

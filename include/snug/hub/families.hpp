@@ -12,6 +12,7 @@
 
 #include <snug/io/file.hpp>
 #include <snug/models/family.hpp>
+#include <snug/models/gemma.hpp>
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
 #include <snug/models/qwen3.hpp>
@@ -20,7 +21,8 @@
 namespace snug::SNUG_TARGET::io {
 
 inline constexpr models::model_family const* families[] = {
-    &models::families::gpt2, &models::families::llama, &models::families::qwen3, &models::families::smollm3};
+    &models::families::gpt2, &models::families::llama, &models::families::qwen3, &models::families::smollm3,
+    &models::families::gemma3};
 
 namespace detail {
 
@@ -69,7 +71,7 @@ known_type type_called(std::string_view wanted, std::string_view models::config_
 
 }  // namespace detail
 
-/// "gpt2, llama, qwen3 and smollm3".
+/// "gpt2, llama, qwen3, smollm3 and gemma3".
 inline std::string names_of_families() {
     std::vector<std::string> names;
     for (auto const* const family : families) names.emplace_back(family->name);

@@ -71,6 +71,8 @@ class config_reader {
         if (config_.has("quantization_config"))
             refuse("quantization_config", "the original weights: codes of another library can't be loaded");
         auto const& name = config_.at("model_type").text();
+        for (auto const& known : known_types(&models::config_type::with_images, own_))
+            if (known.type->with_images == name) return numbers_inside(known);
         auto const [type, family] =
             type_called(name, &models::config_type::model_type, own_,
                         [&](std::string expected) { refuse("model_type", std::move(expected)); });
@@ -79,6 +81,18 @@ class config_reader {
     }
 
   private:
+    /// Of the text of a model that reads images, too.
+    model_numbers numbers_inside(known_type const& known) const {
+        require_known_keys({std::begin(keys_beside_text), std::end(keys_beside_text)});
+        if (!flag_or("tie_word_embeddings", true)) refuse("tie_word_embeddings", "true");
+        config_reader const text(config_.at("text_config"), own_);
+        if (auto const& inside = text.config_;
+            inside.has("model_type") && inside.at("model_type").text() != known.type->model_type)
+            text.refuse("model_type", printable(known.type->model_type));
+        text.require_known_keys(understood_keys(*known.type));
+        return text.numbers_of(*known.type, *known.family);
+    }
+
     [[noreturn]] void refuse(std::string_view key, std::string expected) const {
         auto const& value = config_.at(key);
         value.refuse(value.what(), std::move(expected));
@@ -185,10 +199,16 @@ class config_reader {
         read(&model_numbers::mlp);
         for (auto const& number : type.numbers)
             if (found.*number.number == 0) found.*number.number = value_of(number, found);
-        if (type.is_rotary) read_frequencies(found, type.rope_theta);
+        if (type.local_rope_theta != 0) read_frequencies_by_kind(found, type);
+        else if (type.is_rotary) read_frequencies(found, type.rope_theta);
         if (type.no_rope_interval != 0)
             found.no_rope_interval = no_rope_interval(type.no_rope_interval, found.layers);
-        if (type.window != models::window_rule::unknown) {
+        if (type.window == models::window_rule::all_but_every_nth) {
+            auto const interval = full_attention_interval(type.full_attention_interval, found.layers);
+            found.full_attention_interval = interval <= found.layers ? interval : 0;
+            auto const window = positive_or("sliding_window", 4096);
+            found.sliding_window = window < found.context && interval != 1 ? window : 0;
+        } else if (type.window != models::window_rule::unknown) {
             auto const [window, is_in_every_layer] = sliding_window(type.window, found.layers);
             if (window != 0 && window < found.context) {
                 found.sliding_window = window;
@@ -218,6 +238,24 @@ class config_reader {
                                  "1, and 0 for every so many-th layer");
         }
         return interval <= layers ? interval : 0;
+    }
+
+    /// A list of layers comes before the interval, as in transformers. More than the layers: all have the window.
+    index_t full_attention_interval(index_t missing, index_t layers) const {
+        constexpr std::string_view key = "layer_types";
+        auto interval = positive_or("sliding_window_pattern", missing);
+        if (!config_.has(key)) return interval;
+        auto const& list = config_.at(key).elements();
+        if (static_cast<index_t>(list.size()) != layers)
+            refuse(key, "a type for each of the " + std::to_string(layers) + " layers");
+        auto const is_full = [](json const& layer) { return layer.text() == "full_attention"; };
+        interval = std::ranges::find_if(list, is_full) - list.begin() + 1;
+        index_t number = 0;
+        for (auto const& layer : list)
+            if (layer.text() != (++number % interval == 0 ? "full_attention" : "sliding_attention"))
+                layer.refuse(layer.what() + " in " + printable(key),
+                             "\"sliding_attention\", and \"full_attention\" for every so many-th layer");
+        return interval;
     }
 
     /// The window of the layers that have one (0: none has), and whether all have it.
@@ -259,8 +297,8 @@ class config_reader {
     /// Rotary frequencies: older files have `rope_theta` and, for scaled ones, `rope_scaling`, newer ones have all in
     /// `rope_parameters`. Where there are both they must say the same.
     void read_frequencies(model_numbers& found, double usual) const {
-        auto const older = scaling_in("rope_scaling", found.context);
-        auto const newer = scaling_in("rope_parameters", found.context);
+        auto const older = scaling_in(config_.find("rope_scaling"), "rope_scaling", found.context);
+        auto const newer = scaling_in(config_.find("rope_parameters"), "rope_parameters", found.context);
         auto const has_older = config_.has("rope_scaling") && !config_.at("rope_scaling").members().empty();
         auto const has_newer =
             config_.has("rope_parameters") && !config_.at("rope_parameters").members().empty();
@@ -283,9 +321,43 @@ class config_reader {
             require_same(config_.at("rope_parameters").at("rope_theta"));
     }
 
-    rope::scaling scaling_in(std::string_view key, index_t context) const {
-        if (!config_.has(key)) return {};
-        auto const& given = config_.at(key);
+    /// The same where layers with a window have frequencies of their own, which are not scaled: newer files have both kinds in
+    /// `rope_parameters`.
+    void read_frequencies_by_kind(model_numbers& found, models::config_type const& type) const {
+        constexpr std::string_view both = "rope_parameters";
+        json const* full = nullptr;
+        json const* sliding = nullptr;
+        if (config_.has(both))
+            for (auto const& [name, value] : config_.at(both).members()) {
+                if (name == "full_attention") full = &value;
+                else if (name == "sliding_attention") sliding = &value;
+                else
+                    value.refuse(value.what() + " in " + printable(both),
+                                 "\"full_attention\" and \"sliding_attention\"");
+            }
+        auto const newer = scaling_in(full, "rope_parameters", found.context);
+        auto const older = scaling_in(config_.find("rope_scaling"), "rope_scaling", found.context);
+        auto const has_older = config_.has("rope_scaling");
+        if (has_older && full != nullptr && !(older == newer))
+            refuse("rope_scaling", "the same as in \"rope_parameters\"");
+        found.rope_scaling = has_older ? older : newer;
+        if (!(scaling_in(sliding, "rope_parameters", found.context) == rope::scaling{}))
+            sliding->refuse(sliding->what(), "\"default\" frequencies: others are not implemented there");
+        auto const base = [&](json const* kind, std::string_view key, double usual) {
+            auto const* const inside = kind != nullptr ? kind->find("rope_theta") : nullptr;
+            if (inside == nullptr) return positive_real_or(key, usual);
+            if (!is_positive(inside->real())) inside->refuse(inside->what(), "a positive number");
+            if (config_.has(key) && config_.at(key).real() != inside->real())
+                refuse(key, "the same number as in \"rope_parameters\"");
+            return inside->real();
+        };
+        found.rope_theta = base(full, "rope_theta", type.rope_theta);
+        found.local_rope_theta = base(sliding, "rope_local_base_freq", type.local_rope_theta);
+    }
+
+    rope::scaling scaling_in(json const* member, std::string_view key, index_t context) const {
+        if (member == nullptr || member->is_null()) return {};
+        auto const& given = *member;
         auto const* kind = given.find("rope_type");
         if (kind == nullptr) kind = given.find("type");
         std::string const type = kind == nullptr ? "default" : kind->text();
@@ -373,8 +445,15 @@ class gguf_config_reader {
             !file_.has_tensor(head_in_gguf) || are_the_same(file_.tensor(head_in_gguf), embedding);
         found.qkv_bias = has_biases(*family, found);
         if (type->is_rotary) read_frequencies(found);
-        // No key says it: it is in llama.cpp's code.
+        // No key says these: they are in llama.cpp's code.
         if (type->no_rope_interval <= found.layers) found.no_rope_interval = type->no_rope_interval;
+        if (type->full_attention_interval <= found.layers)
+            found.full_attention_interval = type->full_attention_interval;
+        if (type->query_scalar_in_gguf != nullptr) found.query_scalar = type->query_scalar_in_gguf(found);
+        if (type->local_rope_theta != 0) {
+            constexpr std::string_view local = "rope.freq_base_swa";
+            found.local_rope_theta = file_.has(key(local)) ? positive_real(local) : type->local_rope_theta;
+        }
         return found;
     }
 
@@ -542,6 +621,12 @@ inline std::string attention_text(model_numbers const& n) {
     return "attention to a whole context of " + std::to_string(n.context);
 }
 
+/// Which blocks have no window where the others have one, in words.
+inline std::string full_attention_text(model_numbers const& n) {
+    if (n.full_attention_interval == 0) return "one kind of attention in all layers";
+    return "full attention in every layer of " + std::to_string(n.full_attention_interval);
+}
+
 /// Which blocks rotate, in words.
 inline std::string rotated_blocks_text(model_numbers const& n) {
     if (n.no_rope_interval == 0) return "rotary positions in every layer";
@@ -618,7 +703,11 @@ inline void require(model_numbers const& compiled, model_numbers const& found, p
         (window_of(found) != window_of(compiled) || (ends_at_a_window && window_of(found) != 0)))
         all.add(detail::attention_text(found) + (ends_at_a_window ? " in some layers" : ""),
                 detail::attention_text(compiled));
+    if (found.full_attention_interval != compiled.full_attention_interval)
+        all.add(detail::full_attention_text(found), detail::full_attention_text(compiled));
+    all.compare(found.query_scalar, compiled.query_scalar, "scores divided by the root of ");
     all.compare(found.rope_theta, compiled.rope_theta, "a rotary base of ");
+    all.compare(found.local_rope_theta, compiled.local_rope_theta, "a rotary base within the window of ");
     if (found.head_width == compiled.head_width && found.rope_theta == compiled.rope_theta &&
         !detail::have_the_same_frequencies(found, compiled))
         all.add(detail::scaling_text(found), detail::scaling_text(compiled));

@@ -4,6 +4,7 @@
 /// \file
 /// Where the parameters of a model are in weight files of others, by the tables of its family.
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,7 @@ enum class arrangement {
     transposed,  ///< [in, out]: GPT-2's Conv1D
     rotary_pairs,  ///< [out, in], but the rows 2 i and 2 i + 1 of a head are its i-th and (width / 2 + i)-th: queries and
                    ///< keys of Llama in GGUF
+    one_more,  ///< as here, each number plus 1: norms of Gemma in GGUF
 };
 
 /// Rows [first, first + count) of a parameter of one block, or elements of a vector, and the tensor that holds them.
@@ -51,9 +53,10 @@ inline std::vector<weight_piece> pieces_of(models::model_family const& family, m
     for (auto const& part : block < 0 ? family.parameters : family.block_parameters) {
         if (part.parameter != parameter) continue;
         auto const count = part.rows == nullptr ? rows : part.rows(numbers);
-        auto const how = !is_gguf && part.how == models::stored::conv1d ? arrangement::transposed
-                         : pairs && part.how == models::stored::rotary  ? arrangement::rotary_pairs
-                                                                        : arrangement::rows;
+        auto const how = !is_gguf && part.how == models::stored::conv1d    ? arrangement::transposed
+                         : pairs && part.how == models::stored::rotary     ? arrangement::rotary_pairs
+                         : is_gguf && part.how == models::stored::one_more ? arrangement::one_more
+                                                                           : arrangement::rows;
         pieces.push_back({before + std::string(is_gguf ? part.gguf : part.hugging_face), first, count, how});
         first += count;
     }
@@ -78,9 +81,12 @@ inline bool has_rotary_pairs(models::model_family const& family, std::string_vie
 inline constexpr std::string_view frequency_factors = "rope_freqs.weight";
 
 /// A tensor that files hold beside the parameters and that a loader may pass over: buffers of the causal mask and of rotary
-/// frequencies.
-inline bool is_no_parameter(std::string_view tensor, naming by) {
+/// frequencies, and what reads images.
+inline bool is_no_parameter(std::string_view tensor, naming by,
+                            std::span<std::string_view const> other_modules = {}) {
     if (by == naming::gguf) return tensor == frequency_factors;
+    for (auto const module : other_modules)
+        if (tensor.starts_with(module)) return true;
     return tensor.ends_with(".attn.bias") || tensor.ends_with(".attn.masked_bias") ||
            tensor.ends_with("rotary_emb.inv_freq");
 }

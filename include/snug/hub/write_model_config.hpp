@@ -50,7 +50,14 @@ inline std::string model_config_text(models::config_type const& type, model_numb
         member("rope_theta", theta);
         // Older versions of transformers read rope_scaling, newer ones rope_parameters.
         if (n.rope_scaling != rope::scaling{}) member("rope_scaling", "{" + scaling + "}");
-        member("rope_parameters", "{" + scaling + ", \"rope_theta\": " + theta + "}");
+        auto const all = "{" + scaling + ", \"rope_theta\": " + theta + "}";
+        if (type.local_rope_theta == 0) member("rope_parameters", all);
+        else {
+            auto const local = json_number(n.local_rope_theta);
+            member("rope_local_base_freq", local);
+            member("rope_parameters", "{\"full_attention\": " + all + ", \"sliding_attention\": {" +
+                                          detail::scaling_as_json({}) + ", \"rope_theta\": " + local + "}}");
+        }
     }
     if (type.no_rope_interval != 0) {
         std::string turned;
@@ -60,7 +67,16 @@ inline std::string model_config_text(models::config_type const& type, model_numb
         if (n.no_rope_interval != 0) member("no_rope_layer_interval", std::to_string(n.no_rope_interval));
         member("no_rope_layers", "[" + turned + "]");
     }
-    if (n.sliding_window != 0) {
+    if (type.window == models::window_rule::all_but_every_nth) {
+        std::string kinds;
+        auto const interval = n.full_attention_interval;
+        for (index_t layer = 1; layer <= n.layers; ++layer)
+            (kinds += layer == 1 ? "" : ", ") +=
+                interval != 0 && layer % interval == 0 ? "\"full_attention\"" : "\"sliding_attention\"";
+        member("layer_types", "[" + kinds + "]");
+        // Beyond the context a window is none.
+        member("sliding_window", std::to_string(n.sliding_window != 0 ? n.sliding_window : n.context));
+    } else if (n.sliding_window != 0) {
         member("sliding_window", std::to_string(n.sliding_window));
         if (type.window == models::window_rule::upper_layers)
             member("use_sliding_window", "true"), member("max_window_layers", "0");

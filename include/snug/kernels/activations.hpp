@@ -45,4 +45,16 @@ constexpr T silu_derivative(T x) {
     return gate * (T(1) + x * (T(1) - gate));
 }
 
+/// SiLU as the function of a gated layer.
+struct silu_function {
+    template <class S>
+    static constexpr S value(S x) {
+        return silu(x);
+    }
+    template <class S>
+    static constexpr S derivative(S x) {
+        return silu_derivative(x);
+    }
+};
+
 }  // namespace snug::SNUG_TARGET::kernels

@@ -44,9 +44,17 @@ constexpr void layer_norm_backward(Team team, index_t width, X const* x, X const
     });
 }
 
-/// RMSNorm of one row (Zhang and Sennrich, arXiv 1910.07467): y(row, i, x[i] · rstd · weight[i]).
-template <class Statistic, class Team, class X, class W, class Sink>
-constexpr void rms_norm_forward(Team team, index_t width, X const* x, W const* weight, double epsilon,
+/// Weights that are stored as what they are more than 1, as numbers of type S.
+template <class S, class W>
+struct one_more {
+    W const* stored;
+    constexpr S operator[](index_t i) const { return S(1) + static_cast<S>(stored[i]); }
+};
+
+/// RMSNorm of one row (Zhang and Sennrich, arXiv 1910.07467): y(row, i, x[i] · rstd · weight[i]). The weight is a pointer, or
+/// `one_more` than what one points to.
+template <class Statistic, class Team, class X, class Weight, class Sink>
+constexpr void rms_norm_forward(Team team, index_t width, X const* x, Weight weight, double epsilon,
                                 Statistic& rstd_out, Sink y, index_t row) {
     using S = Statistic;
     S const square = team.template sum<S>(width, [=](index_t i) {
@@ -58,8 +66,8 @@ constexpr void rms_norm_forward(Team team, index_t width, X const* x, W const* w
               [=](index_t i) { return static_cast<S>(x[i]) * rstd * static_cast<S>(weight[i]); });
 }
 
-template <class Statistic, class Team, class X, class W, class Sink>
-constexpr void rms_norm_backward(Team team, index_t width, X const* x, X const* dy, W const* weight,
+template <class Statistic, class Team, class X, class Weight, class Sink>
+constexpr void rms_norm_backward(Team team, index_t width, X const* x, X const* dy, Weight weight,
                                  Statistic rstd, Sink y, index_t row) {
     using S = Statistic;
     S const mean_dx = team.template sum<S>(width, [=](index_t i) {

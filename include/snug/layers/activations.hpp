@@ -44,9 +44,11 @@ struct elementwise {
 template <index_t Width>
 struct gelu : elementwise<Width, kernels::gelu_function> {};
 
-/// SwiGLU (Shazeer, arXiv 2002.05202): y = SiLU(gate) · up, where a row of x holds `Width` gates, then `Width` ups.
-template <index_t Width>
-struct swiglu {
+namespace detail {
+
+/// y = f(gate) · up, where a row of x holds `Width` gates, then `Width` ups, for layers to derive from.
+template <index_t Width, class Function>
+struct gated {
     static constexpr index_t input_width = 2 * Width;
     static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
@@ -77,7 +79,7 @@ struct swiglu {
             auto const* const gate = x.aligned_row(row);
             auto const* const up = gate + Width;
             kernels::store_row(team, y, row, Width, [=](index_t i) {
-                return kernels::silu(static_cast<S>(gate[i])) * static_cast<S>(up[i]);
+                return Function::value(static_cast<S>(gate[i])) * static_cast<S>(up[i]);
             });
         }
     };
@@ -90,11 +92,20 @@ struct swiglu {
             kernels::store_row_of_pairs(team, dx, row, Width, Width, [=](index_t i) {
                 auto const g = static_cast<S>(gate[i]);
                 auto const d = static_cast<S>(d_out[i]);
-                return std::pair{d * static_cast<S>(up[i]) * kernels::silu_derivative(g),
-                                 d * kernels::silu(g)};
+                return std::pair{d * static_cast<S>(up[i]) * Function::derivative(g), d * Function::value(g)};
             });
         }
     };
 };
+
+}  // namespace detail
+
+/// SwiGLU (Shazeer, arXiv 2002.05202): y = SiLU(gate) · up, where a row of x holds `Width` gates, then `Width` ups.
+template <index_t Width>
+struct swiglu : detail::gated<Width, kernels::silu_function> {};
+
+/// GeGLU (Shazeer, arXiv 2002.05202): y = GELU(gate) · up, GELU in its tanh form.
+template <index_t Width>
+struct geglu : detail::gated<Width, kernels::gelu_function> {};
 
 }  // namespace snug::SNUG_TARGET

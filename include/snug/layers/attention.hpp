@@ -154,6 +154,14 @@ struct sliding_attention : detail::attends<attention_shape<Heads, KvHeads, HeadW
     static_assert(Window > 0, "snug: a sliding window of attention holds at least the query's own key");
 };
 
+/// Causal self-attention of any `attention_shape`: within a window or without one, its scores divided by any root. Else as
+/// `causal_attention`.
+template <class Shape, class Rotation = no_rotation>
+struct attention_of : detail::attends<Shape, Rotation> {
+    static_assert(
+        sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Shape::heads, Shape::kv_heads>) > 0);
+};
+
 /// Within a window, or without one where it is 0.
 template <index_t Heads, index_t KvHeads, index_t HeadWidth, index_t Window, class Rotation>
 using attention_within =

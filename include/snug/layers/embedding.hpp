@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <snug/kernels/store.hpp>
 #include <snug/layers/initial.hpp>
@@ -83,6 +84,47 @@ struct embedding {
             });
         }
     };
+};
+
+/// y = √Width · table[token], the root rounded to the type of the weights (Gemma, arXiv 2403.08295). Else as `embedding`.
+template <index_t Vocabulary, index_t Width>
+struct scaled_embedding : embedding<Vocabulary, Width> {
+    using table = typename embedding<Vocabulary, Width>::table;
+    using token_of = typename embedding<Vocabulary, Width>::token_of;
+
+    template <class Call, class X, class Y>
+    static void forward(Call const& call, X x, Y y) {
+        using S = typename Call::setting::statistic;
+        ops::for_each_row<Width>(
+            call.on, x.rows,
+            ops::bound<scaled_row<S>>(x.data, call.value(table{}), y, scale<typename Call::setting>()));
+    }
+
+    template <class Call, class X, class Y, class DY, class DX>
+    static void backward(Call const& call, [[maybe_unused]] X x, Y, [[maybe_unused]] DY dy, DX) {
+        using S = typename Call::setting::statistic;
+        if constexpr (Call::trains(table{}))
+            ops::add_rows<S>(call.on, dy, call.gradient(table{}), ops::bound<token_of>(x.data),
+                             scale<typename Call::setting>());
+    }
+
+    // What is done to a row. Not private: a device compiler takes no private type into a kernel.
+    template <class S>
+    struct scaled_row {
+        constexpr void operator()(auto team, index_t row, auto tokens, auto table, auto y, S scale) const {
+            auto const* const word = aligned<Width>(table) + static_cast<index_t>(tokens[row]) * Width;
+            kernels::store_row(team, y, row, Width,
+                               [=](index_t i) { return scale * static_cast<S>(word[i]); });
+        }
+    };
+
+  private:
+    template <class Setting>
+    static auto scale() {
+        using weight = typename Setting::weight;
+        return static_cast<typename Setting::statistic>(
+            static_cast<weight>(static_cast<float>(std::sqrt(static_cast<double>(Width)))));
+    }
 };
 
 }  // namespace snug::SNUG_TARGET

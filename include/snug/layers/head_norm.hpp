@@ -33,16 +33,9 @@ constexpr discarded<HeadWidth> as_heads(discarded<Width>) {
     return {};
 }
 
-}  // namespace detail
-
-/// RMSNorm of each head of queries and of keys, before they are rotated (Henry et al., "Query-Key Normalization for
-/// Transformers", arXiv 2010.04245; as Qwen3 has it, arXiv 2505.09388). x and y hold queries, keys and values, shape
-/// (rows, (Heads + 2 KvHeads) · HeadWidth); values pass. All heads of queries share one weight of shape (HeadWidth), those of
-/// keys another.
-///
-/// Not `cheap_to_recompute`: attention, which comes next, rotates what this layer has stored, and keeps it.
-template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Epsilon = std::ratio<1, 100000>>
-struct query_key_norm : layer::norm {
+/// RMSNorm of heads, for layers to derive from.
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Epsilon, bool ZeroCentered>
+struct normalises_heads : layer::norm {
     using numbers = attention_shape<Heads, KvHeads, HeadWidth>;
     static constexpr index_t input_width = numbers::qkv_width;
     static constexpr index_t output_width = numbers::qkv_width;
@@ -52,8 +45,9 @@ struct query_key_norm : layer::norm {
     static constexpr index_t normed = Heads + KvHeads;   ///< heads of a row that are normalised
     static constexpr index_t all = Heads + 2 * KvHeads;  ///< and with those of values
 
-    using query = parameter<"query", shape<HeadWidth>, initial::ones>;
-    using key = parameter<"key", shape<HeadWidth>, initial::ones>;
+    using initially = std::conditional_t<ZeroCentered, initial::zeros, initial::ones>;
+    using query = parameter<"query", shape<HeadWidth>, initially>;
+    using key = parameter<"key", shape<HeadWidth>, initially>;
     using parameters = meta::list<query, key>;
     using rstd = saved_per_token<"rstd", statistic, normed>;
     using saved = meta::list<rstd>;
@@ -79,15 +73,15 @@ struct query_key_norm : layer::norm {
     static void forward(Call const& call, X x, Y y) {
         ops::for_each_row<HeadWidth>(
             call.on, x.rows * all,
-            ops::bound<forward_head>(detail::as_heads<HeadWidth>(x), call.value(query{}), call.value(key{}),
-                                     call.saved(rstd{}), detail::as_heads<HeadWidth>(y)));
+            ops::bound<forward_head>(as_heads<HeadWidth>(x), call.value(query{}), call.value(key{}),
+                                     call.saved(rstd{}), as_heads<HeadWidth>(y)));
     }
 
     template <class Call, class X, class Y, class DY, class DX>
     static void backward(Call const& call, X x, Y, DY dy, DX dx) {
         auto const* const rstds = call.saved(rstd{});
-        auto const heads = detail::as_heads<HeadWidth>(x);
-        auto const gradients = detail::as_heads<HeadWidth>(dy);
+        auto const heads = as_heads<HeadWidth>(x);
+        auto const gradients = as_heads<HeadWidth>(dy);
         // Before dx is written: it may lie where x or dy lies. Both train or neither does.
         if constexpr (Call::trains(query{})) {
             ops::add_column_sums(call.on, x.rows * Heads, HeadWidth, call.workspace(), call.gradient(query{}),
@@ -98,7 +92,7 @@ struct query_key_norm : layer::norm {
         ops::for_each_row<HeadWidth>(
             call.on, x.rows * all,
             ops::bound<backward_head>(heads, gradients, call.value(query{}), call.value(key{}), rstds,
-                                      detail::as_heads<HeadWidth>(dx)));
+                                      as_heads<HeadWidth>(dx)));
     }
 
     // What is done to a head, number h of all rows' heads. Not private: a device compiler takes no private type into a kernel.
@@ -107,10 +101,12 @@ struct query_key_norm : layer::norm {
                                   auto y) const {
             auto const row = h / all, head = h % all;
             auto const* const from = x.aligned_row(h);
+            using S = std::remove_reference_t<decltype(rstds[row])>;
             if (head < normed)
-                kernels::rms_norm_forward(team, HeadWidth, from,
-                                          aligned<HeadWidth>(head < Heads ? query : key), epsilon,
-                                          rstds[row * normed + head], y, h);
+                kernels::rms_norm_forward(
+                    team, HeadWidth, from,
+                    rms_norm_weights<ZeroCentered, HeadWidth, S>(head < Heads ? query : key), epsilon,
+                    rstds[row * normed + head], y, h);
             else kernels::store_row(team, y, h, HeadWidth, [=](index_t i) { return from[i]; });
         }
     };
@@ -119,10 +115,12 @@ struct query_key_norm : layer::norm {
                                   auto dx) const {
             auto const row = h / all, head = h % all;
             auto const* const from = dy.aligned_row(h);
+            using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
             if (head < normed)
-                kernels::rms_norm_backward(team, HeadWidth, x.aligned_row(h), from,
-                                           aligned<HeadWidth>(head < Heads ? query : key),
-                                           rstds[row * normed + head], dx, h);
+                kernels::rms_norm_backward(
+                    team, HeadWidth, x.aligned_row(h), from,
+                    rms_norm_weights<ZeroCentered, HeadWidth, S>(head < Heads ? query : key),
+                    rstds[row * normed + head], dx, h);
             else kernels::store_row(team, dx, h, HeadWidth, [=](index_t i) { return from[i]; });
         }
     };
@@ -138,5 +136,20 @@ struct query_key_norm : layer::norm {
         }
     };
 };
+
+}  // namespace detail
+
+/// RMSNorm of each head of queries and of keys, before they are rotated (Henry et al., "Query-Key Normalization for
+/// Transformers", arXiv 2010.04245; as Qwen3 has it, arXiv 2505.09388). x and y hold queries, keys and values, shape
+/// (rows, (Heads + 2 KvHeads) · HeadWidth); values pass. All heads of queries share one weight of shape (HeadWidth), those of
+/// keys another.
+///
+/// Not `cheap_to_recompute`: attention, which comes next, rotates what this layer has stored, and keeps it.
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Epsilon = std::ratio<1, 100000>>
+struct query_key_norm : detail::normalises_heads<Heads, KvHeads, HeadWidth, Epsilon, false> {};
+
+/// The same with factors of 1 + weight, as Gemma 3 has them (arXiv 2503.19786).
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Epsilon = std::ratio<1, 100000>>
+struct zero_centered_query_key_norm : detail::normalises_heads<Heads, KvHeads, HeadWidth, Epsilon, true> {};
 
 }  // namespace snug::SNUG_TARGET

@@ -98,9 +98,18 @@ struct layer_norm : layer::norm {
     };
 };
 
-/// RMSNorm over the last dimension, with weight (Zhang and Sennrich, arXiv 1910.07467).
-template <index_t Width, class Epsilon = std::ratio<1, 100000>>
-struct rms_norm : layer::norm {
+namespace detail {
+
+/// The weights of a row of RMSNorm in numbers of type S, which are 1 + what is stored where that is `ZeroCentered`.
+template <bool ZeroCentered, index_t Width, class S, class W>
+constexpr auto rms_norm_weights(W const* weight) {
+    if constexpr (ZeroCentered) return kernels::one_more<S, W>{aligned<Width>(weight)};
+    else return aligned<Width>(weight);
+}
+
+/// RMSNorm, for layers to derive from.
+template <index_t Width, class Epsilon, bool ZeroCentered>
+struct normalises : layer::norm {
     static constexpr index_t input_width = Width;
     static constexpr index_t output_width = Width;
     static constexpr bool backward_writes_over_input = true;
@@ -108,7 +117,8 @@ struct rms_norm : layer::norm {
     static constexpr bool backward_writes_over_gradient = true;
     static constexpr double epsilon = static_cast<double>(Epsilon::num) / static_cast<double>(Epsilon::den);
 
-    using weight = parameter<"weight", shape<Width>, initial::ones>;
+    using weight =
+        parameter<"weight", shape<Width>, std::conditional_t<ZeroCentered, initial::zeros, initial::ones>>;
     using parameters = meta::list<weight>;
     using rstd = saved_per_token<"rstd", statistic, 1>;
     using saved = meta::list<rstd>;
@@ -152,8 +162,10 @@ struct rms_norm : layer::norm {
     // What is done to a row. Not private: a device compiler takes no private type into a kernel.
     struct forward_row {
         constexpr void operator()(auto team, index_t row, auto x, auto weight, auto rstds, auto y) const {
-            kernels::rms_norm_forward(team, Width, x.aligned_row(row), aligned<Width>(weight), epsilon,
-                                      rstds[row], y, row);
+            using S = std::remove_reference_t<decltype(rstds[row])>;
+            kernels::rms_norm_forward(team, Width, x.aligned_row(row),
+                                      rms_norm_weights<ZeroCentered, Width, S>(weight), epsilon, rstds[row],
+                                      y, row);
         }
     };
     struct weight_gradient {
@@ -166,10 +178,21 @@ struct rms_norm : layer::norm {
     struct backward_row {
         constexpr void operator()(auto team, index_t row, auto x, auto dy, auto weight, auto rstds,
                                   auto dx) const {
+            using S = std::remove_const_t<std::remove_reference_t<decltype(rstds[row])>>;
             kernels::rms_norm_backward(team, Width, x.aligned_row(row), dy.aligned_row(row),
-                                       aligned<Width>(weight), rstds[row], dx, row);
+                                       rms_norm_weights<ZeroCentered, Width, S>(weight), rstds[row], dx, row);
         }
     };
 };
+
+}  // namespace detail
+
+/// RMSNorm over the last dimension, with weight (Zhang and Sennrich, arXiv 1910.07467).
+template <index_t Width, class Epsilon = std::ratio<1, 100000>>
+struct rms_norm : detail::normalises<Width, Epsilon, false> {};
+
+/// RMSNorm whose factors are 1 + weight (Gemma, arXiv 2403.08295): a weight of 0 changes nothing, and decay draws it there.
+template <index_t Width, class Epsilon = std::ratio<1, 100000>>
+struct zero_centered_rms_norm : detail::normalises<Width, Epsilon, true> {};
 
 }  // namespace snug::SNUG_TARGET

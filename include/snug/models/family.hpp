@@ -13,9 +13,10 @@ namespace snug::SNUG_TARGET::models {
 
 /// How a weight lies in files.
 enum class stored {
-    plain,   ///< as here, [out, in]
-    conv1d,  ///< [in, out] in Hugging Face's
-    rotary   ///< queries or keys: in rotary pairs in GGUF, where the type has them
+    plain,    ///< as here, [out, in]
+    conv1d,   ///< [in, out] in Hugging Face's
+    rotary,   ///< queries or keys: in rotary pairs in GGUF, where the type has them
+    one_more  ///< each number plus 1 in GGUF
 };
 
 /// A parameter, or a part of one that is fused here: several parts follow each other.
@@ -65,12 +66,13 @@ struct config_constant {
     std::string_view value;  ///< as JSON
 };
 
-/// Which layers have a sliding window. Each rule also understands the keys of those before it.
+/// Which layers have a sliding window. Each rule but the last also understands the keys of those before it.
 enum class window_rule {
-    unknown,      ///< no key of windows is understood
-    none,         ///< no layer: `layer_types`
-    every_layer,  ///< every layer, unless `sliding_window` is null: Mistral
-    upper_layers  ///< those from `max_window_layers` on, where `use_sliding_window` is true: Qwen2
+    unknown,           ///< no key of windows is understood
+    none,              ///< no layer: `layer_types`
+    every_layer,       ///< every layer, unless `sliding_window` is null: Mistral
+    upper_layers,      ///< those from `max_window_layers` on, where `use_sliding_window` is true: Qwen2
+    all_but_every_nth  ///< all but those that `layer_types` or `sliding_window_pattern` name: Gemma 3
 };
 
 /// A type of models in `config.json`, and in GGUF the architecture.
@@ -89,9 +91,16 @@ struct config_type {
     double rope_theta = 10000;  ///< where `config.json` does not say it
     /// Every so many-th block does not rotate, where `config.json` does not say it, and in GGUF; 0: the type has no such blocks.
     index_t no_rope_interval = 0;
+    /// Of layers with a window, where `config.json` does not say it; 0: they have no base of their own.
+    double local_rope_theta = 0;
+    /// Every so many-th block has no window, where `config.json` does not say it, and in GGUF.
+    index_t full_attention_interval = 0;
+    index_t (*query_scalar_in_gguf)(model_numbers const&) = nullptr;  ///< null: scores are divided as usual
     std::span<config_constant const> written = {};
     std::span<std::string_view const> ignored = {};  ///< keys of `config.json` that mean nothing in this type
     bool has_rotary_pairs = false;  ///< in GGUF the two elements that turn together are neighbours
+    /// `model_type` of files that have this type inside, as `text_config`.
+    std::string_view with_images = {};
 };
 
 /// A family in the files of others: the static member `family` of its models, beside their `numbers`.
@@ -102,6 +111,8 @@ struct model_family {
     std::span<parameter_in_files const> parameters;        ///< of no block
     std::span<parameter_in_files const> block_parameters;  ///< of each block
     std::span<config_type const> types;
+    std::span<std::string_view const> other_prefixes = {};  ///< instead of the one above, in some files
+    std::span<std::string_view const> other_modules = {};   ///< how tensors begin that a loader passes over
 };
 
 /// A model that others' files can hold.

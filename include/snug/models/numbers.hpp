@@ -25,7 +25,11 @@ struct model_numbers {
     /// context where a file has windows in some layers that are full attention elsewhere: they end its context.
     index_t sliding_window = 0;
     index_t no_rope_interval = 0;  ///< every so many-th block does not rotate; 0: all do, or none
+    /// Every so many-th block attends to everything where the others have the window; 0: none does, or all are alike.
+    index_t full_attention_interval = 0;
+    index_t query_scalar = 0;      ///< scores are divided by its root; 0: by that of the width of a head
     double rope_theta = 0;         ///< base of the rotary frequencies; 0 where positions are learned
+    double local_rope_theta = 0;   ///< of blocks with a window; 0: the same
     double norm_epsilon = 0;       ///< added to the mean of squares
     bool tied_head = false;        ///< the head shares the embedding's table
     bool qkv_bias = false;         ///< queries, keys and values have biases

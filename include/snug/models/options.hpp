@@ -41,6 +41,15 @@ struct sliding_window : model_option<sliding_window, N> {};
 /// Every N-th block does not rotate queries and keys (SmolLM3: 4); 0: all blocks do.
 template <index_t N>
 struct no_rope_layer_interval : model_option<no_rope_layer_interval, N> {};
+/// Every N-th block attends to all tokens, the others within the window (Gemma 3: 6); 0: none does.
+template <index_t N>
+struct full_attention_interval : model_option<full_attention_interval, N> {};
+/// Base of the rotary frequencies of blocks with a window (Gemma 3: 10000).
+template <index_t N>
+struct local_rope_theta : model_option<local_rope_theta, N> {};
+/// Scores of attention are divided by √N (Gemma's query_pre_attn_scalar); default: the width of a head.
+template <index_t N>
+struct query_scalar : model_option<query_scalar, N> {};
 /// The head shares the embedding's table.
 template <index_t N>
 struct tied_head : model_option<tied_head, N> {};
@@ -164,7 +173,7 @@ struct given_numbers<Model, names<Required...>, names<Further...>, Given...> {
     }
 
     using known = names<Required..., Further...>;
-    using may_be_zero = names<tied_head, qkv_bias, no_rope_layer_interval>;
+    using may_be_zero = names<tied_head, qkv_bias, no_rope_layer_interval, full_attention_interval>;
 
     using accepted = std::conjunction<
         detail::accepted<

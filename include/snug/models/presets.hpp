@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/models/gemma.hpp>
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
 #include <snug/models/qwen3.hpp>
@@ -65,6 +66,21 @@ struct smollm2_1_7b : llama<layers<24>, heads<32>, width<2048>, mlp<8192>, vocab
 // SmolLM3 (Hugging Face, 2025).
 struct smollm3_3b : smollm3<layers<36>, heads<16>, kv_heads<4>, width<2048>, mlp<11008>, vocabulary<128256>,
                             context<65536>> {};
+
+// Gemma 3, arXiv 2503.19786; of 4b and up, what reads text.
+struct gemma3_270m : gemma3<layers<18>, heads<4>, kv_heads<1>, head_width<256>, width<640>, mlp<2048>,
+                            vocabulary<262144>, context<32768>, sliding_window<512>> {};
+struct gemma3_1b : gemma3<layers<26>, heads<4>, kv_heads<1>, head_width<256>, width<1152>, mlp<6912>,
+                          vocabulary<262144>, context<32768>, sliding_window<512>> {};
+struct gemma3_4b
+    : gemma3<layers<34>, heads<8>, kv_heads<4>, head_width<256>, width<2560>, mlp<10240>, vocabulary<262208>,
+             context<131072>, sliding_window<1024>, rope_scaling<rope::linear<8>>> {};
+struct gemma3_12b
+    : gemma3<layers<48>, heads<16>, kv_heads<8>, head_width<256>, width<3840>, mlp<15360>, vocabulary<262208>,
+             context<131072>, sliding_window<1024>, rope_scaling<rope::linear<8>>> {};
+struct gemma3_27b : gemma3<layers<62>, heads<32>, kv_heads<16>, head_width<128>, width<5376>, mlp<21504>,
+                           vocabulary<262208>, context<131072>, sliding_window<1024>, query_scalar<168>,
+                           rope_scaling<rope::linear<8>>> {};
 
 // Qwen2.5, arXiv 2412.15115.
 struct qwen2_5_0_5b

@@ -16,10 +16,10 @@ concept has_add_rows = takes_bodies_for_granted || requires(Backend on, From fro
 };
 
 /// Row key(r) of `to` += row r of `from` for every r, in order of r: rows that share a key are added one
-/// after the other. Summed in type Sum.
+/// after the other. Each row is taken `factor` times, and summed in type Sum.
 template <class Sum, class Backend, class T, class From, class Key>
-inline void add_rows(Backend on, From from, T* to, Key const& key) {
-    if constexpr (has_add_rows<Backend, Sum, From, T, Key>) add_rows_on(on, Sum{}, from, to, key);
+inline void add_rows(Backend on, From from, T* to, Key const& key, Sum factor = Sum(1)) {
+    if constexpr (has_add_rows<Backend, Sum, From, T, Key>) add_rows_on(on, factor, from, to, key);
     else (void)sizeof(missing_body<Backend, operation::add_rows, From, T, Key>);
 }
 

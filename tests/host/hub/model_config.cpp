@@ -171,6 +171,65 @@ TEST_CASE("a config.json of each family gives the numbers of its preset") {
     CHECK(numbers_of(smollm3) == models::smollm3_3b::numbers);
 }
 
+TEST_CASE("a Gemma 3 is read from its own config.json and from that of a model with images") {
+    config const small{{"model_type", "\"gemma3_text\""},
+                       {"attn_logit_softcapping", "null"},
+                       {"cache_implementation", "\"hybrid\""},
+                       {"final_logit_softcapping", "null"},
+                       {"hidden_activation", "\"gelu_pytorch_tanh\""},
+                       {"hidden_size", "640"},
+                       {"intermediate_size", "2048"},
+                       {"max_position_embeddings", "32768"},
+                       {"num_attention_heads", "4"},
+                       {"num_hidden_layers", "18"},
+                       {"num_key_value_heads", "1"},
+                       {"query_pre_attn_scalar", "256"},
+                       {"rope_local_base_freq", "10000.0"},
+                       {"rope_scaling", "null"},
+                       {"rope_theta", "1000000.0"},
+                       {"sliding_window", "512"},
+                       {"sliding_window_pattern", "6"},
+                       {"vocab_size", "262144"}};
+    CHECK(numbers_of(small) == models::gemma3_270m::numbers);
+    auto all_alike = numbers_of(with(small, {{"sliding_window_pattern", "19"}}));
+    CHECK(all_alike.full_attention_interval == 0);
+    CHECK(numbers_of(with(small, {{"sliding_window_pattern", "1"}})).sliding_window == 0);
+    // As the 4b's has it.
+    config const inside{{"hidden_size", "2560"},
+                        {"intermediate_size", "10240"},
+                        {"num_hidden_layers", "34"},
+                        {"rope_scaling", R"({"factor": 8.0, "rope_type": "linear"})"},
+                        {"sliding_window", "1024"}};
+    config const whole{{"model_type", "\"gemma3\""},
+                       {"boi_token_index", "255999"},
+                       {"mm_tokens_per_image", "256"},
+                       {"text_config", text_of(inside)},
+                       {"vision_config", R"({"model_type": "siglip_vision_model"})"}};
+    CHECK(numbers_of(whole) == models::gemma3_4b::numbers);
+    CHECK_THAT(
+        refused(with(whole, {{"text_config", text_of(with(inside, {{"attn_logit_softcapping", "50"}}))}})),
+        Contains("for \"attn_logit_softcapping\""));
+    CHECK_THAT(refused(with(whole, {{"text_config", R"({"model_type": "llama"})"}})),
+               Contains("\"gemma3_text\""));
+    CHECK_THAT(refused(with(whole, {{"text_config", "null"}})), Contains("text_config"));
+    CHECK_THAT(refused(with(whole, {{"tie_word_embeddings", "false"}})), Contains("\"tie_word_embeddings\""));
+    CHECK_THAT(refused(with(whole, {{"x", "1"}})), Contains("\"x\""));
+    auto const rope = [](std::string const& full, std::string const& sliding) {
+        return R"({"full_attention": )" + full + R"(, "sliding_attention": )" + sliding + "}";
+    };
+    config const newer = with(small, {{"rope_theta", ""}, {"rope_local_base_freq", ""}});
+    CHECK(numbers_of(with(newer, {{"rope_parameters", rope(R"({"rope_theta": 5, "rope_type": "default"})",
+                                                           R"({"rope_theta": 7})")}}))
+              .local_rope_theta == 7);
+    CHECK_THAT(refused(with(small, {{"rope_parameters", rope(R"({"rope_theta": 5})", "null")}})),
+               Contains("\"rope_theta\""));
+    CHECK_THAT(
+        refused(with(newer, {{"rope_parameters", rope("{}", R"({"rope_type": "linear", "factor": 2})")}})),
+        Contains("\"default\""));
+    CHECK_THAT(refused(with(newer, {{"rope_parameters", R"({"rope_theta": 5})"}})),
+               Contains("\"rope_theta\""));
+}
+
 TEST_CASE("missing members of a config.json have the defaults of the family's class in transformers") {
     // GPT2Config(), LlamaConfig(), MistralConfig(), Qwen2Config(), Qwen3Config() and SmolLM3Config() of
     // transformers 5.24.
@@ -641,6 +700,8 @@ TEST_CASE("a config.json that is written reads as the model it was written of") 
     check(models::families::llama, models::qwen2_5_0_5b::numbers, "qwen2");
     check(models::families::qwen3, models::qwen3_0_6b::numbers, "qwen3");
     check(models::families::smollm3, models::smollm3_3b::numbers, "smollm3");
+    check(models::families::gemma3, models::gemma3_270m::numbers, "gemma3_text");
+    check(models::families::gemma3, models::gemma3_27b::numbers, "gemma3_text");
     for (snug::index_t const interval : {0, 1, 5, 36}) {
         auto other = models::smollm3_3b::numbers;
         other.no_rope_interval = interval;
@@ -746,11 +807,14 @@ TEST_CASE("a family of a user's own is read, written and named without a change 
                                       .context = 6};
     CHECK(read_again(written(own, numbers), &own) == numbers);
     CHECK(read_again(text_of(smollm2), &own) == models::smollm2_135m::numbers);
-    CHECK_THAT(test::refusal([&] { (void)read_again(R"({"model_type": "none"})", &own); }),
-               Contains(R"(expected "own", "gpt2", "llama", "mistral", "qwen2", "qwen3" or "smollm3")"));
-    CHECK_THAT(refused({{"model_type", "\"own\""}}),
-               Contains(R"(expected "gpt2", "llama", "mistral", "qwen2", "qwen3" or "smollm3")"));
-    CHECK(names_of_families() == "gpt2, llama, qwen3 and smollm3");
+    CHECK_THAT(
+        test::refusal([&] { (void)read_again(R"({"model_type": "none"})", &own); }),
+        Contains(
+            R"(expected "own", "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3" or "gemma3_text")"));
+    CHECK_THAT(
+        refused({{"model_type", "\"own\""}}),
+        Contains(R"(expected "gpt2", "llama", "mistral", "qwen2", "qwen3", "smollm3" or "gemma3_text")"));
+    CHECK(names_of_families() == "gpt2, llama, qwen3, smollm3 and gemma3");
     auto const pieces = pieces_of(own, numbers, naming::hugging_face, "qkv.weight", 2, 96);
     REQUIRE(pieces.size() == 1);
     CHECK(pieces[0].tensor == "transformer.layer.2.attention.weight");

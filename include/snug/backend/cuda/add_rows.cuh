@@ -16,7 +16,7 @@ namespace detail {
 /// Adds rows of one key to the row of that key: the block of the first of them does it, the blocks of the others find an earlier
 /// one and return. Nothing has to be sorted or kept; the work is rows × different keys comparisons.
 template <class S, int Threads, class T, class From, class Key>
-__global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key key) {
+__global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key key, S factor) {
     constexpr int warps = Threads / warp_width;
     constexpr index_t width = From::width;
     __shared__ unsigned equal[warps];
@@ -52,11 +52,12 @@ __global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key k
                             aligned<From::stride>(from.data) + opaque(row) * From::stride + column;
                         if (column + group_size <= width) {
 #pragma unroll
-                            for (int k = 0; k < group_size; ++k) total[k] += static_cast<S>(values[k]);
+                            for (int k = 0; k < group_size; ++k)
+                                total[k] += factor * static_cast<S>(values[k]);
                         } else {
 #pragma unroll
                             for (int k = 0; k < group_size; ++k)
-                                if (column + k < width) total[k] += static_cast<S>(values[k]);
+                                if (column + k < width) total[k] += factor * static_cast<S>(values[k]);
                         }
                     }
             __syncthreads();
@@ -71,13 +72,13 @@ __global__ void __launch_bounds__(Threads) rows_of_a_key(From from, T* to, Key k
 
 /// Rows of one key are added in Sum and rounded once.
 template <class Sum, class T, class From, class Key>
-void add_rows_on(tag on, Sum, From from, T* to, Key const& key) {
+void add_rows_on(tag on, Sum factor, From from, T* to, Key const& key) {
     constexpr index_t groups = (From::width + detail::group_size - 1) / detail::group_size;
     constexpr int threads =
         static_cast<int>(std::clamp(round_up(groups, index_t{warp_width}), index_t{64}, index_t{512}));
     if (from.rows <= 0) return;
     launch(on, detail::rows_of_a_key<Sum, threads, T, From, Key>, static_cast<unsigned>(from.rows), threads,
-           0, from, to, key);
+           0, from, to, key, factor);
 }
 
 }  // namespace snug::SNUG_TARGET::backend::cuda

@@ -47,11 +47,11 @@ struct backward_arguments {
     T* key_gradients;
 };
 
-/// 1 / √head_width, and the same for scores to base 2.
+/// 1 / √scalar, and the same for scores to base 2.
 template <class Shape, class Sum>
 struct score_scales {
-    Sum plain = static_cast<Sum>(1 / std::sqrt(static_cast<double>(Shape::head_width)));
-    Sum to_base_2 = static_cast<Sum>(log2_e / std::sqrt(static_cast<double>(Shape::head_width)));
+    Sum plain = static_cast<Sum>(1 / std::sqrt(static_cast<double>(Shape::scalar)));
+    Sum to_base_2 = static_cast<Sum>(log2_e / std::sqrt(static_cast<double>(Shape::scalar)));
 };
 
 /// Work `task` of a kernel's grid, with the head as the fastest: a tile of rows of one head of one sequence.

@@ -11,7 +11,7 @@
 namespace snug::SNUG_TARGET::backend::host {
 
 template <int Threads, class Sum, class T, class From, class Key>
-void add_rows_on(tag<Threads>, Sum, From from, T* to, Key const& key) {
+void add_rows_on(tag<Threads>, Sum factor, From from, T* to, Key const& key) {
     // Keys repeat, so rows are not the unit of parallel work: slices of columns are.
     constexpr index_t slice = 64;
     constexpr index_t width = From::width;
@@ -21,7 +21,8 @@ void add_rows_on(tag<Threads>, Sum, From from, T* to, Key const& key) {
         for (index_t row = 0; row < from.rows; ++row) {
             auto* const sums = to + key(row) * width + first;
             auto const* const values = from.row(row) + first;
-            serial_team{}.for_each(count, [=](index_t i) { add_to(sums[i], static_cast<Sum>(values[i])); });
+            serial_team{}.for_each(count,
+                                   [=](index_t i) { add_to(sums[i], factor * static_cast<Sum>(values[i])); });
         }
     });
 }

@@ -32,7 +32,7 @@ void attention_forward_on(tag<Threads>, Shape, index_t sequences, index_t tokens
     constexpr index_t tile = tag<Threads>::query_tile;
     constexpr index_t width = Shape::head_width;
     auto const sizes = typename tag<Threads>::template attention_sizes<T>{past + tokens, width};
-    auto const scale = static_cast<sum>(1 / std::sqrt(static_cast<double>(width)));
+    auto const scale = static_cast<sum>(1 / std::sqrt(static_cast<double>(Shape::scalar)));
     auto const tiles = (tokens + tile - 1) / tile;
     parallel_for(Threads, sequences * Shape::heads * tiles, [&](index_t task, int slot) {
         // Later tiles see more keys: start with them, so that threads finish together.
@@ -102,7 +102,7 @@ void attention_backward_on(tag<Threads>, Shape, index_t sequences, index_t token
     constexpr index_t stride = Shape::qkv_width;
     constexpr index_t out_stride = Shape::output_width;
     auto const sizes = typename tag<Threads>::template attention_sizes<T>{tokens, width};
-    auto const scale = static_cast<sum>(1 / std::sqrt(static_cast<double>(width)));
+    auto const scale = static_cast<sum>(1 / std::sqrt(static_cast<double>(Shape::scalar)));
     // A task owns the gradients of one key-value head: no two tasks add to the same memory.
     parallel_for(Threads, sequences * Shape::kv_heads, [&](index_t task, int slot) {
         auto const kv_head = task % Shape::kv_heads;
