@@ -121,10 +121,19 @@ function(snug_add_programs folder prefix targets)
     set(${targets} "${built}" PARENT_SCOPE)
 endfunction()
 
-# snug_add_cuda_program(target source...): one executable for the GPU.
+# snug_add_cuda_program(target source...): one executable for the GPU. Where the library is not installed that its name says
+# (gpu.nccl), it is left out, with a word about it.
 function(snug_add_cuda_program target)
+    set(libraries snug::cuda)
+    if(target MATCHES "nccl")
+        list(APPEND libraries snug::nccl)
+        if(NOT TARGET snug::nccl)
+            message(STATUS "Left out: ${target}, for want of NCCL (libnccl-dev)")
+            return()
+        endif()
+    endif()
     add_executable(${target} ${ARGN})
-    target_link_libraries(${target} PRIVATE snug::cuda snug_warnings)
+    target_link_libraries(${target} PRIVATE ${libraries} snug_warnings)
     # Where CUDA links, the toolkit's folder of libraries counts as one that the loader knows, which it need not.
     cmake_path(GET CUDA_cublasLt_LIBRARY PARENT_PATH folder)
     set_target_properties(${target} PROPERTIES BUILD_RPATH "${folder}")

@@ -163,8 +163,12 @@ enum cudaStreamCaptureMode {
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
 inline constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 
+struct cudaUUID_t {
+    char bytes[16] = {};
+};
 struct cudaDeviceProp {
     char name[256] = "emulated device";
+    cudaUUID_t uuid{};
     std::size_t totalGlobalMem = std::size_t{1} << 30;
     std::size_t sharedMemPerBlock = 48 * 1024;
     std::size_t sharedMemPerBlockOptin = emulation::multiprocessor::most_shared;
@@ -179,7 +183,8 @@ struct stream;
 struct task {
     std::function<void()> run;
     bool is_copy = false;
-    stream* after = nullptr;  ///< of which so many have to be done before
+    std::function<bool()> may_run{};  ///< asked when its turn has come; empty: it may
+    stream* after = nullptr;          ///< of which so many have to be done before
     std::size_t count = 0;
 };
 using work = std::vector<task>;
@@ -191,7 +196,8 @@ struct stream {
     std::thread::id captured_by{};
 };
 
-/// What the tests may change: how many devices there are and what they say of themselves; whether work waits until the
+/// What the tests may change: how many devices there are (which differ by their number only, and have one memory) and what they
+/// say of themselves; whether work waits until the
 /// host synchronises, which shows where the host does not; whether then copies run as early as their stream and the events
 /// that it waits for allow, which shows where one stream does not wait for another.
 struct device_state {
@@ -244,6 +250,7 @@ inline device_state& device() {
 }
 
 inline thread_local cudaError_t last_error = cudaSuccess;
+inline thread_local int current_device = 0;
 inline cudaError_t answer(cudaError_t code) {
     if (code != cudaSuccess) last_error = code;
     return code;
@@ -259,7 +266,10 @@ inline void run(std::function<void()> const& f) {
     f();
 }
 
-/// The first task that was put off in a stream.
+/// The first task that was put off in a stream may run: it waits for no other stream or rank.
+inline bool may_do_next(stream const& s) {
+    return !s.waiting.empty() && (!s.waiting.front().may_run || s.waiting.front().may_run());
+}
 inline void do_next(stream& s) {
     auto const next = std::move(s.waiting.front());
     s.waiting.erase(s.waiting.begin());
@@ -272,13 +282,14 @@ inline void run_early_copies() {
     auto const may_run = [](task const& t) { return t.after ? t.after->done >= t.count : t.is_copy; };
     for (bool again = true; std::exchange(again, false);)
         for (auto* s : device().streams)
-            while (!s->waiting.empty() && may_run(s->waiting.front())) {
+            while (!s->waiting.empty() && may_run(s->waiting.front()) && may_do_next(*s)) {
                 do_next(*s);
                 again = true;
             }
 }
 
-/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once.
+/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once, unless something before
+/// it waits.
 inline void enqueue(stream* s, task t) {
     auto& target = device().of(s);
     if (target.captured) {
@@ -286,15 +297,18 @@ inline void enqueue(stream* s, task t) {
     } else if (device().deferred) {
         target.waiting.push_back(std::move(t));
         if (device().copies_early) run_early_copies();
+    } else if (!target.waiting.empty() || (t.may_run && !t.may_run())) {
+        target.waiting.push_back(std::move(t));
     } else {
         run(t.run);
     }
 }
 inline void enqueue(stream* s, std::function<void()> f) { enqueue(s, task{std::move(f)}); }
 
+/// Does what may be done now.
 inline cudaError_t synchronize(stream& s) {
     if (s.captured) return answer(cudaErrorStreamCaptureUnsupported);
-    while (!s.waiting.empty()) do_next(s);
+    while (may_do_next(s)) do_next(s);
     if (device().running == 0) device().open(false);
     return cudaSuccess;
 }
@@ -310,9 +324,21 @@ struct event {
     stream* recorded_in = nullptr;
     std::size_t before = 0;
 };
-/// Does what was put off in a stream, up to number `last`.
-inline void catch_up(stream& s, std::size_t last) {
-    while (s.done < last && !s.waiting.empty()) do_next(s);
+/// Does what was put off in a stream, up to number `last`, as far as it may be done; true: all of it is done.
+inline bool catch_up(stream& s, std::size_t last) {
+    while (s.done < last && may_do_next(s)) do_next(s);
+    return s.done >= last || s.waiting.empty();
+}
+/// Asks again and again, while other threads may go on.
+template <class F>
+void until(F const& is_so) {
+    for (;;) {
+        {
+            auto const alone = lock();
+            if (is_so()) return;
+        }
+        std::this_thread::yield();
+    }
 }
 struct graph {
     work nodes;
@@ -356,15 +382,17 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
     return emulation::answer(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 inline cudaError_t cudaGetDevice(int* which) {
-    *which = 0;
+    *which = emulation::current_device;
     return emulation::answer(emulation::device().count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 inline cudaError_t cudaSetDevice(int which) {
-    return emulation::answer(which >= 0 && which < emulation::device().count ? cudaSuccess
-                                                                             : cudaErrorInvalidDevice);
+    if (which < 0 || which >= emulation::device().count) return emulation::answer(cudaErrorInvalidDevice);
+    emulation::current_device = which;
+    return cudaSuccess;
 }
-inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int which) {
     *properties = emulation::device().properties;
+    properties->uuid.bytes[0] = static_cast<char>(which);
     return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
@@ -497,8 +525,13 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t s) {
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
-    auto const alone = emulation::lock();
-    return emulation::synchronize(emulation::device().of(s));
+    auto result = cudaSuccess;
+    emulation::until([&] {
+        auto& of = emulation::device().of(s);
+        result = emulation::synchronize(of);
+        return result != cudaSuccess || of.waiting.empty();
+    });
+    return result;
 }
 inline cudaError_t cudaDeviceSynchronize() {
     auto const alone = emulation::lock();
@@ -509,8 +542,10 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned =
     // Waits for what the event stands for now; an event that was never recorded is over.
     auto const now = *e;
     if (now.recorded_in)
-        emulation::enqueue(s, emulation::task{[now] { emulation::catch_up(*now.recorded_in, now.before); },
-                                              false, now.recorded_in, now.before});
+        emulation::enqueue(
+            s, emulation::task{[now] { emulation::catch_up(*now.recorded_in, now.before); }, false,
+                               [now] { return emulation::catch_up(*now.recorded_in, now.before); },
+                               now.recorded_in, now.before});
     return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
@@ -531,6 +566,12 @@ inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s = nullptr) {
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) {
     auto const alone = emulation::lock();
     return emulation::synchronize_all();
+}
+/// As a device works by itself, so does this one when it is asked: what it put off until the event.
+inline cudaError_t cudaEventQuery(cudaEvent_t e) {
+    auto const alone = emulation::lock();
+    if (!e->recorded_in || emulation::catch_up(*e->recorded_in, e->before)) return cudaSuccess;
+    return emulation::answer(cudaErrorNotReady);
 }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
     *milliseconds = 0;

@@ -56,6 +56,15 @@ struct gradients_in_fp32_travel_in_bf16 {
         "they are");
 };
 
+template <class World, class Backend>
+struct nccl_moves_the_memory_of_devices {
+    static constexpr bool holds = !moves_device_memory<World> || runs_ahead<Backend>;
+    static_assert(
+        holds,
+        "snug: over<distributed::nccl> moves the memory of devices, and this trainer runs where its "
+        "memory is the program's (see Backend). Use on<cuda>, or over<distributed::mpi>");
+};
+
 template <class Sharding, bool Holds>
 struct prefetch_needs_a_room {
     static_assert(
@@ -167,8 +176,12 @@ struct composition {
         else return 1;
     }();
     static constexpr int shards = ranks / replicas;
-    /// The world moves the program's memory, and the trainer's is a device's.
-    static constexpr bool stages_messages = is_sharded && runs_ahead<backend> && !moves_device_memory<world>;
+    /// The trainer's memory is a device's, so messages of the program's have room of their own.
+    static constexpr bool talks_apart = is_sharded && runs_ahead<backend>;
+    /// The world moves the program's memory only.
+    static constexpr bool stages_messages = talks_apart && !moves_device_memory<world>;
+    /// It moves the trainer's memory where it is.
+    static constexpr bool sends_device_memory = talks_apart && moves_device_memory<world>;
     /// In which gradients travel between ranks.
     using wire = typename detail::wire_of<sharding, typename precision::gradient>::type;
     /// Gradients of a unit are added to those of other ranks when backward leaves it; until then they are in
@@ -284,6 +297,8 @@ struct composition {
     /// micro-batch.
     static constexpr index_t verdict_size = round_up(
         static_cast<index_t>(sizeof(kernels::exact_sum)) + micro_batches * index_t{sizeof(double)}, 64);
+    /// Bytes of what a rank states before a step.
+    static constexpr index_t statement_size = sizeof(distributed::statement);
     /// Elements of a group that travel at once between two of `among` ranks, when each of them adds up one of `parts` of
     /// the group.
     static constexpr index_t piece_elements([[maybe_unused]] int among, [[maybe_unused]] int parts) {
@@ -310,13 +325,19 @@ struct composition {
             if (groups.groups[g].copies > 1) result = std::min(result, groups.groups[g].copies);
         return result;
     }();
+    /// Elements of the pieces of all others.
+    static constexpr index_t arriving = std::max(shard_piece * (shards - 1), replica_piece*(replicas - 1));
     static constexpr engine::staging_rooms staging = [] {
         engine::staging_rooms rooms;
+        if constexpr (sends_device_memory) {
+            // What ranks agree on, and copies of shares on their way to files.
+            rooms.of_talk = round_up(ranks * statement_size, 64);
+            rooms.of_exchange = round_up(std::min(arriving * index_t{sizeof(wire)}, index_t{1} << 20), 64);
+        }
         if constexpr (stages_messages) {
             constexpr index_t weight = sizeof(typename precision::weight);
             constexpr index_t gradient = sizeof(typename precision::gradient);
-            auto const pieces = std::max(shard_piece * (shards - 1), replica_piece * (replicas - 1));
-            rooms.of_exchange = round_up(2 * pieces * index_t{sizeof(wire)}, 64);
+            rooms.of_exchange = round_up(2 * arriving * index_t{sizeof(wire)}, 64);
             rooms.of_talk = ranks * verdict_size;
             for (std::size_t g = 0; g < groups.size; ++g) {
                 auto const& its = groups.groups[g];
@@ -338,9 +359,7 @@ struct composition {
         }
         return rooms;
     }();
-    /// Bytes of what a rank states before a step.
-    static constexpr index_t statement_size = sizeof(distributed::statement);
-    /// And after it, where each updates a share.
+    /// Bytes of what it says after one, where each updates a share.
     static constexpr index_t outcome_size = sizeof(step_numbers::not_finite);
     static constexpr step_traffic traffic = snug::sharding::traffic_of<composition>();
 
@@ -381,17 +400,17 @@ struct composition {
                         room(std::type_identity<gradient>{}, g, "unit_gradient", 2, alive.gradients);
             }
         }
-        constexpr auto arriving = std::max(shard_piece * (shards - 1), replica_piece * (replicas - 1));
         result.arrivals = add(snug::declare<wire>(path{"arrivals"}, arriving, 2, role::communication));
         if constexpr (!std::is_same_v<wire, gradient>)
             result.departures =
                 add(snug::declare<wire>(path{"departures"}, arriving, 2, role::communication));
         result.verdicts =
             add(snug::declare<std::byte>(path{"verdicts"}, verdict_size, ranks, role::communication));
-        if constexpr (stages_messages)
-            result.staged = add(snug::declare<std::byte>(
-                path{"staged"}, staging.gathering(gathers_weights ? sharding::prefetch + 1 : 0), 1,
-                role::communication, lifetime::always(), space::host_memory));
+        if constexpr (talks_apart)
+            result.staged =
+                add(snug::declare<std::byte>(path{stages_messages ? "staged" : "talk"},
+                                             staging.gathering(gathers_weights ? sharding::prefetch + 1 : 0),
+                                             1, role::communication, lifetime::always(), space::host_memory));
     }
 
     /// Where everything lies: counted first, then declared.

@@ -136,7 +136,7 @@ std::uint64_t hash_of(training_options<Optimizer> const& options) {
 template <class C>
 std::byte* room_to_talk(store<C> const& s) {
     static_assert(C::verdict_size >= C::statement_size);
-    if constexpr (C::stages_messages) return staging_of(s, s.ranks.talk());
+    if constexpr (C::talks_apart) return staging_of(s, s.ranks.talk());
     else return s.template at<std::byte>(C::places.verdicts);
 }
 
