@@ -42,6 +42,13 @@ constexpr void for_each(F&& f) {
     [&]<class... Ts>(list<Ts...>*) { (f(Ts{}), ...); }(static_cast<mp::mp_rename<List, list>*>(nullptr));
 }
 
+/// Calls `f.template operator()<K>()` for K = 0, 1, ..., Count - 1.
+template <int Count, class F>
+constexpr void for_each_index(F&& f) {
+    [&]<std::size_t... K>(std::index_sequence<K...>) { (f.template operator()<static_cast<int>(K)>(), ...); }
+    (std::make_index_sequence<static_cast<std::size_t>(Count)>{});
+}
+
 }  // namespace meta
 
 /// A string as a template argument: `named<"qkv", ...>`, `parameter<"weight", ...>`.

@@ -19,4 +19,5 @@
 #include <snug/version.hpp>
 
 // Last, for the same reason.
+#include <snug/engine/values.hpp>
 #include <snug/engine/work.hpp>

@@ -7,6 +7,7 @@
 #include <snug/backend/on.hpp>
 #include <snug/batch.hpp>
 #include <snug/checkpointing/policies.hpp>
+#include <snug/checkpointing/values.hpp>
 #include <snug/distributed/names.hpp>
 #include <snug/engine/composition.hpp>
 #include <snug/engine/run.hpp>
@@ -90,6 +91,10 @@ struct accepted_to_run {
             typename Chosen::optimizer, typename setting::statistic>>::value;
 };
 
+/// What checkpointing keeps by name is there.
+template <class Chosen>
+struct accepted_values : kept_values_exist<typename Chosen::model, typename Chosen::checkpointing> {};
+
 /// Everything is refused here that can be refused before anything is built. Stops at the first cause.
 template <class... Policies>
 using accepted_policies = std::conjunction<
@@ -97,7 +102,8 @@ using accepted_policies = std::conjunction<
     accepted_by_axis<refusal::two_policies_for_one_axis, axis::all, Policies...>,
     accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
     accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>,
-    accepted_adapter<chosen<Policies...>>, accepted_to_run<chosen<Policies...>>>;
+    accepted_adapter<chosen<Policies...>>, accepted_values<chosen<Policies...>>,
+    accepted_to_run<chosen<Policies...>>>;
 
 /// What a refused trainer is built from instead, so that its refusal is the only error.
 using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;

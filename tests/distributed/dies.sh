@@ -14,7 +14,7 @@ how="$2" place="$3"
 step=4 trains=yes
 case "$place" in
     start) step=0 at='exchange of blocks\.7' trains='' ;;
-    middle | between) step=20 at='exchange of blocks\.7' trains='' ;;
+    middle | between) step=20 others='2[01]' at='exchange of blocks\.7' trains='' ;;  # some may have got all of a step
     constructor) step='' at='agreement on a trainer' ;;
     first_gather) step=1 at='gather of weights of [a-z0-9_.]*' ;;
     forward) at='gather of weights of [a-z0-9_.]*' ;;
@@ -25,7 +25,7 @@ case "$place" in
     resume) step=1 at='agreement on resuming' ;;
 esac
 here="rank 1${step:+, step $step}, $at:"
-late="snug: rank [0-9]*${step:+, step $step}, ${missed:-$at}: nothing \(from\|taken by\) rank 1 for 2\.[0-9] s$"
+late="snug: rank [0-9]*${step:+, step ${others:-$step}}, ${missed:-$at}: nothing \(from\|taken by\) rank 1 for 2\.[0-9] s$"
 
 # shellcheck source=tests/distributed/judge.sh
 . "$(dirname "$0")/judge.sh"
@@ -33,7 +33,20 @@ rm -rf "$folder"
 mkdir -p "$folder"
 wrong=
 if [ "$trains" ]; then expected_training "$folder/undisturbed"; fi
-start "$how" "$place"
+if [ "$how" = returning ]; then
+    # When ranks abort while one is in MPI_Finalize, Open MPI 4.1.4's mpirun may crash or hang, in a server of its own. What counts is
+    # that the ranks are gone.
+    watch_ranks & watcher="$!"
+    patience=30
+    start "$how" "$place"
+    kill "$watcher" 2>/dev/null || true
+    if [ -e "$folder/gone" ]; then
+        ended="$(cat "$folder/gone")"
+        [ "$status" = 0 ] || status=1
+    fi
+else
+    start "$how" "$place"
+fi
 case "$how" in
     stopped | spinning | returning) judge_end 3000 ;;
     *) judge_end 5000 ;;

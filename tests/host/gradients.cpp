@@ -236,6 +236,11 @@ void check_layer(std::size_t step = 1) {
     }
 }
 
+template <class Layer>
+std::vector<double> gradients_of() {
+    return lone_run<Layer, batch<2, 5>, place::own>().gradients();
+}
+
 }  // namespace
 
 TEST_CASE("gradients of layer_norm") { check_layer<layer_norm<7>>(); }
@@ -343,6 +348,52 @@ TEST_CASE("gradients of repeated blocks, whatever is kept of them") {
                                      checkpointing::group<3, checkpointing::every<2>>>;
     check_layer<kept<plan, repeat<6, gelu_part>>>(3);
     check_layer<kept<plan, repeat<6, linear<6, 6>>>>();
+}
+
+TEST_CASE("gradients of repeated blocks that keep some of their values by name") {
+    using checkpointing::keep;
+    using turned = residual<named<"norm", rms_norm<6>>, named<"qkv", linear<6, 16>>,
+                            named<"attention", causal_attention<2, 1, 4, rotary<100>>>,
+                            named<"projection", linear<8, 6, false>>>;
+    using joined = residual<named<"norm2", layer_norm<6>>, named<"up", linear<6, 9>>, named<"gelu", gelu<9>>,
+                            named<"down", linear<9, 6>>>;
+    using blocks = repeat<2, sequence<turned, joined>>;
+    // Attention from what it has turned; what it turns without it; both; neither. Of the second part likewise the product and the
+    // function that is done where it stores.
+    check_layer<kept<keep<"qkv.output", "up.output">, blocks>>(3);
+    check_layer<kept<keep<"attention.output", "gelu.output", "norm.output">, blocks>>(3);
+    check_layer<kept<keep<"qkv.output", "attention.output", "up.output", "gelu.output">, blocks>>(3);
+    check_layer<kept<keep<"projection.output">, blocks>>(3);
+
+    // Sums of residual connections that need the sum before them.
+    using three = repeat<2, sequence<turned, joined,
+                                     residual<named<"gate_up", linear<6, 10>>, named<"swiglu", swiglu<5>>,
+                                              named<"last", linear<5, 6>>>>>;
+    auto const expected = gradients_of<three>();
+    CHECK(gradients_of<kept<keep<>, three>>() == expected);
+    CHECK(gradients_of<kept<keep<"gelu.output", "swiglu.output">, three>>() == expected);
+    CHECK(gradients_of<kept<keep<"norm2.output", "attention.output">, three>>() == expected);
+    CHECK(gradients_of<kept<keep<"down.output">, three>>() == expected);
+}
+
+namespace {
+
+/// Segments, of which each keeps by name what is computed in them again.
+template <index_t Length>
+struct segments_that_keep_products {
+    using axis = snug::axis::checkpointing;
+    static constexpr bool keeps(std::string_view name) { return name == "up.output"; }
+    static constexpr index_t segment(index_t blocks) { return Length < blocks ? Length : blocks; }
+};
+
+}  // namespace
+
+TEST_CASE("gradients of segments of blocks that keep by name") {
+    using named_gelu = residual<named<"norm", layer_norm<6>>, named<"up", linear<6, 9>>, gelu<9>,
+                                named<"down", linear<9, 6>>>;
+    check_layer<kept<segments_that_keep_products<2>, repeat<5, named_gelu>>>();
+    check_layer<kept<segments_that_keep_products<1>, repeat<3, named_gelu>>>();
+    check_layer<kept<checkpointing::keep<>, repeat<3, linear<6, 6>>>>();
 }
 
 // Whole models -------------------------------------------------------------------------------------------------

@@ -114,6 +114,18 @@ static_assert(total<kept::plan<group<6, kept::every_block>, group<6, kept::every
 static_assert(total<kept::plan<group<4, kept::selective>, group<8, kept::selective>>> ==
               total<kept::selective>);
 static_assert(total<kept::plan<group<12, kept::every<3>>>> == total<kept::every<3>>);
+// By name.
+using kept::keep;
+using keys_and_attention = keep<"qkv.output", "attention.output">;
+static_assert(units<keys_and_attention> == 5 * 12 + 2);
+static_assert(total<kept::plan<group<6, keys_and_attention>, group<6, keys_and_attention>>> ==
+              total<keys_and_attention>);
+using checkpointed = snug::trainer<
+    snug::models::gpt2_124m, snug::batch<4, 256>,
+    snug::checkpointing::plan<
+        snug::checkpointing::group<8, snug::checkpointing::keep<"qkv.output", "attention.output">>,
+        snug::checkpointing::group<4, snug::checkpointing::none>>>;
+static_assert(snug::values<checkpointed>.size() == 7);
 
 /// Activations of Llama-2 70B, to the nearest tenth of a GiB, in tenths.
 template <class Checkpointing>

@@ -11,7 +11,7 @@ namespace estimators {
 
 using snug::bytes;
 
-/// What the formulas ask of a job: a decoder of the GPT-2 or Llama family, trained in full on one device.
+/// What the formulas ask of a job: a decoder of the GPT-2 or Llama family, trained in full.
 struct job {
     std::int64_t layers, heads, kv_heads, width, mlp, vocabulary;
     /// Learned positions (GPT-2); 0 with RoPE.
@@ -34,18 +34,22 @@ constexpr std::int64_t parameters(job const& j) {
     return embeddings + j.layers * (matrices + 2 * norm + biases) + norm;
 }
 
-/// DeepSpeed on one device: model states only. No activations, no communication buckets, and the same for
-/// fp32 as for mixed precision.
+/// DeepSpeed: model states only. No activations, no communication buckets, and the same for fp32 as for mixed
+/// precision.
 namespace deepspeed {
 
 /// `estimate_zero2_model_states_mem_needs` without offload (deepspeed/runtime/zero/stage_1_and_2.py):
 /// 2 + 18 / devices bytes a parameter.
-constexpr bytes zero2(job const& j) { return {(2 + 18) * parameters(j)}; }
+constexpr bytes zero2(job const& j, std::int64_t devices = 1) {
+    return {2 * parameters(j) + 18 * parameters(j) / devices};
+}
 
 /// `estimate_zero3_model_states_mem_needs` without offload (deepspeed/runtime/zero/stage3.py): 18 / devices
 /// bytes a parameter, and 4 for each of the largest layer. That is the largest single module by its own
 /// parameters; for these models the embedding.
-constexpr bytes zero3(job const& j) { return {4 * j.vocabulary * j.width + 18 * parameters(j)}; }
+constexpr bytes zero3(job const& j, std::int64_t devices = 1) {
+    return {4 * j.vocabulary * j.width + 18 * parameters(j) / devices};
+}
 
 }  // namespace deepspeed
 
@@ -65,7 +69,9 @@ constexpr std::int64_t counted_parameters(job const& j) {
 }
 
 /// 18 bytes a parameter, or 6 + 12 / devices with the distributed optimizer: on one device the same.
-constexpr bytes weights_and_optimizer(job const& j) { return {18 * counted_parameters(j)}; }
+constexpr bytes weights_and_optimizer(job const& j, std::int64_t devices = 1) {
+    return {6 * counted_parameters(j) + 12 * counted_parameters(j) / devices};
+}
 
 /// The ids that go into the embedding, 8 bytes each, and the mask of its dropout.
 constexpr std::int64_t embedding_activations(job const& j) { return j.sequences * j.tokens * (8 + j.width); }
@@ -133,12 +139,14 @@ constexpr job mixed(job j, std::int64_t sequences, std::int64_t tokens) {
 constexpr auto gpt2_124m = gpt2(12, 12, 768);
 constexpr auto gpt2_1558m = gpt2(48, 25, 1600);
 constexpr auto llama2_7b = llama(32, 32, 32, 4096, 11008, 32000);
+constexpr auto llama2_70b = llama(80, 64, 8, 8192, 28672, 32000);
 constexpr auto llama3_8b = llama(32, 32, 8, 4096, 14336, 128256);
 
 // The published counts.
 static_assert(parameters(gpt2_124m) == 124'439'808);
 static_assert(parameters(gpt2_1558m) == 1'557'611'200);
 static_assert(parameters(llama2_7b) == 6'738'415'616);
+static_assert(parameters(llama2_70b) == 68'976'648'192);
 static_assert(parameters(llama3_8b) == 8'030'261'248);
 // Megatron's own count is right for Llama. Of GPT-2 it leaves out positions and biases, and adds 47 rows of
 // padding.
@@ -229,5 +237,40 @@ static_assert(hundredths<exact::gpt2_124m_bf16> == 445);
 static_assert(hundredths<exact::gpt2_1558m_bf16> == 2855);
 static_assert(hundredths<exact::llama2_7b_bf16> == 11710);
 static_assert(hundredths<exact::llama3_8b_bf16> == 16897);
+
+// On several ranks: one of them, blocks computed again, so that of all that the formulas leave out as little as can be is there.
+
+namespace exact {
+
+template <class Model, class Sharding>
+using shared =
+    snug::trainer<Model, batch<1, Model::longest_sequence>, bf16, snug::checkpointing::every_block, Sharding>;
+template <class Model, int Stage, int N>
+using zero = shared<Model, snug::sharding::zero<Stage, snug::ranks<N>>>;
+
+}  // namespace exact
+
+/// A row of the third table of docs/estimators.md, in hundredths of a GiB.
+struct shares {
+    std::int64_t megatron, snug1, deepspeed2, snug2, deepspeed3, snug3;
+    friend constexpr bool operator==(shares const&, shares const&) = default;
+};
+constexpr std::int64_t in_hundredths(bytes amount) {
+    return (amount.count * 100 + (std::int64_t{1} << 29)) >> 30;
+}
+template <class Model, int N>
+constexpr shares on_ranks(job const& j) {
+    return {.megatron = in_hundredths(megatron::weights_and_optimizer(j, N)),
+            .snug1 = hundredths<exact::zero<Model, 1, N>>,
+            .deepspeed2 = in_hundredths(deepspeed::zero2(j, N)),
+            .snug2 = hundredths<exact::zero<Model, 2, N>>,
+            .deepspeed3 = in_hundredths(deepspeed::zero3(j, N)),
+            .snug3 = hundredths<exact::zero<Model, 3, N>>};
+}
+static_assert(on_ranks<snug::models::gpt2_1558m, 8>(gpt2_1558m) == shares{1086, 1117, 617, 663, 356, 420});
+static_assert(on_ranks<snug::models::llama2_7b, 8>(llama2_7b) == shares{4707, 4866, 2667, 2869, 1461, 1847});
+static_assert(on_ranks<snug::models::llama2_7b, 64>(llama2_7b) == shares{3883, 4043, 1432, 1772, 225, 612});
+static_assert(on_ranks<snug::models::llama2_70b, 64>(llama2_70b) ==
+              shares{39748, 40365, 14655, 15804, 1904, 3475});
 
 }  // namespace estimators

@@ -17,7 +17,7 @@ struct host {}; struct int8 {}; struct layers {}; struct linear {}; struct matri
 struct named {}; struct norms {}; struct on {}; struct parameter {}; struct part {}; struct parts {}; struct path {};
 struct product {}; struct rank {}; struct repeat {}; struct report {}; struct residual {}; struct role {}; struct run {};
 struct schedule {}; struct sequence {}; struct setting {}; struct shape {}; struct stack {}; struct targets {}; struct text {};
-struct trainer {}; struct walker {}; struct width {}; struct written {};
+struct trainer {}; struct values {}; struct walker {}; struct width {}; struct written {};
 // clang-format on
 
 template <class... Own>
@@ -26,7 +26,7 @@ static_assert(are_of_the_program<alpha, arena, batch, budget, bytes, context, cu
                                  frozen, half, head, heads, host, int8, layers, linear, matrix, mlp, model,
                                  named, norms, on, parameter, part, parts, path, product, rank, repeat,
                                  report, residual, role, run, schedule, sequence, setting, shape, stack,
-                                 targets, text, trainer, walker, width, written>);
+                                 targets, text, trainer, values, walker, width, written>);
 
 struct training : snug::trainer<models::gpt2_124m, snug::batch<1, 64>, checkpointing::every_block> {};
 static_assert(fits<training, snug::budget<24_GiB>>);

@@ -76,6 +76,12 @@ void checkpointing_changes_no_bit() {
     CHECK(history<placed<Model, batch<2, 16>, Precision,
                          checkpointing::plan<group<1, checkpointing::selective>,
                                              group<blocks - 1, checkpointing::every<2>>>>>() == plain);
+    using checkpointing::keep;
+    CHECK(
+        history<placed<Model, batch<2, 16>, Precision,
+                       checkpointing::plan<group<1, keep<"attention.output">>,
+                                           group<blocks - 1, keep<"qkv.output", "projection.output">>>>>() ==
+        plain);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <snug/meta.hpp>
 #include <snug/policy.hpp>
+#include <string_view>
 
 namespace snug::SNUG_TARGET {
 
@@ -15,8 +16,19 @@ concept keeps_segments = requires {
     >= 0;
 };
 template <class P>
+concept keeps_by_name = requires {
+    { P::keeps(std::string_view{}) } -> std::convertible_to<bool>;
+};
+template <class P>
 concept keeps_by_groups = requires {
     typename P::groups;
+};
+
+/// Of a value of a block.
+template <text Name>
+struct value_name {
+    static constexpr auto name = Name;
+    static constexpr bool is(std::string_view other) { return other == Name.view(); }
 };
 
 }  // namespace detail
@@ -24,7 +36,8 @@ concept keeps_by_groups = requires {
 /// What a checkpointing policy decides: `segment(blocks)`, the number of consecutive blocks whose activations are
 /// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
 /// when backward reaches it. 0 keeps everything. `recomputes_cheap_layers`: outputs of norms and activation functions are
-/// computed again in any case. Or `groups`, a `meta::list` of `checkpointing::group`. Losses and weights are the same to the bit.
+/// computed again in any case. `keeps(name)`: of what a block computes, the values of these names are kept, and no
+/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Losses and weights are the same to the bit.
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> &&
     (detail::keeps_segments<P> || detail::keeps_by_groups<P>);
@@ -82,6 +95,20 @@ struct every_block : every<1> {};
 struct selective {
     using axis = snug::axis::checkpointing;
     static constexpr bool recomputes_cheap_layers = true;
+    static constexpr index_t segment(index_t) { return 0; }
+};
+
+/// Keeps the values of these names (`snug::values` lists them), and the inputs of blocks. Each other value is
+/// computed again once, just before backward reads it, from what is there: `keep<"qkv.output", "attention.output">`
+/// computes all of a block again but what is dear of its first half. `keep<>` keeps what every_block does. A name
+/// that no block has is refused; one that backward does not read under the trainer's adapter takes no memory.
+template <text... Names>
+struct keep {
+    using axis = snug::axis::checkpointing;
+    using names = meta::list<detail::value_name<Names>...>;
+    static constexpr bool keeps([[maybe_unused]] std::string_view name) {
+        return (detail::value_name<Names>::is(name) || ... || false);
+    }
     static constexpr index_t segment(index_t) { return 0; }
 };
 

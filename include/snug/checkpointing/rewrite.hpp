@@ -2,6 +2,7 @@
 #pragma once
 
 #include <snug/checkpointing/policies.hpp>
+#include <snug/layers/keeping.hpp>
 #include <snug/models/rewrite.hpp>
 #include <type_traits>
 
@@ -43,9 +44,21 @@ struct checkpoint {
     using of =
         std::conditional_t<layer::cheap_to_recompute<L> && recomputes_cheap_layers<Policy>, recomputed<L>, L>;
 
+    template <class Block>
+    struct keeping_all {
+        using type = Block;
+    };
+    /// A block that is one layer has no values inside.
+    template <class Block>
+        requires keeps_by_name<Policy> && layer::composite<Block>
+    struct keeping_all<Block> {
+        using type = keeping<Block, Policy>;
+    };
+
     template <index_t Blocks, class Block, index_t First, auto Path>
     using repeated =
-        repeat<Blocks, typename rewrite<checkpoint, Block, Path>::type, Policy::segment(Blocks), First>;
+        repeat<Blocks, typename keeping_all<typename rewrite<checkpoint, Block, Path>::type>::type,
+               Policy::segment(Blocks), First>;
 };
 
 /// By groups: outside of the repeated blocks everything is kept.

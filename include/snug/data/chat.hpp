@@ -50,8 +50,8 @@ class chatml {
           end_(tokenizer_.id_of("<|im_end|>")),
           line_break_(tokenizer_.encode("\n")) {}
 
-    /// A conversation to learn from: what the assistant says counts, unless its message says otherwise, with the `<|im_end|>` behind it. Throws when there is no
-    /// message, or a role that is not a word.
+    /// A conversation to learn from: what the assistant says counts, unless its message says otherwise, with the
+    /// `<|im_end|>` behind it. Throws when there is no message, or a role that is not a word.
     example conversation(std::span<message const> messages) const {
         if (messages.empty()) throw error({}, "a conversation without a message", "at least one");
         example result;

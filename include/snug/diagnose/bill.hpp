@@ -61,6 +61,12 @@ constexpr sentence& line(sentence& text, char const* label, bytes amount, char c
 template <sentence>
 struct which_says;
 
+/// A name letter by letter, for compilers that print a sentence as numbers.
+template <char... Letters>
+struct spelled;
+template <class... Names>
+struct the_nearest;
+
 }  // namespace diagnose
 
 /// A line for each part of the bill, which may share memory when they are not needed at the same time, so the total is at

@@ -4,6 +4,7 @@
 #include <limits>
 #include <snug/adapters/adapter.hpp>
 #include <snug/checkpointing/rewrite.hpp>
+#include <snug/checkpointing/values.hpp>
 #include <snug/distributed/agree.hpp>
 #include <snug/distributed/names.hpp>
 #include <snug/engine/places.hpp>
@@ -250,6 +251,11 @@ struct composition {
         }
         return all;
     }();
+
+    /// What blocks compute and backward reads, by name.
+    static constexpr auto values = detail::values_in<model, setting>();
+    /// Some of it is kept by name.
+    static constexpr bool keeps_values_by_name = detail::keeps_some_by_name<checkpointing>;
 
     using layout_type =
         engine::layout<static_cast<std::size_t>(parameters), static_cast<std::size_t>(state_count)>;

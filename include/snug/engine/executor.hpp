@@ -172,6 +172,16 @@ class executor : public in_order {
         if constexpr (layer::saves_without_output<L>) L::save(its_call, input<L>(of.x));
         else L::forward(its_call, input<L>(of.x), discarded<L::output_width>{});
     }
+    template <class Node>
+    void run(calls::change_input<Node> const& of) const {
+        using L = typename Node::type;
+        L::change_input(call<Node>(), input<L>(of.x));
+    }
+    template <class Node, bool Added>
+    void run(calls::forward_on_changed<Node, Added> const& of) const {
+        using L = typename Node::type;
+        L::forward_on_changed(call<Node>(), input<L>(of.x), sink<Added, L::output_width>(of.y, of.base));
+    }
     template <class Node, bool Added>
     void run(calls::backward<Node, Added> const& of) const {
         using L = typename Node::type;

@@ -117,9 +117,9 @@ class run {
               std::vector<std::pair<std::string, std::string>> const& notes = {}) const {
         save_snapshot(store_, path, notes);
     }
-    /// Restores a snapshot bit by bit, by whatever number of ranks it was written, and returns the caller's notes. Throws `snug::error`, with nothing
-    /// changed, when the file is damaged, belongs to a trainer whose numbers mean something else, or holds a
-    /// number that no training gives.
+    /// Restores a snapshot bit by bit, by whatever number of ranks it was written, and returns the caller's notes.
+    /// Throws `snug::error`, with nothing changed, when the file is damaged, belongs to a trainer whose numbers mean
+    /// something else, or holds a number that no training gives.
     std::vector<std::pair<std::string, std::string>> resume(std::string const& path) {
         return resume_snapshot(store_, path);
     }

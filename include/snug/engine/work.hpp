@@ -60,6 +60,15 @@ class counting_walker : public in_order {
         if constexpr (layer::saves_without_output<L>) forward<L>(of<Node>().save, 0);
         else forward<L>(of<Node>().forward, -L::output_width);
     }
+    template <class Node>
+    constexpr void leaf(calls::change_input<Node> const&) {
+        forward<typename Node::type>(of<Node>().change, 0);
+    }
+    template <class Node, bool Added>
+    constexpr void leaf(calls::forward_on_changed<Node, Added> const&) {
+        constexpr auto all = of<Node>();
+        forward<typename Node::type>(all.forward + all.change * -1, Added ? Node::type::output_width : 0);
+    }
     template <class Node, bool Added>
     constexpr void leaf(calls::backward<Node, Added> const&) {
         add(counted.backward, of<Node>().backward, Added ? Node::type::input_width : 0);

@@ -324,11 +324,17 @@ class output_file {
     /// Bytes appended so far.
     checked size() const noexcept { return size_; }
 
+    /// So much is appended before it is synced. Ranks that wait for the one that writes must hear from it, and a single sync of
+    /// a large file on a slow disk would take longer than their patience.
+    static constexpr std::size_t longest_unsynced = std::size_t{256} << 20;
+
     /// Appends.
     void write(std::span<std::byte const> data) {
         whole_ = false;
         detail::write_all(file_.get(), path_, size_, data);
         size_ += data.size();
+        unsynced_ += data.size();
+        if (unsynced_ >= longest_unsynced) sync();
         whole_ = true;
     }
     void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
@@ -359,8 +365,7 @@ class output_file {
             throw error({path_}, "a file that was committed or whose writing failed",
                         "all writes to succeed first");
         if (replaces_) change_mode(mode_);
-        if (detail::uninterrupted([&] { return calls().sync(file_.get()); }) < 0)
-            detail::refuse_call({path_}, "sync");
+        sync();
         if (detail::uninterrupted([&] { return calls().rename(partial_.c_str(), target_.c_str()); }) < 0)
             detail::refuse_call({path_}, "rename from " + partial_);
         claimed_ = false;
@@ -394,6 +399,12 @@ class output_file {
             auto const slash = to.starts_with('/') ? std::string::npos : result.rfind('/');
             result = result.substr(0, slash + 1).append(to);  // npos + 1 is 0
         }
+    }
+
+    void sync() {
+        if (detail::uninterrupted([&] { return calls().sync(file_.get()); }) < 0)
+            detail::refuse_call({path_}, "sync");
+        unsynced_ = 0;
     }
 
     void change_mode(mode_t mode) {
@@ -451,6 +462,7 @@ class output_file {
     bool claimed_ = false;
     bool whole_ = true;
     checked size_;
+    std::size_t unsynced_ = 0;
 };
 
 /// A text file that grows line by line, such as metrics: kept up to the last line when the process dies.

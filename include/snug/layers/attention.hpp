@@ -46,6 +46,7 @@ struct causal_attention {
     static constexpr bool backward_reads_output = true;
     static constexpr bool backward_writes_over_input = true;
     static constexpr bool keeps_input = true;
+    static constexpr bool changes_input = Rotation::rotates;
 
     using logsumexp = saved_per_token<"logsumexp", statistic, Heads>;
     using saved = meta::list<logsumexp>;
@@ -74,12 +75,25 @@ struct causal_attention {
             rows<Setting>(input_width + output_width) + buffer<Setting>(logsumexp{}) + rotation;
         return {.forward = {.attention = products, .bytes = both},
                 .backward = {.attention = 2 * products,
-                             .bytes = both + rows<Setting>(input_width + output_width)}};
+                             .bytes = both + rows<Setting>(input_width + output_width)},
+                .change = {.bytes = rotation}};
     }
 
     template <class Call, class X, class Y>
     static void forward(Call const& call, X x, Y y) {
+        change_input(call, x);
+        forward_on_changed(call, x, y);
+    }
+
+    /// Turns queries and keys.
+    template <class Call, class X>
+    static void change_input(Call const& call, X x) {
         rotate(call, x, 1);
+    }
+
+    /// Of queries and keys that are turned.
+    template <class Call, class X, class Y>
+    static void forward_on_changed(Call const& call, X x, Y y) {
         ops::attention_forward<numbers>(call.on, call.span.sequences, call.span.tokens, call.span.past,
                                         x.data, call.starts, y.to.data, call.saved(logsumexp{}),
                                         call.workspace());

@@ -17,7 +17,8 @@
 ///     static void backward(auto const& call, auto x, auto y, auto dy, auto dx);
 ///
 /// and may declare `parameters`, `saved`, `forward_workspace<Setting>()`, `backward_workspace<Setting>()`, the four
-/// `backward_...` constants, `cheap_to_recompute` and `stores_products` (traits.hpp), and `work<Setting>()` (work.hpp). When a block runs again and nobody needs the
-/// output of its last layer, `save(call, x)` fills that layer's `saved` buffers alone, if the layer `saves_without_output`;
-/// otherwise `forward` runs into nowhere. A composite layer (`sequence`, `residual`, `repeat`) has children.
-/// Layers call operations (`snug::ops`); they know neither backend nor policy.
+/// `backward_...` constants, `cheap_to_recompute` and `stores_products` (traits.hpp), and `work<Setting>()`
+/// (work.hpp). When a block runs again and nobody needs the output of its last layer, `save(call, x)` fills that
+/// layer's `saved` buffers alone, if the layer `saves_without_output`; otherwise `forward` runs into nowhere. A
+/// composite layer (`sequence`, `residual`, `repeat`) has children. Layers call operations (`snug::ops`); they know
+/// neither backend nor policy.

@@ -19,7 +19,8 @@ struct names_of_hooks {
     int forward, backward, forward_workspace, backward_workspace, work, save, refresh, start, merged_row,
         loss, parameters, saved, backward_reads_input, backward_reads_output, backward_writes_over_input,
         backward_writes_over_gradient, cheap_to_recompute, stores_products, saves_without_output, starts,
-        parameters_are_frozen, keeps_input, backward_reads_parameters;
+        parameters_are_frozen, keeps_input, changes_input, change_input, forward_on_changed,
+        backward_reads_parameters;
 };
 /// ... so that in here exactly those names are ambiguous that the layer has too, whatever it means by them.
 template <class L>
@@ -118,6 +119,18 @@ template <class L>
 concept names_keeps_input = !requires {
     &twice_named<L>::keeps_input;
 };
+template <class L>
+concept names_changes_input = !requires {
+    &twice_named<L>::changes_input;
+};
+template <class L>
+concept names_change_input = !requires {
+    &twice_named<L>::change_input;
+};
+template <class L>
+concept names_forward_on_changed = !requires {
+    &twice_named<L>::forward_on_changed;
+};
 
 /// Absent, or a constant of type bool.
 template <class L>
@@ -174,6 +187,11 @@ template <class L>
 concept knows_keeps_input = !names_keeps_input<L> || requires {
     requires std::same_as<decltype(L::keeps_input), bool const>;
     typename std::bool_constant<L::keeps_input>;
+};
+template <class L>
+concept knows_changes_input = !names_changes_input<L> || requires {
+    requires std::same_as<decltype(L::changes_input), bool const>;
+    typename std::bool_constant<L::changes_input>;
 };
 // clang-format on
 
@@ -250,6 +268,15 @@ concept runs_save = takes_bodies_for_granted || requires {
     L::save(std::declval<typename A::call>(), std::declval<typename A::x>());
 };
 template <class L, class A>
+concept runs_change_input = takes_bodies_for_granted || requires {
+    L::change_input(std::declval<typename A::call>(), std::declval<typename A::x>());
+};
+template <class L, class A>
+concept runs_forward_on_changed = takes_bodies_for_granted || requires {
+    L::forward_on_changed(std::declval<typename A::call>(), std::declval<typename A::x>(),
+                          std::declval<typename A::stored_y>());
+};
+template <class L, class A>
 concept runs_refresh = takes_bodies_for_granted || requires {
     L::refresh(std::declval<typename A::call>());
 };
@@ -277,6 +304,7 @@ struct saves_without_output;
 struct starts;
 struct parameters_are_frozen;
 struct keeps_input;
+struct changes_input;
 struct backward_reads_parameters;
 }  // namespace constant
 
@@ -399,6 +427,16 @@ struct a_layer_refreshes_its_derived_parameters {
                   "refresh(auto const& call)', and cannot be called so (see Layer)");
 };
 
+template <class Layer, bool ChangesInput, bool RunsOnChanged>
+struct a_layer_says_how_it_changes_its_input {
+    static constexpr bool holds = ChangesInput && RunsOnChanged;
+    static_assert(
+        holds,
+        "snug: a layer's 'change_input' is a public 'static void change_input(auto const& call, auto x)', "
+        "its 'forward_on_changed' a 'static void forward_on_changed(auto const& call, auto x, auto y)', and "
+        "one of them cannot be called so (see Layer)");
+};
+
 template <class Layer, bool IsWanted, bool CanBeCalled>
 struct the_start_of_a_layer_is_given_a_call_and_a_put {
     static constexpr bool holds = CanBeCalled || !IsWanted;
@@ -442,7 +480,9 @@ struct declared_well<L, true>
           refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<
               L, layer::constant::backward_reads_parameters, layer::knows_backward_reads_parameters<L>>,
           refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<L, layer::constant::keeps_input,
-                                                                    layer::knows_keeps_input<L>>> {};
+                                                                    layer::knows_keeps_input<L>>,
+          refusal::a_constant_of_a_layer_is_a_static_constexpr_bool<L, layer::constant::changes_input,
+                                                                    layer::knows_changes_input<L>>> {};
 
 /// How a layer of a trainer runs.
 template <class L, class Setting>
@@ -459,6 +499,9 @@ struct leaf_runs {
                                                                          layer::says_work<L, Setting>>,
         refusal::a_layer_saves_without_output<L, layer::names_save<L>, layer::saves_without_output<L>,
                                               layer::runs_save<L, with>>,
+        refusal::a_layer_says_how_it_changes_its_input<
+            L, !layer::names_change_input<L> || layer::runs_change_input<L, with>,
+            !layer::names_forward_on_changed<L> || layer::runs_forward_on_changed<L, with>>,
         refusal::a_layer_refreshes_its_derived_parameters<L, layer::has_derived<L> || layer::names_refresh<L>,
                                                           layer::runs_refresh<L, with>>,
         refusal::the_start_of_a_layer_is_given_a_call_and_a_put<L, layer::names_start<L> && layer::starts<L>,

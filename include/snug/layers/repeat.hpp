@@ -296,12 +296,14 @@ struct recomputed : Layer {
 
 namespace layer {
 
-/// Everything that a forward pass of all blocks leaves is there after it: no block is run again in the place
-/// of another.
+/// What a forward pass of all blocks leaves for the next call of forward is there after it: no block is run again in the
+/// place of another, and of each is kept what its layers say they find again (`keeps_input`).
 template <class L>
 constexpr bool keeps_all_blocks() {
     if constexpr (requires { L::keeps_all_blocks; })
         if (!L::keeps_all_blocks) return false;
+    if constexpr (requires { L::keeps_inputs_of_layers; })
+        if (!L::keeps_inputs_of_layers) return false;
     if constexpr (composite<L>)
         return []<class... Children>(meta::list<Children...>*) {
             return (keeps_all_blocks<Children>() && ... && true);

@@ -112,7 +112,7 @@ struct in_sequence {
         using element = typename Setting::activation;
         each([&]<int K>() {
             if constexpr (K < length - 1)
-                table.template add<element>(where.name / layer::name<child<K>>() / "output",
+                table.template add<element>(where.name / layer::name_of_value<child<K>>() / "output",
                                             child<K>::output_width * Setting::rows,
                                             value_is_kept<K> ? where.kept_copies : 1,
                                             value_is_kept<K> ? role::activation : role::workspace);
@@ -120,7 +120,7 @@ struct in_sequence {
         each([&]<int K>() {
             if constexpr (K < length - 1)
                 table.template add<element>(
-                    where.name / layer::name<child<K>>() / "output_gradient",
+                    where.name / layer::name_of_value<child<K>>() / "output_gradient",
                     gradient_home<Node, K>() == home::own ? child<K>::output_width * Setting::rows : 0, 1,
                     role::workspace);
         });
@@ -170,7 +170,6 @@ struct in_sequence {
         });
     }
 
-  private:
     /// Layer K is elementwise and stands between two products, which do it where they store.
     template <int K>
     static constexpr bool joins_products = [] {
@@ -180,6 +179,7 @@ struct in_sequence {
         else return false;
     }();
 
+  private:
     enum class home { output_gradient, value, own };
 
     template <int K>
@@ -230,18 +230,12 @@ struct in_sequence {
 
     template <class F>
     static constexpr void each(F&& f) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (f.template operator()<static_cast<int>(K)>(), ...);
-        }
-        (std::make_index_sequence<sizeof...(Layers)>{});
+        meta::for_each_index<length>(f);
     }
 
     template <class F>
     static constexpr void each_reversed(F&& f) {
-        [&]<std::size_t... K>(std::index_sequence<K...>) {
-            (f.template operator()<length - 1 - static_cast<int>(K)>(), ...);
-        }
-        (std::make_index_sequence<sizeof...(Layers)>{});
+        meta::for_each_index<length>([&]<int K>() { f.template operator()<length - 1 - K>(); });
     }
 };
 

@@ -121,6 +121,14 @@ template <class L>
     requires requires { L::keeps_input; }
 inline constexpr bool keeps_input<L> = L::keeps_input;
 
+/// Forward changes x where it lies, so that running it on what it left is something else (`forward_on_changed`), and a
+/// layer that computes x again leaves what backward can't read before `change_input`.
+template <class L>
+inline constexpr bool changes_input = keeps_input<L>;
+template <class L>
+    requires requires { L::changes_input; }
+inline constexpr bool changes_input<L> = L::changes_input;
+
 /// Backward runs the layer's forward again instead of reading an output that was kept: a `recomputed<L>`.
 template <class L>
 inline constexpr bool is_recomputed = requires {
@@ -137,6 +145,15 @@ template <class L>
 constexpr std::string_view name() {
     if constexpr (requires { L::name; }) return L::name.view();
     else return {};
+}
+
+/// The name of a layer's output as a value: the layer's, or where several layers have none together, as in a residual
+/// connection, that of the last of them.
+template <class L>
+constexpr std::string_view name_of_value() {
+    if constexpr (composite<L>)
+        if (name<L>().empty()) return name_of_value<meta::mp::mp_back<typename L::children>>();
+    return name<L>();
 }
 
 /// y = f(x), element by element: a neighbour may do it where it stores.

@@ -46,6 +46,26 @@ struct save {
     constexpr auto touched() const { return std::array{x}; }
 };
 
+/// Does to x, as the layer before it stores it, what forward does to it.
+template <class Node>
+struct change_input {
+    using node = Node;
+    static constexpr pass which = pass::forward;
+    buffer_reference x;
+
+    constexpr auto touched() const { return std::array{x}; }
+};
+
+/// The same as `forward`, of an x that forward has changed.
+template <class Node, bool Added>
+struct forward_on_changed {
+    using node = Node;
+    static constexpr pass which = pass::forward;
+    buffer_reference x, y, base;
+
+    constexpr auto touched() const { return std::array{x, y, base}; }
+};
+
 /// dx = layer'(x)ᵀ dy, or dx = base + layer'(x)ᵀ dy when `Added`; adds to the gradients of the parameters.
 template <class Node, bool Added>
 struct backward {

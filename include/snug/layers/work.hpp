@@ -38,6 +38,7 @@ struct layer_work {
     workload backward{};
     workload save{};     ///< where the layer `saves_without_output`
     workload refresh{};  ///< where it has derived parameters
+    workload change{};   ///< where it `changes_input`: that part of `forward`
 };
 
 /// Bytes of one pass, for `work` of a layer.

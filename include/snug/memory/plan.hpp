@@ -29,52 +29,53 @@ struct memory_plan {
 template <std::size_t N>
 constexpr memory_plan<N> pack(std::array<declaration, N> const& declarations) {
     memory_plan<N> plan{declarations, {}, {}};
-    auto const padded = [&](std::size_t i) {
-        return round_up(declarations[i].size().count, buffer_alignment);
-    };
+    // Pointers: compilers count what is done here, and a call of operator[] is several steps.
+    auto const* const all = declarations.data();
+    std::array<index_t, N> sizes{}, begins{};
+    std::array<std::size_t, N> orders{}, placed_ones{};
+    auto* const size = sizes.data();
+    auto* const begin = begins.data();
+    auto* const order = orders.data();
+    auto* const placed = placed_ones.data();
 
     std::array<index_t, spaces> floors{};
-    std::array<std::size_t, N> order{};
     std::size_t movable = 0;
     for (std::size_t i = 0; i < N; ++i) {
-        if (declarations[i].size().count == 0) continue;
-        if (declarations[i].alive.forever) {
-            auto& floor = floors[static_cast<std::size_t>(declarations[i].where)];
-            plan.offsets[i] = floor;
-            floor += padded(i);
+        size[i] = round_up(all[i].size().count, buffer_alignment);
+        if (size[i] == 0) continue;
+        if (all[i].alive.forever) {
+            auto& floor = floors[static_cast<std::size_t>(all[i].where)];
+            begin[i] = floor;
+            floor += size[i];
         } else {
-            order[movable++] = i;
+            // Insertion sort: stable, so the plan never depends on the compiler.
+            auto j = movable++;
+            for (; j > 0 && size[i] > size[order[j - 1]]; --j) order[j] = order[j - 1];
+            order[j] = i;
         }
     }
-    for (std::size_t i = 1; i < movable;
-         ++i)  // insertion sort: stable, so the plan never depends on the compiler
-        for (std::size_t j = i; j > 0 && padded(order[j]) > padded(order[j - 1]); --j)
-            std::swap(order[j], order[j - 1]);
 
     auto tops = floors;
     for (std::size_t i = 0; i < movable; ++i) {
         auto const current = order[i];
-        auto const where = static_cast<std::size_t>(declarations[current].where);
-        index_t offset = floors[where];
-        // Each obstacle can only push the buffer up; restart until no placed buffer is in the way.
-        for (bool moved = true; moved;) {
-            moved = false;
-            for (std::size_t j = 0; j < i; ++j) {
-                auto const placed = order[j];
-                if (declarations[placed].where != declarations[current].where ||
-                    !declarations[current].alive.overlaps(declarations[placed].alive))
-                    continue;
-                auto const begin = plan.offsets[placed];
-                auto const end = begin + padded(placed);
-                if (offset < end && begin < offset + padded(current)) {
-                    offset = end;
-                    moved = true;
-                }
-            }
+        auto const where = all[current].where;
+        auto& top = tops[static_cast<std::size_t>(where)];
+        auto const length = size[current];
+        index_t offset = floors[static_cast<std::size_t>(where)];
+        // Those that are placed, from below: an obstacle pushes the buffer up, until one begins above its end.
+        std::size_t j = 0;
+        for (; j < i && begin[placed[j]] < offset + length; ++j) {
+            auto const other = placed[j];
+            auto const end = begin[other] + size[other];
+            if (end > offset && all[other].where == where && all[current].alive.overlaps(all[other].alive))
+                offset = end;
         }
-        plan.offsets[current] = offset;
-        tops[where] = std::max(tops[where], offset + padded(current));
+        begin[current] = offset;
+        top = std::max(top, offset + length);
+        for (j = i; j > 0 && begin[placed[j - 1]] > offset; --j) placed[j] = placed[j - 1];
+        placed[j] = current;
     }
+    plan.offsets = begins;
     for (std::size_t where = 0; where < spaces; ++where) plan.sizes[where] = {tops[where]};
     return plan;
 }

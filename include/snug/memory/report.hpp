@@ -57,16 +57,18 @@ std::string idle_sharding(memory_bill const& bill) {
 }
 
 /// The bill of T as text: a line for each part, the total, what packing saved, and on a host with more threads than T uses how
-/// to use them. Of a sharded trainer it is the bill of a rank, with what a rank sends in a step. Streams.
+/// to use them. Of a sharded trainer it is the bill of a rank, with what a rank sends in a step. Where checkpointing keeps by name it says
+/// what. Streams.
 template <class T>
 struct bill_report {
     friend std::ostream& operator<<(std::ostream& out, bill_report) {
         constexpr auto bill = footprint<T>;
         // Into a string first: the stream's own width and flags stay as they are.
         std::ostringstream text;
-        auto const line = [&](std::string_view label, std::string const& amount, std::string const& exact) {
+        auto const line = [&](std::string_view label, std::string const& amount, std::string const& exact,
+                              std::string const& of = {}) {
             text << "  " << std::left << std::setw(18) << label << std::right << std::setw(12) << amount
-                 << std::setw(20) << exact << '\n';
+                 << std::setw(20) << exact << of << '\n';
         };
         for (auto const& [label, amount] : lines_of(bill))
             if (amount.count > 0) line(label, to_string(amount), std::to_string(amount.count));
@@ -97,6 +99,15 @@ struct bill_report {
             }
             text << idle_sharding<composition>(bill);
         }
+        if constexpr (composition::keeps_values_by_name) {
+            text << "  kept of blocks until their backward, beside their inputs\n";
+            for (std::size_t v = 0; v < composition::values.size; ++v) {
+                auto const& value = composition::values.values[v];
+                bytes const kept{value.kept * value.size().count};
+                line(value.name.view(), to_string(kept), std::to_string(kept.count),
+                     "  " + std::to_string(value.kept) + " of " + std::to_string(value.blocks) + " blocks");
+            }
+        }
         using backend = typename composition::backend;
         if constexpr (requires { backend::max_threads; })
             text << idle_threads(backend::max_threads, static_cast<int>(std::thread::hardware_concurrency()));
@@ -110,7 +121,8 @@ constexpr bill_report<T> report() {
 }
 
 /// The bill of T for programs: one JSON object, all amounts in bytes. Of a sharded trainer also `ranks`, `replicas` and, by kind, what a
-/// rank sends in a step.
+/// rank sends in a step. Where checkpointing keeps by name, `values`: what a block computes, the bytes of one, how many blocks have it and
+/// how many keep it.
 template <class T>
 std::string report_json() {
     constexpr auto bill = footprint<T>;
@@ -132,6 +144,16 @@ std::string report_json() {
             << ", \"agreed\": " << sent.agreed.count << ", \"sent_per_step\": " << sent.sent_per_step.count
             << ", \"between_replicas\": " << sent.between_replicas.count
             << ", \"messages_per_step\": " << sent.messages_per_step;
+    }
+    if constexpr (composition::keeps_values_by_name) {
+        out << ", \"values\": [";
+        for (std::size_t v = 0; v < composition::values.size; ++v) {
+            auto const& value = composition::values.values[v];
+            out << (v == 0 ? "" : ", ") << "{\"name\": \"" << value.name.view()
+                << "\", \"bytes\": " << value.size().count << ", \"blocks\": " << value.blocks
+                << ", \"kept\": " << value.kept << '}';
+        }
+        out << ']';
     }
     out << '}';
     return out.str();

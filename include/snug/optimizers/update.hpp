@@ -51,8 +51,9 @@ struct updated_tensor {
 };
 
 /// One element: rule, rounding, and a gradient that is zero again. Returns 0, or NaN when the weight or a state is not finite as it
-/// is stored (or their sum, which costs less to ask): x - x is 0 for what is finite only, and sums of it need no branch. `Sum` is the type of the arithmetic. `Guarded`: where the gradient's scale is NaN nothing changes (on a device,
-/// where nobody looks before the update runs).
+/// is stored (or their sum, which costs less to ask): x - x is 0 for what is finite only, and sums of it need no
+/// branch. `Sum` is the type of the arithmetic. `Guarded`: where the gradient's scale is NaN nothing changes (on a
+/// device, where nobody looks before the update runs).
 template <class Sum, bool Stochastic, bool HasMaster, bool Guarded>
 struct update_element {
     using sum = Sum;

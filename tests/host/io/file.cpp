@@ -262,6 +262,26 @@ TEST_CASE("whichever call fails, the target is the old or the new file and no pa
     }
 }
 
+TEST_CASE("a large file is synced while it is written, so that nobody waits long for the last sync") {
+    test::scratch directory;
+    static std::size_t syncs = 0;
+    auto const calls = snug::io::calls();
+    snug::io::calls().write = [](int, void const*, std::size_t count) { return static_cast<ssize_t>(count); };
+    snug::io::calls().sync = [](int) {
+        ++syncs;
+        return 0;
+    };
+    {
+        std::vector<std::byte> const portion(std::size_t{1} << 20);
+        snug::io::output_file file(directory / "large");
+        for (int i = 0; i < 600; ++i) file.write(portion);
+        CHECK(syncs == 2);
+        file.commit();
+        CHECK(syncs == 4);  // the rest of the file, and the directory
+    }
+    snug::io::calls() = calls;
+}
+
 TEST_CASE("interrupted and partial calls are carried on") {
     test::scratch directory;
     auto const path = directory / "out";

@@ -35,6 +35,12 @@ inline snug_test::fixture const& reference() {
     return fixture;
 }
 constexpr double near = 1e-5;
+#ifdef __OPTIMIZE__
+constexpr double near_gradient = 1e-5;
+#else
+/// Without vectors a sum takes one element after the other, and five steps carry its rounding on.
+constexpr double near_gradient = 2e-5;
+#endif
 
 /// After every token of the first sequence.
 template <class Run>
@@ -83,7 +89,7 @@ void check_training(Run& run) {
             auto const& expected = reference()["tied.gradient." + std::to_string(step) + "." + name].values;
             auto const found = run.copy_of_gradients(entry.name.view());
             CHECK(tiny::difference(tiny::copy_of(std::span(found), entry, copy), expected.data(),
-                                   expected.size()) <= 1e-5);
+                                   expected.size()) <= near_gradient);
         });
         result = run.update(result);
         CHECK(result.loss == Approx(reference()["tied.loss"].values[step]).epsilon(1e-5));

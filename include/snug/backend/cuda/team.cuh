@@ -12,8 +12,9 @@
 /// Teams of a device: the lanes of a warp or the threads of a block share the elements of a row. `sum`, `largest` and `map` give
 /// each lane groups of neighbours, so that nvcc reads and writes 16 bytes at a time where it knows how rows are aligned: of a
 /// pointer that a kernel is given it has to be said (`std::assume_aligned`), of the sums of such a pointer and multiples it finds
-/// out, but an assumption about a sum is lost; `for_each`, whose function may read and write as it likes, gives neighbours to neighbouring lanes. The order
-/// of a sum depends on the length and the team only. All lanes get the same bits.
+/// out, but an assumption about a sum is lost; `for_each`, whose function may read and write as it likes, gives
+/// neighbours to neighbouring lanes. The order of a sum depends on the length and the team only. All lanes get the
+/// same bits.
 namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
