@@ -14,14 +14,52 @@ using kind = emulation::nccl_fault::kind;
 
 TEST_CASE("bits do not depend on when devices get to their work, or messages on their way") {
     using stage_3 = moved<tiny_gpt2, zero<3, 4>, snug::checkpointing::every_block>;
+    auto& device = emulation::device();
     auto const expected = train<stage_3>();
-    emulation::device().deferred = true;
+    device.deferred = true;
     auto const later = train<stage_3>();
-    emulation::device().copies_early = true;
+    device.copies_early = true;
     auto const early = train<stage_3>();
-    emulation::device().copies_early = emulation::device().deferred = false;
+    device.copies_early = false, device.messages_late = true;
+    auto const last = train<stage_3>();
+    device.messages_late = device.deferred = false;
     CHECK((later == expected));
     CHECK((early == expected));
+    CHECK((last == expected));
+}
+
+namespace {
+
+/// Messages of a training that let work go before them which its device was given later.
+struct passed {
+    std::int64_t gathers, exchanges;
+};
+template <class Trainer>
+passed passed_in_training() {
+    auto& device = emulation::device();
+    auto const before = emulation::counted_of_nccl();
+    device.deferred = device.messages_late = true;
+    (void)train<Trainer>();
+    device.deferred = device.messages_late = false;
+    auto const after = emulation::counted_of_nccl();
+    return {after.passed_gathers - before.passed_gathers, after.passed_exchanges - before.passed_exchanges};
+}
+
+}  // namespace
+
+TEST_CASE("weights of the next unit come, and gradients of the last one go, while a device works on one") {
+    using ahead = moved<tiny_llama, zero<3, 2>>;
+    constexpr auto const& order = ahead::composition::gatherings;
+    constexpr auto fresh = std::count_if(order.all.begin() + 1, order.all.begin() + order.size,
+                                         [](auto const& one) { return one.is_fresh; });
+    // Three blocks and what follows them, and two blocks on the way back.
+    static_assert(fresh == 6);
+    constexpr std::int64_t walks = 3 * 2 * 2;  // of three steps of two micro-batches, by two ranks
+    auto const found = passed_in_training<ahead>();
+    // All but the first of a walk, which nothing comes before.
+    CHECK(found.gathers == walks * fresh);
+    CHECK(found.exchanges >= walks * 3);
+    CHECK(passed_in_training<moved<tiny_llama, zero<3, 2, sharding::prefetch<0>>>>().gathers == 0);
 }
 
 TEST_CASE("a trainer allocates its plan on each device, and nothing in a step") {

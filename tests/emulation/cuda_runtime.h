@@ -194,17 +194,19 @@ struct stream {
     std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
     work* captured = nullptr;
     std::thread::id captured_by{};
+    int device = 0;  ///< its number
 };
 
 /// What the tests may change: how many devices there are (which differ by their number only, and have one memory) and what they
-/// say of themselves; whether work waits until the
-/// host synchronises, which shows where the host does not; whether then copies run as early as their stream and the events
-/// that it waits for allow, which shows where one stream does not wait for another.
+/// say of themselves; whether work waits until the host synchronises, which shows where the host does not; whether then copies
+/// run as early as their stream and the events that it waits for allow, which shows where one stream does not wait for another;
+/// whether then messages to other devices come last, behind all that other streams can do.
 struct device_state {
     int count = 1;
     cudaDeviceProp properties;
     bool deferred = false;
     bool copies_early = false;
+    bool messages_late = false;
 
     stream default_stream;
     std::vector<stream*> streams{&default_stream};
@@ -511,7 +513,9 @@ inline cudaError_t cudaMemset(void* to, int value, std::size_t size) {
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
     auto const alone = emulation::lock();
-    emulation::device().streams.push_back(*s = new emulation::stream);
+    *s = new emulation::stream;
+    (*s)->device = emulation::current_device;
+    emulation::device().streams.push_back(*s);
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamCreate(cudaStream_t* s) {

@@ -49,9 +49,11 @@ inline nccl_fault& fault_of_nccl() {
     static nccl_fault only;
     return only;
 }
-/// Calls that send, receive or gather, and those that began a group of them, of all ranks since the program began.
+/// Calls that send, receive or gather, and those that began a group of them, of all ranks since the program began; and groups
+/// that came last (see `device_state`) and let some work of their device that was begun later go before them.
 struct nccl_counts {
     std::int64_t sends = 0, receives = 0, gathers = 0, groups = 0;
+    std::int64_t passed_gathers = 0, passed_exchanges = 0;
 };
 inline nccl_counts& counted_of_nccl() {
     static nccl_counts only;
@@ -99,7 +101,7 @@ struct nccl_group {
     stream* in;
     std::vector<nccl_part> parts{};
     std::vector<std::function<void()>> copies{};  // of the own part of a gather
-    bool is_begun = false, is_lost = false;
+    bool gathers = false, is_begun = false, is_lost = false;
 
     /// When its turn has come in its stream, and from then on.
     bool is_over() {
@@ -107,6 +109,8 @@ struct nccl_group {
         if (of->is_gone || is_lost) return of->is_gone;
         auto const at = [&](int from, int to) { return static_cast<std::size_t>(from * hub.size + to); };
         if (!std::exchange(is_begun, true)) {
+            if (device().messages_late && let_others_pass())
+                ++(gathers ? counted_of_nccl().passed_gathers : counted_of_nccl().passed_exchanges);
             for (auto const& copy : copies) run(copy);
             for (auto const& p : parts)
                 if (p.is_receive) hub.wanted[at(p.other, of->rank)].push_back(p.message);
@@ -120,6 +124,15 @@ struct nccl_group {
     }
 
   private:
+    /// Does what other streams of its device can do without it; true: there was some.
+    bool let_others_pass() const {
+        bool found = false;
+        for (bool again = true; std::exchange(again, false);)
+            for (auto* s : device().streams)
+                for (; s != in && s->device == in->device && may_do_next(*s); do_next(*s))
+                    again = found = true;
+        return found;
+    }
     void meet(nccl_messages& sent, nccl_messages& wanted) {
         for (; !sent.empty() && !wanted.empty(); sent.pop_front(), wanted.pop_front()) {
             auto &from = *sent.front(), &to = *wanted.front();
@@ -255,23 +268,24 @@ inline nccl_part part_of(bool is_receive, int other, void const* bytes, std::siz
 
 inline ncclResult_t ncclSend(void const* bytes, std::size_t count, ncclDataType_t, int to, ncclComm_t c,
                              cudaStream_t s) {
-    ++emulation::counted_of_nccl().sends;
     return emulation::add_to_group(c, s, bytes, count, [&](auto& group) {
+        ++emulation::counted_of_nccl().sends;
         group.parts.push_back(emulation::part_of(false, to, bytes, count));
     });
 }
 inline ncclResult_t ncclRecv(void* bytes, std::size_t count, ncclDataType_t, int from, ncclComm_t c,
                              cudaStream_t s) {
-    ++emulation::counted_of_nccl().receives;
     return emulation::add_to_group(c, s, bytes, count, [&](auto& group) {
+        ++emulation::counted_of_nccl().receives;
         group.parts.push_back(emulation::part_of(true, from, bytes, count));
     });
 }
 inline ncclResult_t ncclAllGather(void const* own, void* all, std::size_t count, ncclDataType_t, ncclComm_t c,
                                   cudaStream_t s) {
-    ++emulation::counted_of_nccl().gathers;
     auto const ranks = static_cast<std::size_t>((*c)->hub->size);
     return emulation::add_to_group(c, s, all, ranks * count, [&](auto& group) {
+        ++emulation::counted_of_nccl().gathers;
+        group.gathers = true;
         auto const at = [=](int rank) {
             return static_cast<std::byte*>(all) + static_cast<std::size_t>(rank) * count;
         };
