@@ -60,9 +60,6 @@ template <class Chosen>
 struct accepted_together
     : accepted<refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
                    typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>,
-               refusal::the_sequences_of_the_batch_are_longer_than_the_window_of_attention<
-                   typename Chosen::model, snug::detail::sliding_window_of<typename Chosen::model>(),
-                   Chosen::batch::tokens>,
                refusal::the_states_of_an_optimizer_are_a_list<typename Chosen::optimizer>,
                refusal::nccl_moves_the_memory_of_devices<typename Chosen::transport::world,
                                                          typename Chosen::where::backend>,

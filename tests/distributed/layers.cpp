@@ -67,6 +67,15 @@ TEST_CASE("a single block") {
     CHECK((train<shared<of_one_block, zero<3, 3, snug::sharding::prefetch<0>>>>() == expected));
 }
 
+TEST_CASE("blocks of several kinds in turn and in ranges") {
+    using smollm3 = snug::models::smollm3<snug::layers<5>, snug::heads<4>, snug::kv_heads<2>, snug::width<48>,
+                                          snug::mlp<96>, snug::vocabulary<101>, snug::context<32>,
+                                          snug::no_rope_layer_interval<2>>;
+    auto const expected = train<alone<smollm3>>();
+    CHECK(expected.losses[2] != expected.losses[0]);
+    CHECK((train<shared<smollm3, zero<3, 2>>>() == expected));
+}
+
 TEST_CASE("weights that all heads of a block share, and a head tied to the embedding") {
     using qwen3 = snug::models::qwen3<snug::layers<2>, snug::heads<4>, snug::kv_heads<2>,
                                       snug::head_width<16>, snug::width<48>, snug::mlp<96>,

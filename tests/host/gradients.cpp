@@ -271,6 +271,10 @@ TEST_CASE("gradients of causal attention") {
         check_layer<causal_attention<2, 1, 4, rotary<100>>, batch<2, 70>>(5);
     }
     SECTION("one token") { check_layer<causal_attention<2, 1, 4>, batch<3, 1>>(); }
+    SECTION("a window") { check_layer<sliding_attention<4, 2, 4, 3, rotary<100>>>(); }
+    SECTION("a window, and more queries than fit a tile") {
+        check_layer<sliding_attention<2, 1, 4, 9>, batch<2, 70>>(5);
+    }
 }
 
 TEST_CASE("gradients of embedding, with and without positions") {

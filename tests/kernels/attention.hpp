@@ -98,7 +98,8 @@ struct reference {
             for (index_t head = 0; head < Shape::heads; ++head) {
                 auto const first = row / p.tokens * p.tokens - p.past;
                 auto const position = p.past + row % p.tokens;
-                index_t const low = p.starts.empty() ? 0 : p.starts[static_cast<std::size_t>(row)];
+                index_t low = p.starts.empty() ? 0 : p.starts[static_cast<std::size_t>(row)];
+                if (Shape::window > 0) low = std::max(low, position - Shape::window + 1);
                 auto const at = [&](index_t r, index_t offset) {
                     return [=](index_t c) {
                         return static_cast<double>(qkv[r * Shape::qkv_width + offset + c]);
@@ -278,6 +279,15 @@ TEMPLATE_TEST_CASE("examples that follow each other do not see each other", "[cu
          {std::vector<std::int32_t>{0, 30}, {0, 64, 100}, {0, 1, 2, 127, 129}, {0, 70, 71}})
         check<attention_shape<2, 1, 64>, TestType>({2, 130, 0, starts_at(2, 130, begins)});
     check<attention_shape<1, 1, 128>, TestType>({1, 130, 0, starts_at(1, 130, {0, 40, 90})});
+}
+
+TEMPLATE_TEST_CASE("a window moves on with its query", "[cuda][attention]", bf16, fp16, float) {
+    check<attention_shape<2, 1, 64, 1>, TestType>({1, 70});
+    check<attention_shape<2, 1, 64, 37>, TestType>({2, 200});
+    check<attention_shape<2, 1, 64, 37>, TestType>({1, 130, 0, starts_at(1, 130, {0, 70, 71})});
+    check<attention_shape<2, 1, 64, 37>, TestType>({1, 5, 64});
+    check<attention_shape<2, 1, 64, 150>, TestType>({1, 130});
+    check<attention_shape<2, 1, 20, 9>, TestType>({2, 37});
 }
 
 TEMPLATE_TEST_CASE("new tokens see those before them", "[cuda][attention]", bf16, fp16, float, double) {

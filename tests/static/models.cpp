@@ -22,6 +22,10 @@ static_assert(parameter_count<m::llama3_2_1b> == 1'235'814'400);
 static_assert(parameter_count<m::llama3_2_3b> == 3'212'749'824);
 static_assert(parameter_count<m::llama3_70b> == 70'553'706'496);
 static_assert(parameter_count<m::mistral_7b> == 7'241'732'096);
+static_assert(parameter_count<m::mistral_7b_v0_3> == 7'248'023'552);
+static_assert(parameter_count<m::mistral_nemo_12b> == 12'247'782'400);
+static_assert(parameter_count<m::mistral_small_24b> == 23'572'403'200);
+static_assert(parameter_count<m::ministral_8b> == 8'019'808'256);
 
 static_assert(parameter_count<m::smollm2_135m> == 134'515'008);
 static_assert(parameter_count<m::smollm2_360m> == 361'821'120);
@@ -37,6 +41,8 @@ static_assert(parameter_count<m::qwen3_4b> == 4'022'468'096);
 static_assert(parameter_count<m::qwen3_8b> == 8'190'735'360);
 static_assert(parameter_count<m::qwen3_14b> == 14'768'307'200);
 static_assert(parameter_count<m::qwen3_32b> == 32'762'123'264);
+
+static_assert(parameter_count<m::smollm3_3b> == 3'075'098'624);
 
 // Named numbers come in any order, and defaults are what they say.
 using plain = m::llama<layers<2>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<16>>;
@@ -64,8 +70,11 @@ constexpr auto plainly = footprint<one_block<context<16>>>.total;
 static_assert(footprint<one_block<context<64>, rope_scaling<rope::llama3<32>>>>.total == plainly);
 static_assert(footprint<one_block<context<64>, rope_scaling<rope::linear<4>>, sliding_window<16>>>.total ==
               plainly);
+// A window as long as the context is none.
 static_assert(m::llama<layers<1>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<64>,
-                       sliding_window<16>>::numbers.context == 16);
+                       sliding_window<16>>::numbers.sliding_window == 16);
+static_assert(m::llama<layers<1>, heads<4>, width<32>, mlp<48>, vocabulary<64>, context<64>,
+                       sliding_window<64>>::numbers.sliding_window == 0);
 
 // What a trainer trains is the whole model, whatever the batch.
 static_assert(trainable_parameter_count<trainer<m::gpt2_124m, batch<1, 8>>> == 124'439'808);

@@ -31,16 +31,6 @@ struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
         "context");
 };
 
-template <class Model, index_t SlidingWindow, index_t TokensOfTheBatch>
-struct the_sequences_of_the_batch_are_longer_than_the_window_of_attention {
-    static constexpr bool holds = SlidingWindow == 0 || TokensOfTheBatch <= SlidingWindow;
-    static_assert(
-        holds,
-        "snug: the batch's sequences are longer than the sliding window of the model's attention (see "
-        "SlidingWindow and TokensOfTheBatch). The window itself is not implemented; up to its length it is "
-        "full attention. Use snug::batch<more sequences, fewer tokens>");
-};
-
 template <class Sharding, index_t BytesOfTheBucket, index_t SmallestBucket>
 struct the_bucket_of_a_sharding_is_too_small {
     static constexpr bool holds = BytesOfTheBucket >= SmallestBucket;
@@ -105,13 +95,6 @@ constexpr index_t smallest_bucket_of() {
     if constexpr (requires { Sharding::bucket; })
         return std::max(Sharding::ranks / Sharding::replicas, Sharding::replicas) * sharding::granule *
                index_t{sizeof(typename wire_of<Sharding, Gradient>::type)};
-    else return 0;
-}
-
-/// The sliding window of a model's attention; 0: none.
-template <class Model>
-constexpr index_t sliding_window_of() {
-    if constexpr (requires { Model::numbers.sliding_window; }) return Model::numbers.sliding_window;
     else return 0;
 }
 

@@ -117,6 +117,12 @@ template <template <index_t, index_t, index_t, class...> class T, index_t N, ind
 std::string text_of_arguments(std::type_identity<T<N, M, K, A...>>, preferred<3>) {
     return in_brackets({std::to_string(N), std::to_string(M), std::to_string(K), text_of_type<A>()...});
 }
+template <template <index_t, index_t, index_t, index_t, class...> class T, index_t N, index_t M, index_t K,
+          index_t J, class... A>
+std::string text_of_arguments(std::type_identity<T<N, M, K, J, A...>>, preferred<3>) {
+    return in_brackets(
+        {std::to_string(N), std::to_string(M), std::to_string(K), std::to_string(J), text_of_type<A>()...});
+}
 template <template <index_t, index_t, bool, class...> class T, index_t N, index_t M, bool B, class... A>
 std::string text_of_arguments(std::type_identity<T<N, M, B, A...>>, preferred<3>) {
     return in_brackets({std::to_string(N), std::to_string(M), B ? "true" : "false", text_of_type<A>()...});
@@ -160,10 +166,11 @@ class meaning {
 
 inline void add_numbers(meaning& to, model_numbers const& numbers) {
     // All of them, the context too where it is a number of positions; a new one has to be named here to
-    // compile. A sliding window is not shorter than the batch's sequences, and the divisors are a file's, not
-    // a trainer's.
+    // compile. A sliding window stands in the layers that have it, and the divisors are a file's, not a
+    // trainer's.
     auto const& [family, layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, sliding_window,
-                 rope_theta, norm_epsilon, tied_head, qkv_bias, rope_scaling, rope_divisors] = numbers;
+                 no_rope_interval, rope_theta, norm_epsilon, tied_head, qkv_bias, rope_scaling,
+                 rope_divisors] = numbers;
     to.add("family", family).add("layers", layers).add("heads", heads).add("kv_heads", kv_heads);
     to.add("head_width", head_width).add("width", width).add("mlp", mlp).add("vocabulary", vocabulary);
     if (rope_theta == 0) to.add("context", context);
@@ -173,6 +180,7 @@ inline void add_numbers(meaning& to, model_numbers const& numbers) {
     to.add("rope_scaling.high_frequency_factor", high_frequency_factor);
     to.add("rope_scaling.original_context", original_context);
     to.add("tied_head", tied_head).add("qkv_bias", qkv_bias);
+    if (no_rope_interval != 0) to.add("no_rope_interval", no_rope_interval);
 }
 
 template <class L>

@@ -32,6 +32,8 @@ inline std::vector<std::string_view> understood_keys(models::config_type const& 
     if (type.is_rotary)
         keys.insert(keys.end(),
                     {"original_max_position_embeddings", "rope_parameters", "rope_scaling", "rope_theta"});
+    if (type.no_rope_interval != 0) keys.insert(keys.end(), {"no_rope_layer_interval", "no_rope_layers"});
+    keys.insert(keys.end(), type.ignored.begin(), type.ignored.end());
     using models::window_rule;
     if (type.window >= window_rule::none) keys.push_back("layer_types");
     if (type.window >= window_rule::every_layer)

@@ -15,11 +15,12 @@
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
 #include <snug/models/qwen3.hpp>
+#include <snug/models/smollm3.hpp>
 
 namespace snug::SNUG_TARGET::io {
 
-inline constexpr models::model_family const* families[] = {&models::families::gpt2, &models::families::llama,
-                                                           &models::families::qwen3};
+inline constexpr models::model_family const* families[] = {
+    &models::families::gpt2, &models::families::llama, &models::families::qwen3, &models::families::smollm3};
 
 namespace detail {
 
@@ -68,7 +69,7 @@ known_type type_called(std::string_view wanted, std::string_view models::config_
 
 }  // namespace detail
 
-/// "gpt2, llama and qwen3".
+/// "gpt2, llama, qwen3 and smollm3".
 inline std::string names_of_families() {
     std::vector<std::string> names;
     for (auto const* const family : families) names.emplace_back(family->name);

@@ -186,18 +186,42 @@ class config_reader {
         for (auto const& number : type.numbers)
             if (found.*number.number == 0) found.*number.number = value_of(number, found);
         if (type.is_rotary) read_frequencies(found, type.rope_theta);
-        // Up to its length a window is full attention, in whichever layers it is.
-        if (type.window != models::window_rule::unknown)
-            if (auto const window = sliding_window(type.window, found.layers);
-                window != 0 && window < found.context)
-                found.context = found.sliding_window = window;
+        if (type.no_rope_interval != 0)
+            found.no_rope_interval = no_rope_interval(type.no_rope_interval, found.layers);
+        if (type.window != models::window_rule::unknown) {
+            auto const [window, is_in_every_layer] = sliding_window(type.window, found.layers);
+            if (window != 0 && window < found.context) {
+                found.sliding_window = window;
+                // Up to its length a window is full attention, in whichever layers it is.
+                if (!is_in_every_layer) found.context = window;
+            }
+        }
         for (auto const& real : type.reals) found.*real.number = positive_real_or(real.key, real.missing);
         for (auto const& flag : type.flags) found.*flag.number = flag_or(flag.key, flag.missing);
         return found;
     }
 
-    /// The window of the layers that have one; 0: none has.
-    index_t sliding_window(models::window_rule rule, index_t layers) const {
+    /// A list of layers comes before the interval, as in transformers. 0: every layer rotates.
+    index_t no_rope_interval(index_t missing, index_t layers) const {
+        constexpr std::string_view key = "no_rope_layers";
+        auto interval = positive_or("no_rope_layer_interval", missing);
+        if (config_.has(key)) {
+            auto const& list = config_.at(key).elements();
+            if (static_cast<index_t>(list.size()) != layers)
+                refuse(key, "a number for each of the " + std::to_string(layers) + " layers");
+            auto const is_plain = [](json const& layer) { return layer.integer() == 0; };
+            interval = std::ranges::find_if(list, is_plain) - list.begin() + 1;
+            index_t number = 0;
+            for (auto const& layer : list)
+                if (layer.integer() != index_t{++number % interval != 0})
+                    layer.refuse(layer.what() + " in " + printable(key),
+                                 "1, and 0 for every so many-th layer");
+        }
+        return interval <= layers ? interval : 0;
+    }
+
+    /// The window of the layers that have one (0: none has), and whether all have it.
+    std::pair<index_t, bool> sliding_window(models::window_rule rule, index_t layers) const {
         using models::window_rule;
         constexpr index_t usual = 4096;
         auto const is_in_every_layer = rule == window_rule::every_layer;
@@ -206,8 +230,10 @@ class config_reader {
             refuse("use_sliding_window", "true, or a \"sliding_window\" of null");
         if (!is_in_every_layer && !flag_or("use_sliding_window", false)) given = 0;
         auto some = given != 0;
+        auto all = is_in_every_layer;
         if (config_.has("layer_types")) {
             some = false;
+            all = true;
             if (auto const count = static_cast<index_t>(config_.at("layer_types").elements().size());
                 count != layers)
                 refuse("layer_types", "a type for each of the " + std::to_string(layers) + " layers");
@@ -216,15 +242,18 @@ class config_reader {
                 if (kind != "full_attention" && (kind != "sliding_attention" || given == 0))
                     layer.refuse(layer.what() + " in \"layer_types\"", "\"full_attention\"");
                 some = some || kind == "sliding_attention";
+                all = all && kind == "sliding_attention";
             }
             // The class of Mistral does not read them.
             if (is_in_every_layer && some != (given != 0))
                 refuse("layer_types", "layers of \"sliding_attention\", as \"sliding_window\" says");
         } else if (rule == window_rule::upper_layers && some) {
             auto const* const first = config_.find("max_window_layers");
-            some = (first == nullptr ? 28 : first->integer()) < layers;
+            auto const begin = first == nullptr ? 28 : first->integer();
+            some = begin < layers;
+            all = begin <= 0;
         }
-        return some ? given : 0;
+        return {some ? given : 0, all};
     }
 
     /// Rotary frequencies: older files have `rope_theta` and, for scaled ones, `rope_scaling`, newer ones have all in
@@ -325,11 +354,14 @@ class gguf_config_reader {
         found.head_width = head_width(found);
         found.mlp = positive("feed_forward_length");
         found.context = positive("context_length");
-        // Up to its length a window is full attention. 0 says that there is none.
+        // 0 says that there is none. Up to its length a window is full attention, in whichever layers it is.
         constexpr std::string_view window = "attention.sliding_window";
-        if (file_.has(key(window)) && file_.number(key(window)) != 0)
-            if (auto const length = positive(window); length < found.context)
-                found.context = found.sliding_window = length;
+        if (!file_.has(key(window))) found.sliding_window = -1;
+        else if (file_.number(key(window)) != 0)
+            if (auto const length = positive(window); length < found.context) {
+                found.sliding_window = length;
+                if (type->window == models::window_rule::upper_layers) found.context = length;
+            }
         for (auto const& real : type->reals) found.*real.number = positive_real(real.gguf);
         // The number of tokens is not in every file, and an embedding may have rows that no token uses.
         auto const& embedding = file_.tensor("token_embd.weight");
@@ -341,6 +373,8 @@ class gguf_config_reader {
             !file_.has_tensor(head_in_gguf) || are_the_same(file_.tensor(head_in_gguf), embedding);
         found.qkv_bias = has_biases(*family, found);
         if (type->is_rotary) read_frequencies(found);
+        // No key says it: it is in llama.cpp's code.
+        if (type->no_rope_interval <= found.layers) found.no_rope_interval = type->no_rope_interval;
         return found;
     }
 
@@ -501,6 +535,19 @@ inline std::string scaling_text(model_numbers const& n) {
     return text.str();
 }
 
+/// What attention looks at, in words.
+inline std::string attention_text(model_numbers const& n) {
+    if (n.sliding_window != 0)
+        return "attention within a sliding window of " + std::to_string(n.sliding_window) + " tokens";
+    return "attention to a whole context of " + std::to_string(n.context);
+}
+
+/// Which blocks rotate, in words.
+inline std::string rotated_blocks_text(model_numbers const& n) {
+    if (n.no_rope_interval == 0) return "rotary positions in every layer";
+    return "rotary positions in all but every layer of " + std::to_string(n.no_rope_interval);
+}
+
 /// Two lists, of what differs only.
 struct differences {
     std::string found;
@@ -560,17 +607,23 @@ inline void require(model_numbers const& compiled, model_numbers const& found, p
     all.compare(found.width, compiled.width, "a width of ");
     all.compare(found.mlp, compiled.mlp, "an inner width of ");
     all.compare(found.vocabulary, compiled.vocabulary, "a vocabulary of ");
-    if (found.context < compiled.context) {
-        // Within the window a trainer for shorter sequences does the same.
-        if (found.sliding_window == found.context)
-            all.add("attention within a sliding window of " + std::to_string(found.context) + " tokens",
-                    "attention to a whole context of " + std::to_string(compiled.context));
-        else all.compare(found.context, compiled.context, "a context of ");
-    }
+    auto const ends_at_a_window = found.sliding_window == found.context;
+    if (found.context < compiled.context && !ends_at_a_window)
+        all.compare(found.context, compiled.context, "a context of ");
+    // A window beyond the sequences that the trainer is for is none.
+    auto const window_of = [&](model_numbers const& n) {
+        return n.sliding_window < compiled.context ? n.sliding_window : 0;
+    };
+    if (found.sliding_window >= 0 &&
+        (window_of(found) != window_of(compiled) || (ends_at_a_window && window_of(found) != 0)))
+        all.add(detail::attention_text(found) + (ends_at_a_window ? " in some layers" : ""),
+                detail::attention_text(compiled));
     all.compare(found.rope_theta, compiled.rope_theta, "a rotary base of ");
     if (found.head_width == compiled.head_width && found.rope_theta == compiled.rope_theta &&
         !detail::have_the_same_frequencies(found, compiled))
         all.add(detail::scaling_text(found), detail::scaling_text(compiled));
+    if (found.no_rope_interval != compiled.no_rope_interval)
+        all.add(detail::rotated_blocks_text(found), detail::rotated_blocks_text(compiled));
     all.compare(found.norm_epsilon, compiled.norm_epsilon, "a norm epsilon of ");
     all.compare(found.tied_head, compiled.tied_head, "a head tied to the embedding", "a head of its own");
     all.compare(found.qkv_bias, compiled.qkv_bias, "biases of queries, keys and values",

@@ -52,12 +52,21 @@ inline std::string model_config_text(models::config_type const& type, model_numb
         if (n.rope_scaling != rope::scaling{}) member("rope_scaling", "{" + scaling + "}");
         member("rope_parameters", "{" + scaling + ", \"rope_theta\": " + theta + "}");
     }
+    if (type.no_rope_interval != 0) {
+        std::string turned;
+        for (index_t layer = 1; layer <= n.layers; ++layer)
+            turned += (layer == 1 ? "" : ", ") +
+                      std::to_string(n.no_rope_interval == 0 || layer % n.no_rope_interval != 0);
+        if (n.no_rope_interval != 0) member("no_rope_layer_interval", std::to_string(n.no_rope_interval));
+        member("no_rope_layers", "[" + turned + "]");
+    }
     if (n.sliding_window != 0) {
         member("sliding_window", std::to_string(n.sliding_window));
         if (type.window == models::window_rule::upper_layers)
             member("use_sliding_window", "true"), member("max_window_layers", "0");
     }
     for (auto const& flag : type.flags) member(flag.key, n.*flag.number ? "true" : "false");
+    for (auto const& constant : type.written) member(constant.key, std::string(constant.value));
     member("torch_dtype", json_quoted(dtype));
     return "{\n" + text + "\n}\n";
 }

@@ -5,6 +5,7 @@
 #include <snug/layers/layer.hpp>
 #include <snug/ops/attention.hpp>
 #include <snug/ops/for_each_row.hpp>
+#include <type_traits>
 
 namespace snug::SNUG_TARGET {
 
@@ -32,15 +33,15 @@ struct the_heads_must_be_a_multiple_of_the_kv_heads {
 
 }  // namespace refusal
 
-/// Causal self-attention with grouped queries (Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245).
-/// x holds queries, keys and values, shape (rows, (Heads + 2 KvHeads) · HeadWidth); y has shape (rows, Heads · HeadWidth).
-/// Queries and keys are rotated where they lie, so the layer before must not need its output again.
-template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Rotation = no_rotation>
-struct causal_attention {
-    static_assert(sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Heads, KvHeads>) > 0);
-    static_assert(!Rotation::rotates || HeadWidth % 2 == 0, "snug: a rotated head must have an even width");
+namespace detail {
 
-    using numbers = attention_shape<Heads, KvHeads, HeadWidth>;
+/// Attention of a shape, for layers to derive from.
+template <class Shape, class Rotation>
+struct attends {
+    static_assert(!Rotation::rotates || Shape::head_width % 2 == 0,
+                  "snug: a rotated head must have an even width");
+
+    using numbers = Shape;
     static constexpr index_t input_width = numbers::qkv_width;
     static constexpr index_t output_width = numbers::output_width;
     static constexpr bool backward_reads_output = true;
@@ -48,7 +49,7 @@ struct causal_attention {
     static constexpr bool keeps_input = true;
     static constexpr bool changes_input = Rotation::rotates;
 
-    using logsumexp = saved_per_token<"logsumexp", statistic, Heads>;
+    using logsumexp = saved_per_token<"logsumexp", statistic, Shape::heads>;
     using saved = meta::list<logsumexp>;
 
     template <class Setting>
@@ -64,13 +65,18 @@ struct causal_attention {
                                                                                Setting::tokens);
     }
 
-    /// Queries by keys and scores by values, 2 · rows · tokens · heads · head width operations each, of which the causal half is
-    /// counted; backward twice that, without the scores that it computes again.
+    /// Queries by keys and scores by values, 2 · rows · keys · heads · head width operations each, where keys are those that a query
+    /// sees on average, the causal half and within the window; backward twice that, without the scores that it computes again.
     template <class Setting>
     static constexpr layer_work work() {
         using namespace bytes_of;
-        constexpr auto products = 2 * Setting::rows * Setting::tokens * numbers::output_width;
-        constexpr auto rotation = Rotation::rotates ? rows<Setting>(2 * (Heads + KvHeads) * HeadWidth) : 0;
+        constexpr auto tokens = Setting::tokens;
+        constexpr auto window = numbers::window > 0 && numbers::window < tokens ? numbers::window : tokens;
+        // Twice the pairs of a query and a key that it sees.
+        constexpr auto pairs = Setting::sequences * window * (2 * tokens - window);
+        constexpr auto products = 2 * pairs * numbers::output_width;
+        constexpr auto rotation =
+            Rotation::rotates ? rows<Setting>(2 * rotated_heads * numbers::head_width) : 0;
         constexpr auto both =
             rows<Setting>(input_width + output_width) + buffer<Setting>(logsumexp{}) + rotation;
         return {.forward = {.attention = products, .bytes = both},
@@ -112,19 +118,46 @@ struct causal_attention {
     struct rotate_row {
         constexpr void operator()(auto team, index_t row, auto positions, auto x, int direction) const {
             // Keys follow the queries in a row: one call turns both.
-            kernels::rotate<HeadWidth>(team, x.row(row), Heads + KvHeads, positions(row), Rotation::theta,
-                                       Rotation::scaling(), static_cast<S>(direction));
+            kernels::rotate<Shape::head_width>(team, x.row(row), rotated_heads, positions(row),
+                                               Rotation::theta, Rotation::scaling(),
+                                               static_cast<S>(direction));
         }
     };
 
   private:
+    static constexpr index_t rotated_heads = Shape::heads + Shape::kv_heads;
+
     template <class Call, class Rows>
     static void rotate(Call const& call, Rows x, int direction) {
         if constexpr (Rotation::rotates)
-            ops::for_each_row<HeadWidth>(
+            ops::for_each_row<Shape::head_width>(
                 call.on, x.rows,
                 ops::bound<rotate_row<typename Call::setting::statistic>>(call.positions(), x, direction));
     }
 };
+
+}  // namespace detail
+
+/// Causal self-attention with grouped queries (Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245).
+/// x holds queries, keys and values, shape (rows, (Heads + 2 KvHeads) · HeadWidth); y has shape (rows, Heads · HeadWidth).
+/// Queries and keys are rotated where they lie, so the layer before must not need its output again.
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Rotation = no_rotation>
+struct causal_attention : detail::attends<attention_shape<Heads, KvHeads, HeadWidth>, Rotation> {
+    static_assert(sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Heads, KvHeads>) > 0);
+};
+
+/// Causal self-attention within a sliding window (Beltagy et al., arXiv 2004.05150; as Mistral has it, arXiv 2310.06825): a
+/// query sees the last `Window` keys, its own included. Else as `causal_attention`.
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, index_t Window, class Rotation = no_rotation>
+struct sliding_attention : detail::attends<attention_shape<Heads, KvHeads, HeadWidth, Window>, Rotation> {
+    static_assert(sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Heads, KvHeads>) > 0);
+    static_assert(Window > 0, "snug: a sliding window of attention holds at least the query's own key");
+};
+
+/// Within a window, or without one where it is 0.
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, index_t Window, class Rotation>
+using attention_within =
+    std::conditional_t<Window == 0, causal_attention<Heads, KvHeads, HeadWidth, Rotation>,
+                       sliding_attention<Heads, KvHeads, HeadWidth, Window, Rotation>>;
 
 }  // namespace snug::SNUG_TARGET

@@ -4,6 +4,7 @@
 #include <array>
 #include <snug/layers/sequence.hpp>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace snug::SNUG_TARGET {
@@ -286,6 +287,30 @@ struct ranges : detail::in_sequence<false, Repeats...> {
         });
     }
 };
+
+namespace detail {
+
+/// The type of `every_nth`.
+template <index_t Blocks, index_t Period, class Block, class Nth>
+constexpr auto in_a_pattern() {
+    constexpr index_t whole = Period > 0 ? Blocks / Period : 0;
+    constexpr index_t rest = Period > 0 ? Blocks % Period : Blocks;
+    if constexpr (whole == 0) return std::type_identity<repeat<Blocks, Block>>{};
+    else if constexpr (Period == 1) return std::type_identity<repeat<Blocks, Nth>>{};
+    else {
+        using plain = meta::mp::mp_repeat_c<meta::list<Block>, static_cast<std::size_t>(Period - 1)>;
+        using all = repeat<whole, meta::mp::mp_rename<meta::mp::mp_push_back<plain, Nth>, alternating>>;
+        if constexpr (rest == 0) return std::type_identity<all>{};
+        else return std::type_identity<ranges<all, repeat<rest, Block>>>{};
+    }
+}
+
+}  // namespace detail
+
+/// `Blocks` blocks, of which every `Period`-th is an `Nth` and the others are a `Block` each; period 0: none is. `every_nth<10, 4,
+/// A, B>` are A A A B, A A A B, A A.
+template <index_t Blocks, index_t Period, class Block, class Nth>
+using every_nth = typename decltype(detail::in_a_pattern<Blocks, Period, Block, Nth>())::type;
 
 /// A layer that backward runs again instead of reading an output that was kept. For layers that are
 /// `cheap_to_recompute`.

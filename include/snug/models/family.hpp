@@ -59,6 +59,12 @@ struct config_trait {
     bool value;
 };
 
+/// A member of `config.json` that is written and not read: where the default in transformers would not do.
+struct config_constant {
+    std::string_view key;
+    std::string_view value;  ///< as JSON
+};
+
 /// Which layers have a sliding window. Each rule also understands the keys of those before it.
 enum class window_rule {
     unknown,      ///< no key of windows is understood
@@ -79,8 +85,12 @@ struct config_type {
     std::span<config_flag const> flags = {};
     std::span<config_trait const> traits = {};
     window_rule window = window_rule::unknown;
-    bool is_rotary = false;         ///< reads `rope_theta` and scalings of rotary frequencies
-    double rope_theta = 10000;      ///< where `config.json` does not say it
+    bool is_rotary = false;     ///< reads `rope_theta` and scalings of rotary frequencies
+    double rope_theta = 10000;  ///< where `config.json` does not say it
+    /// Every so many-th block does not rotate, where `config.json` does not say it, and in GGUF; 0: the type has no such blocks.
+    index_t no_rope_interval = 0;
+    std::span<config_constant const> written = {};
+    std::span<std::string_view const> ignored = {};  ///< keys of `config.json` that mean nothing in this type
     bool has_rotary_pairs = false;  ///< in GGUF the two elements that turn together are neighbours
 };
 

@@ -147,8 +147,8 @@ struct llama_family {
                                            .width = Width,
                                            .mlp = Mlp,
                                            .vocabulary = Vocabulary,
-                                           .context = Window != 0 && Window < Context ? Window : Context,
-                                           .sliding_window = Window,
+                                           .context = Context,
+                                           .sliding_window = Window < Context ? Window : 0,
                                            .rope_theta = static_cast<double>(Theta),
                                            .norm_epsilon = 1 / static_cast<double>(EpsilonInverse),
                                            .tied_head = Tied,
@@ -156,25 +156,29 @@ struct llama_family {
                                            .rope_scaling = Scaling::numbers()};
     using norm = rms_norm<Width, std::ratio<1, EpsilonInverse>>;
     using onto_residual = initial::normal<std::ratio<2, 100>, 2 * Layers>;
-    using block = sequence<
-        residual<named<"norm1", norm>,
-                 named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias,
-                                     initial::normal<std::ratio<2, 100>>,
-                                     parts<part<"self_attn.q_proj", Heads * HeadWidth>,
-                                           part<"self_attn.k_proj", KvHeads * HeadWidth>,
-                                           part<"self_attn.v_proj", KvHeads * HeadWidth>>>>,
-                 named<"attention", causal_attention<Heads, KvHeads, HeadWidth, rotary<Theta, Scaling>>>,
-                 named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual,
-                                            parts<part<"self_attn.o_proj", Width>>>>>,
+    template <class Rotation>
+    using block_with = sequence<
+        residual<
+            named<"norm1", norm>,
+            named<"qkv", linear<Width, (Heads + 2 * KvHeads) * HeadWidth, QkvBias,
+                                initial::normal<std::ratio<2, 100>>,
+                                parts<part<"self_attn.q_proj", Heads * HeadWidth>,
+                                      part<"self_attn.k_proj", KvHeads * HeadWidth>,
+                                      part<"self_attn.v_proj", KvHeads * HeadWidth>>>>,
+            named<"attention", attention_within<Heads, KvHeads, HeadWidth, numbers.sliding_window, Rotation>>,
+            named<"projection", linear<Heads * HeadWidth, Width, false, onto_residual,
+                                       parts<part<"self_attn.o_proj", Width>>>>>,
         residual<
             named<"norm2", norm>,
             named<"gate_up", linear<Width, 2 * Mlp, false, initial::normal<std::ratio<2, 100>>,
                                     parts<part<"mlp.gate_proj", Mlp>, part<"mlp.up_proj", Mlp>>>>,
             named<"swiglu", swiglu<Mlp>>,
             named<"down", linear<Mlp, Width, false, onto_residual, parts<part<"mlp.down_proj", Width>>>>>>;
-    using type =
-        stack<named<"embedding", embedding<Vocabulary, Width>>, named<"blocks", repeat<Layers, block>>,
-              named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
+    using rotated = rotary<Theta, Scaling>;
+    template <class Blocks>
+    using stack_of = stack<named<"embedding", embedding<Vocabulary, Width>>, named<"blocks", Blocks>,
+                           named<"norm", norm>, named<"head", head_with_loss<Width, Vocabulary, Tied>>>;
+    using type = stack_of<repeat<Layers, block_with<rotated>>>;
 };
 
 template <class Model, class Numbers, class Scaling>

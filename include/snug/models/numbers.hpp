@@ -20,13 +20,15 @@ struct model_numbers {
     index_t width = 0;             ///< of the residual stream
     index_t mlp = 0;               ///< inner width
     index_t vocabulary = 0;        ///< tokens
-    index_t context = 0;           ///< longest sequence; with a sliding window at most that long
-    index_t sliding_window =
-        0;                    ///< tokens that attention looks back on, itself included; 0: all, or not said
-    double rope_theta = 0;    ///< base of the rotary frequencies; 0 where positions are learned
-    double norm_epsilon = 0;  ///< added to the mean of squares
-    bool tied_head = false;   ///< the head shares the embedding's table
-    bool qkv_bias = false;    ///< queries, keys and values have biases
+    index_t context = 0;           ///< longest sequence
+    /// Tokens that attention looks back on, itself included, less than the context; 0: all; -1: a file does not say it. As long as the
+    /// context where a file has windows in some layers that are full attention elsewhere: they end its context.
+    index_t sliding_window = 0;
+    index_t no_rope_interval = 0;  ///< every so many-th block does not rotate; 0: all do, or none
+    double rope_theta = 0;         ///< base of the rotary frequencies; 0 where positions are learned
+    double norm_epsilon = 0;       ///< added to the mean of squares
+    bool tied_head = false;        ///< the head shares the embedding's table
+    bool qkv_bias = false;         ///< queries, keys and values have biases
     rope::scaling rope_scaling{};  ///< of the rotary frequencies
     /// What each rotary frequency is divided by, where a file says it so (GGUF's `rope_freqs.weight`); else
     /// zeros.

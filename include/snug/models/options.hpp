@@ -35,10 +35,12 @@ template <index_t N>
 struct rope_theta : model_option<rope_theta, N> {};  ///< default 10000
 template <index_t N>
 struct norm_epsilon_inverse : model_option<norm_epsilon_inverse, N> {};  ///< default 100000: epsilon 1e-5
-/// Tokens that attention looks back on, itself included (Mistral). The window itself is not implemented: a trainer's
-/// sequences must not be longer, and up to its length it is full attention.
+/// Tokens that attention looks back on in every block, itself included (Mistral).
 template <index_t N>
 struct sliding_window : model_option<sliding_window, N> {};
+/// Every N-th block does not rotate queries and keys (SmolLM3: 4); 0: all blocks do.
+template <index_t N>
+struct no_rope_layer_interval : model_option<no_rope_layer_interval, N> {};
 /// The head shares the embedding's table.
 template <index_t N>
 struct tied_head : model_option<tied_head, N> {};
@@ -162,7 +164,7 @@ struct given_numbers<Model, names<Required...>, names<Further...>, Given...> {
     }
 
     using known = names<Required..., Further...>;
-    using switches = names<tied_head, qkv_bias>;
+    using may_be_zero = names<tied_head, qkv_bias, no_rope_layer_interval>;
 
     using accepted = std::conjunction<
         detail::accepted<
@@ -173,7 +175,7 @@ struct given_numbers<Model, names<Required...>, names<Further...>, Given...> {
             refusal::a_number_of_the_model_is_given_twice<Model, Required, times_given<Required>()>...,
             refusal::a_number_of_the_model_is_given_twice<Model, Further, times_given<Further>()>...>,
         detail::accepted<refusal::a_number_of_the_model_must_be_positive<
-            Model, Given, switches::template contain<Given>>...>>;
+            Model, Given, may_be_zero::template contain<Given>>...>>;
 
     /// A number, or its default. In a refused model, numbers of a small one without a limit, so that the refusal is the only
     /// error.

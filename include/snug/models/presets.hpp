@@ -4,6 +4,7 @@
 #include <snug/models/gpt2.hpp>
 #include <snug/models/llama.hpp>
 #include <snug/models/qwen3.hpp>
+#include <snug/models/smollm3.hpp>
 
 /// Published models by name. Structs rather than aliases: errors and reports print the short name.
 namespace snug::SNUG_TARGET::models {
@@ -41,9 +42,17 @@ struct llama3_2_3b
     : llama<layers<28>, heads<24>, kv_heads<8>, width<3072>, mlp<8192>, vocabulary<128256>, context<131072>,
             rope_theta<500000>, rope_scaling<rope::llama3<32>>, tied_head<1>> {};
 
-// Mistral 7B, arXiv 2310.06825, v0.1. Its window is not implemented: a trainer's sequences are at most that long.
+// Mistral 7B, arXiv 2310.06825: v0.1, with a sliding window, and v0.3, without one; Mistral NeMo, Small and Ministral (2024).
 struct mistral_7b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>,
                           context<32768>, sliding_window<4096>> {};
+struct mistral_7b_v0_3 : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32768>,
+                               context<32768>, rope_theta<1000000>> {};
+struct mistral_nemo_12b : llama<layers<40>, heads<32>, kv_heads<8>, head_width<128>, width<5120>, mlp<14336>,
+                                vocabulary<131072>, context<131072>, rope_theta<1000000>> {};
+struct mistral_small_24b : llama<layers<40>, heads<32>, kv_heads<8>, head_width<128>, width<5120>, mlp<32768>,
+                                 vocabulary<131072>, context<32768>, rope_theta<100000000>> {};
+struct ministral_8b : llama<layers<36>, heads<32>, kv_heads<8>, width<4096>, mlp<12288>, vocabulary<131072>,
+                            context<32768>, rope_theta<100000000>> {};
 
 // SmolLM2, arXiv 2502.02737.
 struct smollm2_135m : llama<layers<30>, heads<9>, kv_heads<3>, width<576>, mlp<1536>, vocabulary<49152>,
@@ -52,6 +61,10 @@ struct smollm2_360m : llama<layers<32>, heads<15>, kv_heads<5>, width<960>, mlp<
                             context<8192>, rope_theta<100000>, tied_head<1>> {};
 struct smollm2_1_7b : llama<layers<24>, heads<32>, width<2048>, mlp<8192>, vocabulary<49152>, context<8192>,
                             rope_theta<130000>, tied_head<1>> {};
+
+// SmolLM3 (Hugging Face, 2025).
+struct smollm3_3b : smollm3<layers<36>, heads<16>, kv_heads<4>, width<2048>, mlp<11008>, vocabulary<128256>,
+                            context<65536>> {};
 
 // Qwen2.5, arXiv 2412.15115.
 struct qwen2_5_0_5b

@@ -12,12 +12,14 @@ struct attention_backward;
 }  // namespace operation
 
 /// The numbers of a causal self-attention with grouped queries: a row of `qkv` holds `heads` queries, then
-/// `kv_heads` keys, then `kv_heads` values, each `head_width` wide.
-template <index_t Heads, index_t KvHeads, index_t HeadWidth>
+/// `kv_heads` keys, then `kv_heads` values, each `head_width` wide. A query sees the last `window` keys, its own
+/// included; 0: all.
+template <index_t Heads, index_t KvHeads, index_t HeadWidth, index_t Window = 0>
 struct attention_shape {
     static constexpr index_t heads = Heads;
     static constexpr index_t kv_heads = KvHeads;
     static constexpr index_t head_width = HeadWidth;
+    static constexpr index_t window = Window;
     static constexpr index_t queries_per_key = Heads / KvHeads;
     static constexpr index_t qkv_width = (Heads + 2 * KvHeads) * HeadWidth;
     static constexpr index_t output_width = Heads * HeadWidth;
@@ -44,7 +46,7 @@ concept has_attention_forward = takes_bodies_for_granted ||
     attention_forward_on(on, Shape{}, n, n, n, qkv, starts, out, logsumexp, workspace);
 };
 
-/// out = softmax(Q Kᵀ / √head_width, causal) V for `sequences` sequences of `tokens` rows each. Row 0 of a
+/// out = softmax(Q Kᵀ / √head_width, causal and within the window) V for `sequences` sequences of `tokens` rows each. Row 0 of a
 /// sequence stands at position `past`; the rows of earlier positions precede it in memory. `logsumexp` has
 /// shape (rows, heads). `starts`, unless null: for each row the first position of its sequence that it
 /// attends to, not falling from row to row. Never stores a score matrix of tokens × tokens.

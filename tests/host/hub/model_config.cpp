@@ -139,6 +139,25 @@ config const qwen3{{"model_type", "\"qwen3\""},
                    {"use_sliding_window", "false"},
                    {"vocab_size", "151936"}};
 
+/// One entry for each layer; every `interval`-th is a 0.
+std::string rotated(int layers, int interval) {
+    std::string list = "[";
+    for (int i = 1; i <= layers; ++i) list += (i > 1 ? ", " : "") + std::to_string(i % interval != 0);
+    return list + ']';
+}
+
+/// SmolLM3-3B, with what its class does not look at.
+config const smollm3{{"model_type", "\"smollm3\""},   {"attention_bias", "false"},
+                     {"hidden_act", "\"silu\""},      {"hidden_size", "2048"},
+                     {"intermediate_size", "11008"},  {"max_position_embeddings", "65536"},
+                     {"max_window_layers", "28"},     {"mlp_bias", "false"},
+                     {"no_rope_layer_interval", "4"}, {"no_rope_layers", rotated(36, 4)},
+                     {"num_attention_heads", "16"},   {"num_hidden_layers", "36"},
+                     {"num_key_value_heads", "4"},    {"rms_norm_eps", "1e-06"},
+                     {"rope_theta", "5000000.0"},     {"sliding_window", "null"},
+                     {"tie_word_embeddings", "true"}, {"use_sliding_window", "false"},
+                     {"vocab_size", "128256"}};
+
 }  // namespace
 
 TEST_CASE("a config.json of each family gives the numbers of its preset") {
@@ -149,10 +168,12 @@ TEST_CASE("a config.json of each family gives the numbers of its preset") {
     CHECK(numbers_of(mistral) == models::mistral_7b::numbers);
     CHECK(numbers_of(qwen2) == models::qwen2_5_0_5b::numbers);
     CHECK(numbers_of(qwen3) == models::qwen3_0_6b::numbers);
+    CHECK(numbers_of(smollm3) == models::smollm3_3b::numbers);
 }
 
 TEST_CASE("missing members of a config.json have the defaults of the family's class in transformers") {
-    // GPT2Config(), LlamaConfig(), MistralConfig(), Qwen2Config() and Qwen3Config() of transformers 5.24.
+    // GPT2Config(), LlamaConfig(), MistralConfig(), Qwen2Config(), Qwen3Config() and SmolLM3Config() of
+    // transformers 5.24.
     CHECK(numbers_of({{"model_type", "\"gpt2\""}}) == models::gpt2_124m::numbers);
     snug::model_numbers const llama{.family = "llama",
                                     .layers = 32,
@@ -169,9 +190,9 @@ TEST_CASE("missing members of a config.json have the defaults of the family's cl
     auto mistral_7b = llama;
     mistral_7b.kv_heads = 8;
     mistral_7b.mlp = 14336;
-    mistral_7b.context = mistral_7b.sliding_window = 4096;
-    CHECK(numbers_of({{"model_type", "\"mistral\""}}) == mistral_7b);
     mistral_7b.context = 131072;
+    mistral_7b.sliding_window = 4096;
+    CHECK(numbers_of({{"model_type", "\"mistral\""}}) == mistral_7b);
     mistral_7b.sliding_window = 0;
     CHECK(numbers_of({{"model_type", "\"mistral\""}, {"sliding_window", "null"}}) == mistral_7b);
     auto qwen2_7b = llama;
@@ -187,6 +208,10 @@ TEST_CASE("missing members of a config.json have the defaults of the family's cl
     // Heads of 128 are not a share of the width.
     CHECK(numbers_of({{"model_type", "\"qwen3\""}, {"hidden_size", "1000"}}).head_width == 128);
     CHECK_THAT(refused(with(qwen3, {{"head_dim", "null"}})), Contains("null for \"head_dim\""));
+    auto smollm3_3b = models::smollm3_3b::numbers;
+    smollm3_3b.context = 32768;
+    smollm3_3b.rope_theta = 2000000;
+    CHECK(numbers_of({{"model_type", "\"smollm3\""}}) == smollm3_3b);
     // Null is "as many as heads" in all, missing only in Llama.
     CHECK(numbers_of(with(mistral, {{"num_key_value_heads", ""}})).kv_heads == 8);
     CHECK(numbers_of(with(mistral, {{"num_key_value_heads", "null"}})).kv_heads == 32);
@@ -341,13 +366,50 @@ TEST_CASE("null and missing members of a config.json take the family's defaults"
     CHECK(numbers_of(with(smollm2_newer, {{"rope_theta", "100000"}})) == models::smollm2_135m::numbers);
 }
 
-TEST_CASE("a sliding window ends the context, in whichever layers it is") {
+TEST_CASE("which layers rotate is a list, or every so many-th does not") {
+    auto const interval_of = [](config const& changes) {
+        return numbers_of(with(smollm3, changes)).no_rope_interval;
+    };
+    CHECK(interval_of({{"no_rope_layer_interval", ""}}) == 4);
+    CHECK(interval_of({{"no_rope_layers", ""}}) == 4);
+    CHECK(interval_of({{"no_rope_layers", "null"}, {"no_rope_layer_interval", "3"}}) == 3);
+    // transformers reads the list, where there is one.
+    CHECK(interval_of({{"no_rope_layers", rotated(36, 3)}}) == 3);
+    CHECK(interval_of({{"no_rope_layers", rotated(36, 1)}}) == 1);
+    CHECK(interval_of({{"no_rope_layers", rotated(36, 37)}}) == 0);
+    CHECK(interval_of({{"no_rope_layers", ""}, {"no_rope_layer_interval", "37"}}) == 0);
+    CHECK(interval_of({{"sliding_window", "4096"}, {"pretraining_tp", "2"}}) == 4);
+
+    auto const said = [](config const& changes) { return refused(with(smollm3, changes)); };
+    for (int const layers : {1, 35, 37})
+        CHECK_THAT(said({{"no_rope_layers", rotated(layers, 4)}}),
+                   Contains("a number for each of the 36 layers"));
+    auto irregular = rotated(36, 4);
+    irregular[irregular.size() - 2] = '1';
+    CHECK_THAT(said({{"no_rope_layers", irregular}}),
+               Contains("the number 1 in \"no_rope_layers\", expected 1, and 0 for every so many-th layer"));
+    irregular[irregular.size() - 2] = '2';
+    CHECK_THAT(said({{"no_rope_layers", irregular}}), Contains("the number 2 in \"no_rope_layers\""));
+    CHECK_THAT(said({{"no_rope_layers", "4"}}), Contains("expected an array"));
+    CHECK_THAT(said({{"no_rope_layers", ""}, {"no_rope_layer_interval", "0"}}), Contains("at least 1"));
+    CHECK_THAT(said({{"use_sliding_window", "true"}, {"sliding_window", "4096"}}),
+               Contains("true for \"use_sliding_window\""));
+    CHECK_THAT(refused(with(smollm2, {{"no_rope_layers", rotated(30, 4)}})),
+               Contains("for \"no_rope_layers\"") && Contains("may change the mathematics"));
+}
+
+TEST_CASE("a sliding window is in every layer, or ends the context") {
     auto const context_of = [](config const& members) { return numbers_of(members).context; };
-    CHECK(context_of(mistral) == 4096);
-    CHECK(context_of(with(mistral, {{"sliding_window", ""}})) == 4096);
-    CHECK(context_of(with(mistral, {{"sliding_window", "100"}})) == 100);
-    CHECK(numbers_of(with(mistral, {{"sliding_window", "100"}})).sliding_window == 100);
-    CHECK(context_of(with(mistral, {{"sliding_window", "null"}})) == 32768);
+    auto const window_of = [](config const& members) { return numbers_of(members).sliding_window; };
+    for (auto const& [said, window] :
+         std::map<std::string, snug::index_t>{{"", 4096}, {"100", 100}, {"null", 0}}) {
+        CHECK(window_of(with(mistral, {{"sliding_window", said}})) == window);
+        CHECK(context_of(with(mistral, {{"sliding_window", said}})) == 32768);
+    }
+    auto const everywhere =
+        with(qwen3, {{"use_sliding_window", "true"}, {"sliding_window", "4096"}, {"max_window_layers", "0"}});
+    CHECK(window_of(everywhere) == 4096);
+    CHECK(context_of(everywhere) == 40960);
     CHECK(numbers_of(with(mistral, {{"sliding_window", "32768"}})).sliding_window == 0);
     CHECK(context_of(with(qwen2, {{"use_sliding_window", "true"}})) == 4096);
     CHECK(context_of(with(qwen2, {{"use_sliding_window", "true"}, {"max_window_layers", "24"}})) == 32768);
@@ -383,9 +445,29 @@ TEST_CASE("a sliding window ends the context, in whichever layers it is") {
     auto longer = models::mistral_7b::numbers;
     longer.context = 8192;
     longer.sliding_window = 0;
-    CHECK_THAT(test::refusal([&] { require(longer, numbers_of(mistral), {"config.json"}); }),
+    auto const said = [](auto const& compiled, auto const& found) {
+        return test::refusal([&] { require(compiled, found, {"config.json"}); });
+    };
+    CHECK_THAT(said(longer, numbers_of(mistral)),
                Contains("found attention within a sliding window of 4096 tokens in the file, expected "
                         "attention to a whole context of 8192"));
+    auto const compiled = models::mistral_7b::numbers;
+    CHECK_THAT(said(compiled, numbers_of(with(mistral, {{"sliding_window", "null"}}))),
+               Contains("found attention to a whole context of 32768 in the file, expected attention within "
+                        "a sliding window of 4096 tokens"));
+    CHECK_THAT(said(compiled, numbers_of(with(mistral, {{"sliding_window", "100"}}))),
+               Contains("within a sliding window of 100 tokens in the file"));
+    // Up to its length it is full attention; a file may not say it.
+    longer.context = 4096;
+    CHECK(said(longer, numbers_of(mistral)).empty());
+    longer = compiled;
+    longer.sliding_window = -1;
+    CHECK(said(compiled, longer).empty());
+    // In some layers is not in all.
+    auto some = models::qwen2_5_0_5b::numbers;
+    some.sliding_window = 4096;
+    CHECK_THAT(said(some, numbers_of(with(qwen2, {{"use_sliding_window", "true"}}))),
+               Contains("within a sliding window of 4096 tokens in some layers in the file"));
 }
 
 TEST_CASE("scaled rotary frequencies are read, by either name") {
@@ -442,7 +524,7 @@ TEST_CASE("scaled rotary frequencies are read, by either name") {
 }
 
 TEST_CASE("a key of a config.json that is not known is refused by its name") {
-    for (auto const& family : {gpt2, smollm2, mistral, qwen2, qwen3}) {
+    for (auto const& family : {gpt2, smollm2, mistral, qwen2, qwen3, smollm3}) {
         for (auto const& [key, value] :
              std::map<std::string, std::string>{{"final_logit_softcapping", "30.0"},
                                                 {"attn_logit_softcapping", "50.0"},
@@ -462,6 +544,7 @@ TEST_CASE("a key of a config.json that is not known is refused by its name") {
                                                 {"rope_interleaved", "true"},
                                                 {"x", "0"}}) {
             CAPTURE(family.at("model_type"), key);
+            if (family == smollm3 && key == "pretraining_tp") continue;  // its class does not read it
             CHECK_THAT(refused(with(family, {{key, value}})), Contains(" for \"" + key + '"'));
             // Null says nothing, but of a flag, whose default it is not.
             bool const is_flag = std::string_view(value) == "true" || std::string_view(value) == "false";
@@ -557,15 +640,19 @@ TEST_CASE("a config.json that is written reads as the model it was written of") 
     check(models::families::llama, models::llama3_2_1b::numbers, "llama");
     check(models::families::llama, models::qwen2_5_0_5b::numbers, "qwen2");
     check(models::families::qwen3, models::qwen3_0_6b::numbers, "qwen3");
+    check(models::families::smollm3, models::smollm3_3b::numbers, "smollm3");
+    for (snug::index_t const interval : {0, 1, 5, 36}) {
+        auto other = models::smollm3_3b::numbers;
+        other.no_rope_interval = interval;
+        check(models::families::smollm3, other, "smollm3");
+    }
     auto stretched = models::llama2_7b::numbers;
     stretched.rope_scaling = snug::rope::linear<4>::numbers();
     check(models::families::llama, stretched, "llama");
-    // Up to its length a window is full attention: a context that it ends has none.
-    auto windowed = models::mistral_7b::numbers;
-    CHECK(std::exchange(windowed.sliding_window, 0) == windowed.context);
-    auto const text = written(models::families::llama, models::mistral_7b::numbers);
-    CHECK_THAT(text, Contains("\"mistral\"") && Contains("\"sliding_window\": 4096"));
-    CHECK(read_again(text) == windowed);
+    check(models::families::llama, models::mistral_7b::numbers, "mistral");
+    auto windowed = models::qwen2_5_0_5b::numbers;
+    windowed.sliding_window = 4096;
+    check(models::families::llama, windowed, "qwen2");
 }
 
 TEST_CASE("a config.json is written member by member in a fixed order") {
@@ -660,10 +747,10 @@ TEST_CASE("a family of a user's own is read, written and named without a change 
     CHECK(read_again(written(own, numbers), &own) == numbers);
     CHECK(read_again(text_of(smollm2), &own) == models::smollm2_135m::numbers);
     CHECK_THAT(test::refusal([&] { (void)read_again(R"({"model_type": "none"})", &own); }),
-               Contains(R"(expected "own", "gpt2", "llama", "mistral", "qwen2" or "qwen3")"));
+               Contains(R"(expected "own", "gpt2", "llama", "mistral", "qwen2", "qwen3" or "smollm3")"));
     CHECK_THAT(refused({{"model_type", "\"own\""}}),
-               Contains(R"(expected "gpt2", "llama", "mistral", "qwen2" or "qwen3")"));
-    CHECK(names_of_families() == "gpt2, llama and qwen3");
+               Contains(R"(expected "gpt2", "llama", "mistral", "qwen2", "qwen3" or "smollm3")"));
+    CHECK(names_of_families() == "gpt2, llama, qwen3 and smollm3");
     auto const pieces = pieces_of(own, numbers, naming::hugging_face, "qkv.weight", 2, 96);
     REQUIRE(pieces.size() == 1);
     CHECK(pieces[0].tensor == "transformer.layer.2.attention.weight");
@@ -776,6 +863,7 @@ TEST_CASE("a GGUF file's metadata gives the numbers of its model") {
                                        .mlp = 16,
                                        .vocabulary = 3,
                                        .context = 128,
+                                       .sliding_window = -1,
                                        .rope_theta = 1000,
                                        .norm_epsilon = static_cast<double>(1e-5f),
                                        .tied_head = true,
@@ -798,7 +886,7 @@ TEST_CASE("a GGUF file's metadata gives the numbers of its model") {
     auto changed = expected;
     changed.tied_head = false;
     changed.qkv_bias = true;
-    changed.context = changed.sliding_window = 64;
+    changed.sliding_window = 64;
     changed.rope_scaling.factor = 2;
     changed.rope_theta = 10000;
     changed.kv_heads = 2;

@@ -1,81 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
-// What transformers and PEFT make of tiny Qwen3s: tests/reference/make_qwen3_fixtures.py made them, and opens what is written here.
-#include "qwen3.hpp"
+// What transformers and PEFT make of tiny Qwen3s.
+#include "family.hpp"
 
 namespace {
 
+using tied = models::qwen3<layers<2>, heads<4>, kv_heads<2>, head_width<8>, width<16>, mlp<24>,
+                           vocabulary<26>, context<64>, tied_head<1>>;
+using untied = models::qwen3<layers<2>, heads<6>, kv_heads<2>, head_width<6>, width<20>, mlp<28>,
+                             vocabulary<26>, context<64>>;
 using adapted = fine_tuning<tied, adapters::lora<rank<4>, alpha<8>>>;
-
-/// What is said of a folder with a model whose tensors `change` has changed: names, and their types and values.
-template <class Run, class Change>
-std::string said_of_changed(Run& run, Change const& change) {
-    test::scratch folder;
-    auto config = test::read_file(data + "tied/config.json");
-    io::safetensors const good(data + "tied");
-    std::map<std::string, std::pair<std::vector<index_t>, std::vector<std::byte>>> all;
-    for (auto const& tensor : good.tensors())
-        all[tensor.name] = {tensor.dimensions, {tensor.bytes.begin(), tensor.bytes.end()}};
-    change(config, all);
-    test::write_file(folder / "config.json", config);
-    io::safetensors_writer file(folder / "model.safetensors");
-    for (auto const& [name, tensor] : all) file.declare(name, io::tensor_type::f32, tensor.first);
-    for (auto const& tensor : file.tensors()) file.write(tensor.name, all[tensor.name].second);
-    file.commit();
-    return test::refusal([&] { run.load(io::safetensors(folder / "")); });
-}
-
-/// `text` with something else in it.
-void replace(std::string& text, std::string const& from, std::string const& to) {
-    auto const at = text.find(from);
-    REQUIRE(at != std::string::npos);
-    text.replace(at, from.size(), to);
-}
+family_files const files("qwen3");
 
 }  // namespace
 
 TEST_CASE("a Qwen3 gives the logits of transformers, from its folder and from GGUF") {
     using whole = fine_tuning<tied>;
     whole from_folder(1), from_gguf(2);
-    from_folder.load(io::safetensors(data + "tied"));
-    from_gguf.load(io::gguf(data + "tied.gguf"));
-    auto const found = logits_of(from_folder);
-    CHECK(apart(found, "tied") < near);
-    CHECK(logits_of(from_gguf) == found);
+    from_folder.load(files.weights("tied"));
+    from_gguf.load(io::gguf(files / "tied.gguf"));
+    auto const found = files.logits_of(from_folder);
+    CHECK(files.apart(found, "tied") < near);
+    CHECK(files.logits_of(from_gguf) == found);
 
     using other = fine_tuning<untied>;
     other run(3);
-    run.load(io::safetensors(data + "untied"));
-    CHECK(apart(logits_of(run), "untied") < near);
-    auto const same = logits_of(run);
-    run.load(io::gguf(data + "untied.gguf"));
-    CHECK(logits_of(run) == same);
+    run.load(files.weights("untied"));
+    CHECK(files.apart(files.logits_of(run), "untied") < near);
+    auto const same = files.logits_of(run);
+    run.load(io::gguf(files / "untied.gguf"));
+    CHECK(files.logits_of(run) == same);
 
-    // And what is written says the same of itself; `make_qwen3_fixtures.py check` has transformers open it.
-    output_folder const output;
+    // And what is written says the same of itself; `make_family_fixtures.py check` has transformers open it.
+    output_folder const output("qwen3");
     from_folder.save_model(output / "tied/model");
     run.save_model(output / "untied/model");
     whole again(4);
     again.load(io::safetensors(output / "tied/model"));
-    CHECK(logits_of(again) == found);
+    CHECK(files.logits_of(again) == found);
     CHECK(io::read_model_config(output / "tied/model") == tied::numbers);
     CHECK(io::read_model_config(output / "untied/model") == untied::numbers);
 }
 
 TEST_CASE("a Qwen3 trains as transformers' does: losses, norms and gradients of five steps") {
     fine_tuning<tied> run;
-    run.load(io::safetensors(data + "tied"));
-    check_training(run);
+    run.load(files.weights("tied"));
+    files.check_training(run);
 }
 
-TEST_CASE("LoRA of a Qwen3 goes to and from PEFT's files") { exchange<adapted>("lora"); }
+TEST_CASE("LoRA of a Qwen3 goes to and from PEFT's files") { files.exchange<adapted>("lora"); }
 
 TEST_CASE("what is not the Qwen3 that was compiled is refused in words, and nothing has changed") {
     fine_tuning<tied> run;
-    run.load(io::safetensors(data + "tied"));
-    auto const before = logits_of(run);
-    auto const said = [&](auto const& change) { return said_of_changed(run, change); };
+    run.load(files.weights("tied"));
+    auto const before = files.logits_of(run);
+    auto const said = [&](auto const& change) { return files.said_of_changed(run, "tied", change); };
     auto const of_config = [&](std::string const& from, std::string const& to) {
-        return said([&](auto& config, auto&) { replace(config, from, to); });
+        return files.said_of_config(run, "tied", from, to);
     };
     CHECK(said([](auto&, auto&) {}).empty());
 
@@ -119,16 +99,12 @@ TEST_CASE("what is not the Qwen3 that was compiled is refused in words, and noth
                }),
                Contains("q_proj.bias"));
 
-    test::scratch folder;
     auto const said_of_gguf = [&](std::string const& from, std::string const& to) {
-        auto bytes = test::read_file(data + "tied.gguf");
-        replace(bytes, from, to);
-        test::write_file(folder / "changed.gguf", bytes);
-        return test::refusal([&] { run.load(io::gguf(folder / "changed.gguf")); });
+        return files.said_of_gguf(run, "tied", from, to);
     };
     CHECK_THAT(said_of_gguf("qwen3.attention.key_length", "qwen3.attention.key_lengtx"),
                Contains("\"qwen3.attention.key_lengtx\"") && Contains("may change the mathematics"));
     CHECK_THAT(said_of_gguf("blk.1.attn_q_norm.weight", "blk.1.attn_q_nor_.weight"),
                Contains("blk.1.attn_q_nor"));
-    CHECK(logits_of(run) == before);
+    CHECK(files.logits_of(run) == before);
 }

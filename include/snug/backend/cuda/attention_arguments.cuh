@@ -64,9 +64,12 @@ struct task {
         : tile{number / heads / sequences}, sequence{number / heads % sequences}, head{number % heads} {}
 };
 
-/// The first position that a row sees.
-__device__ inline int first_key(std::int32_t const* starts, index_t row) {
-    return starts != nullptr ? starts[row] : 0;
+/// The first position that a row sees, which stands at `position` of its sequence: where its example or its window begins.
+template <class Shape>
+__device__ int first_key(std::int32_t const* starts, index_t row, index_t position) {
+    int const first = starts != nullptr ? starts[row] : 0;
+    if constexpr (Shape::window > 0) return max(first, static_cast<int>(position - Shape::window + 1));
+    else return first;
 }
 
 /// As many elements as 16 bytes hold, if rows of `Width` divide into such.

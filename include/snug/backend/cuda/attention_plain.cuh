@@ -93,10 +93,11 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
     int const first = (last_tile - work.tile) * side;
     int const rows = min(side, a.tokens - first);
     index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
-    index_t const begin = first_key(a.starts, row0 + first);
+    index_t const begin = first_key<Shape>(a.starts, row0 + first, a.past + first);
     index_t const end = a.past + first + rows;
     index_t const position = a.past + first + here.i;
-    index_t const low = first_key(a.starts, row0 + min(first + here.i, a.tokens - 1));
+    int const last = min(first + here.i, a.tokens - 1);
+    index_t const low = first_key<Shape>(a.starts, row0 + last, a.past + last);
 
     sum *const q = here.tile(0), *const k = here.tile(1), *const v = here.tile(2);
     sum *const scores = here.square(0), *const weights = here.square(1);
@@ -166,17 +167,17 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
         index_t const head = work.head * Shape::queries_per_key + g;
         index_t const statistics = (work.sequence * Shape::heads + head) * a.padded_tokens;
         for (int query = first; query < a.tokens; query += side) {
-            // Examples follow each other: no later query sees these keys.
-            if (first_key(a.starts, row0 + query) >= first + rows) break;
+            // Examples follow each other, and windows move on: no later query sees these keys.
+            if (first_key<Shape>(a.starts, row0 + query, query) >= first + rows) break;
             __syncthreads();
             int const count = min(side, a.tokens - query);
             here.load(q, a.qkv + (row0 + query) * stride + head * Shape::head_width, stride, count);
             here.load(d_o, a.d_out + (row0 + query) * Shape::output_width + head * Shape::head_width,
                       Shape::output_width, count);
             __syncthreads();
-            bool const visible =
-                here.j < count && first + here.i <= query + here.j &&
-                first + here.i >= first_key(a.starts, row0 + min(query + here.j, a.tokens - 1));
+            int const seeing = min(query + here.j, a.tokens - 1);
+            bool const visible = here.j < count && first + here.i <= query + here.j &&
+                                 first + here.i >= first_key<Shape>(a.starts, row0 + seeing, seeing);
             index_t const statistic = statistics + query + here.j;
             sum const weight =
                 visible ? std::exp2(here.dot(k, q) * scale.to_base_2 - a.exponents[statistic]) : sum(0);
@@ -210,7 +211,7 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
     int const rows = min(side, a.tokens - first);
     index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
     int const row = min(first + here.i, a.tokens - 1);
-    int const low = first_key(a.starts, row0 + row);
+    int const low = first_key<Shape>(a.starts, row0 + row, row);
     index_t const statistic = (work.sequence * Shape::heads + work.head) * a.padded_tokens + row;
     sum const exponent = a.exponents[statistic], row_sum = a.row_sums[statistic];
 
@@ -224,7 +225,7 @@ __global__ void __launch_bounds__(tiling<Shape, T>::threads)
         a.qkv + row0 * stride + Shape::key_offset + work.head / Shape::queries_per_key * Shape::head_width;
 
     sum d_q[tiles::columns] = {};
-    for (int key = first_key(a.starts, row0 + first); key < first + rows; key += side) {
+    for (int key = first_key<Shape>(a.starts, row0 + first, first); key < first + rows; key += side) {
         __syncthreads();
         int const count = min(side, first + rows - key);
         here.load(k, keys + key * stride, stride, count);

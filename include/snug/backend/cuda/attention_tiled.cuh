@@ -315,10 +315,11 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
     int const rows = min(tiling::rows, a.tokens - first);
     index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
     // Keys are counted from the first that the tile's first query sees: none sees an earlier one.
-    index_t const begin = first_key(a.starts, row0 + first);
+    index_t const begin = first_key<Shape>(a.starts, row0 + first, a.past + first);
     int const count = static_cast<int>(a.past + first - begin) + rows;
     int const diagonal = count - rows;
-    int const last_start = static_cast<int>(first_key(a.starts, row0 + first + rows - 1) - begin);
+    int const last_start = static_cast<int>(
+        first_key<Shape>(a.starts, row0 + first + rows - 1, a.past + first + rows - 1) - begin);
     int const warp_row = warp() * blocks * 16;
 
     T* const q_tile = reinterpret_cast<T*>(dynamic_shared());
@@ -333,8 +334,10 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
     copy_tile<keys, width, threads>(k_tile, k_rows, stride, count);
     commit_copies();
     int* const first_keys = reinterpret_cast<int*>(q_tile + tiling::tiles);
-    for (int i = static_cast<int>(threadIdx.x); i < tiling::rows; i += threads)
-        first_keys[i] = static_cast<int>(first_key(a.starts, row0 + first + min(i, rows - 1)) - begin);
+    for (int i = static_cast<int>(threadIdx.x); i < tiling::rows; i += threads) {
+        int const row = first + min(i, rows - 1);
+        first_keys[i] = static_cast<int>(first_key<Shape>(a.starts, row0 + row, a.past + row) - begin);
+    }
     wait_copies<1>();
     __syncthreads();
     left_rows<T, width, blocks, tiling::queries_in_registers> const q(q_tile + warp_row * tiling::stride);
@@ -397,8 +400,11 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
                Shape::output_width, rows - warp_row);
 }
 
-/// The first query after row `key` of a sequence that does not see it: that of a later example, or none.
-__device__ inline int end_of_queries(std::int32_t const* starts, int tokens, int key) {
+/// The first query after row `key` of a sequence that does not see it: that of a later example, or beyond the window, or none.
+template <class Shape>
+__device__ int end_of_queries(std::int32_t const* starts, int tokens, int key) {
+    if constexpr (Shape::window > 0)
+        tokens = static_cast<int>(min(static_cast<index_t>(tokens), key + Shape::window));
     if (starts == nullptr) return tokens;
     int low = key + 1, high = tokens;
     while (low < high) {
@@ -440,7 +446,7 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
                                             stride, rows);
     commit_copies();
     for (int i = static_cast<int>(threadIdx.x); i < tiling::rows; i += threads)
-        ends[i] = end_of_queries(starts, a.tokens, first + min(i, rows - 1));
+        ends[i] = end_of_queries<Shape>(starts, a.tokens, first + min(i, rows - 1));
     __syncthreads();
 
     // Steps go over the tiles of queries of a head that see one of the keys, then to the next head.
@@ -499,7 +505,7 @@ __global__ void __launch_bounds__(key_tiling<Shape>::threads)
             x = power_of_two(x * scale.to_base_2 - exponents[column_of(n, i)]);
         });
         if (query < key + tiling::warp_rows - 1 || query + passing > warp_end) {
-            // Of number (b, n, i), the queries before the key, and those of later examples.
+            // Of number (b, n, i), the queries before the key, and those that see it no longer.
             int const column = query + lane() % 4 * 2;
             int const before = key + lane() / 4 - column;
             int const* const row_ends = ends + warp_row + lane() / 4;
@@ -551,8 +557,8 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
     int const rows = min(tiling::rows, a.tokens - first);
     index_t const row0 = static_cast<index_t>(work.sequence) * a.tokens;
     std::int32_t const* const starts = a.starts != nullptr ? a.starts + row0 : nullptr;
-    int const begin = first_key(starts, first);
-    int const last_start = first_key(starts, first + rows - 1);
+    int const begin = first_key<Shape>(starts, first, first);
+    int const last_start = first_key<Shape>(starts, first + rows - 1, first + rows - 1);
     int const count = first + rows - begin;
     int const steps = (count + passing - 1) / passing;
     int const warp_row = warp() * tiling::warp_rows;
@@ -615,7 +621,8 @@ __global__ void __launch_bounds__(query_tiling<Shape>::threads)
             int const row = query + lane() / 4, column = key + lane() % 4 * 2;
             p.for_each([&](float& x, int b, int n, int i) {
                 int const right = n * 8 + i % 2, down = b * 16 + i / 2 * 8;
-                int const low = first_key(starts, min(row + down, a.tokens - 1));
+                int const seeing = min(row + down, a.tokens - 1);
+                int const low = first_key<Shape>(starts, seeing, seeing);
                 if (column - row > down - right || column + right < low) x = 0.0f;
             });
         }

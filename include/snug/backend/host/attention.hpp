@@ -15,9 +15,12 @@ namespace snug::SNUG_TARGET::backend::host {
 
 namespace detail {
 
-/// The first key that a query sees, in its sequence: that of its example.
-inline index_t first_key(std::int32_t const* starts, index_t row) {
-    return starts != nullptr ? starts[row] : 0;
+/// The first key that the query of a row sees, which stands at `position` of its sequence: that of its example, or of its window.
+template <class Shape>
+index_t first_key(std::int32_t const* starts, index_t row, index_t position) {
+    index_t const first = starts != nullptr ? starts[row] : 0;
+    if constexpr (Shape::window > 0) return std::max(first, position - Shape::window + 1);
+    else return first;
 }
 
 }  // namespace detail
@@ -37,8 +40,8 @@ void attention_forward_on(tag<Threads>, Shape, index_t sequences, index_t tokens
         auto const head = task % Shape::heads;
         auto const sequence = task / Shape::heads % sequences;
         auto const rows = std::min(tile, tokens - first);
-        // Examples follow each other: no query of the tile sees a key before the first query's first.
-        auto const begin = detail::first_key(starts, sequence * tokens + first);
+        // Examples follow each other, and windows move on: no query of the tile sees a key before the first query's first.
+        auto const begin = detail::first_key<Shape>(starts, sequence * tokens + first, past + first);
         auto const keys = past + first + rows - begin;
 
         auto* memory = workspace + slot * sizes.forward();
@@ -61,7 +64,8 @@ void attention_forward_on(tag<Threads>, Shape, index_t sequences, index_t tokens
                     });
         serial_team const team;
         for (index_t i = 0; i < rows; ++i) {
-            auto const low = detail::first_key(starts, sequence * tokens + first + i) - begin;
+            auto const low =
+                detail::first_key<Shape>(starts, sequence * tokens + first + i, past + first + i) - begin;
             sum* const row = scores + i * keys + low;
             T* const p = probabilities + i * keys;
             T* const p_row = p + low;
@@ -123,7 +127,7 @@ void attention_backward_on(tag<Threads>, Shape, index_t sequences, index_t token
             auto const head = kv_head * Shape::queries_per_key + g;
             for (index_t first = 0; first < tokens; first += tile) {
                 auto const rows = std::min(tile, tokens - first);
-                auto const begin = detail::first_key(starts, row0 + first);
+                auto const begin = detail::first_key<Shape>(starts, row0 + first, first);
                 auto const keys = first + rows - begin;
                 auto const k_begin = k_at + begin * stride;
                 auto const q_at = (row0 + first) * stride + head * width;
@@ -143,7 +147,8 @@ void attention_backward_on(tag<Threads>, Shape, index_t sequences, index_t token
                                 auto const offset = static_cast<sum>(lse[i * Shape::heads]);
                                 index_t const limit = std::min(n, first - begin + i + 1 - j);
                                 index_t const low = std::clamp(
-                                    detail::first_key(starts, row0 + first + i) - begin - j, index_t{0}, n);
+                                    detail::first_key<Shape>(starts, row0 + first + i, first + i) - begin - j,
+                                    index_t{0}, n);
                                 sum* const row = scores + i * keys + j;
                                 T* const p_row = p + i * keys + j;
 #pragma omp simd
