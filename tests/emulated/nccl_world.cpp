@@ -42,11 +42,11 @@ struct device_bytes {
     ~device_bytes() { (void)cudaFree(first); }
     std::span<std::byte> all() const { return {first, count}; }
     void write(std::size_t at, std::vector<std::byte> const& bytes) const {
-        cuda::copy_in_on(on, first + at, bytes.data(), bytes.size());
+        if (!bytes.empty()) cuda::copy_in_on(on, first + at, bytes.data(), bytes.size());
     }
     std::vector<std::byte> read() const {
         std::vector<std::byte> result(count);
-        cuda::copy_out_on(on, result.data(), first, count);
+        if (count > 0) cuda::copy_out_on(on, result.data(), first, count);
         return result;
     }
 

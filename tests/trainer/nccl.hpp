@@ -6,7 +6,7 @@
 #include "place.hpp"
 
 #include <catch2/catch.hpp>
-#include <distributed/trained.hpp>
+#include <distributed/acts.hpp>
 #include <snug/distributed/nccl.cuh>
 
 using namespace snug_test;
@@ -59,6 +59,30 @@ TEST_CASE("an adapter that reads its quantized base, of which shares come over N
     using adapter = snug::adapters::dora<snug::rank<4>>;
     auto const expected = train<staged<tiny_llama, each<1>, stored, adapter>>();
     check_bits<moved<tiny_llama, zero<3, 2, sharding::prefetch<0>>, stored, adapter>>(expected);
+}
+
+TEST_CASE("what one has saved goes on over NCCL, whose ranks evaluate and generate as one does") {
+    using one = staged<tiny_gpt2, each<1>>;
+    using two = moved<tiny_gpt2, zero<3, 2>>;
+    temporary_file file;
+    auto const goes_on = [](auto& trainer, int rank) {
+        using C = typename std::decay_t<decltype(trainer)>::composition;
+        part_of_batch const batch(7, rank, C::ranks, static_cast<int>(C::micro_batches), 97);
+        auto const evaluated = trainer.evaluate(batch).loss;
+        std::vector<std::int32_t> const prompt{3, 1, 4};
+        auto const text = trainer.generate(prompt, {.tokens = 6, .temperature = 1, .seed = 5});
+        return std::tuple(evaluated, text, next_loss(trainer, rank));
+    };
+    auto const expected = on_all_ranks<one>([&](one& trainer, int rank) {
+        next_loss(trainer, rank);
+        trainer.save(file.path);
+        return goes_on(trainer, rank);
+    });
+    if (!has_devices(2)) return;
+    CHECK((on_all_ranks<two>([&](two& trainer, int rank) {
+               trainer.resume(file.path);
+               return goes_on(trainer, rank);
+           }) == expected));
 }
 
 TEST_CASE("what is allocated is the plan, in which no message is staged") {
