@@ -62,6 +62,15 @@ TEST_CASE("single layers, of which one is gathered where another's gradients lea
                         snug::checkpointing::every_block>>() == expected));
 }
 
+TEST_CASE("inputs of blocks and values that wait elsewhere while weights come and go") {
+    using snug::checkpointing::keep;
+    using deep = snug::models::gpt2<snug::layers<6>, snug::heads<2>, snug::width<32>, snug::vocabulary<101>,
+                                    snug::context<32>>;
+    using policy = snug::checkpointing::offloaded<keep<"up.output">, "up.output">;
+    auto const expected = train<alone<deep>>();
+    CHECK((train<shared<deep, zero<3, 2>, policy>>() == expected));
+}
+
 TEST_CASE("a single block") {
     auto const expected = train<alone<of_one_block>>();
     CHECK((train<shared<of_one_block, zero<3, 3, snug::sharding::prefetch<0>>>>() == expected));

@@ -134,7 +134,9 @@ enum cudaError_t {
     cudaErrorNotReady = 600,
     cudaErrorIllegalAddress = 700,
     cudaErrorStreamCaptureUnsupported = 900,
-    cudaErrorStreamCaptureInvalidated = 901
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorStreamCaptureUnjoined = 904,
+    cudaErrorStreamCaptureIsolation = 905
 };
 using cudaError = cudaError_t;
 enum cudaMemcpyKind {
@@ -189,11 +191,57 @@ struct task {
 };
 using work = std::vector<task>;
 
+/// What was captured, in the order in which it was asked for: that of the stream of number 0 of the capture, and of those that wait for
+/// its events. `after`: it waits for so many nodes of another.
+struct graph {
+    struct node {
+        task what;
+        std::size_t lane = 0;
+        std::size_t after = 0, count = 0;
+        bool waits = false;
+    };
+    std::vector<node> nodes;
+    std::size_t lanes = 1;
+
+    std::size_t nodes_of(std::size_t lane) const {
+        return static_cast<std::size_t>(
+            std::count_if(nodes.begin(), nodes.end(), [=](node const& n) { return n.lane == lane; }));
+    }
+    /// The first lane comes, by what it waits for, behind all of the others.
+    bool is_joined() const {
+        std::vector<std::size_t> reached(lanes);
+        reached[0] = nodes_of(0);
+        for (bool grown = true; std::exchange(grown, false);) {
+            std::vector<std::size_t> passed(lanes);
+            for (auto const& n : nodes)
+                if (passed[n.lane]++ < reached[n.lane] && n.waits && reached[n.after] < n.count) {
+                    reached[n.after] = n.count;
+                    grown = true;
+                }
+        }
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            if (reached[lane] < nodes_of(lane)) return false;
+        return true;
+    }
+};
+
+/// Streams that are captured together.
+struct capture {
+    std::size_t number = 0;
+    std::thread::id by = std::this_thread::get_id();
+    std::vector<stream*> lanes;
+    graph nodes;
+
+    std::size_t lane_of(stream* s) {
+        auto const at = std::find(lanes.begin(), lanes.end(), s);
+        return static_cast<std::size_t>(at - lanes.begin());
+    }
+};
+
 struct stream {
     work waiting;
     std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
-    work* captured = nullptr;
-    std::thread::id captured_by{};
+    capture* captured = nullptr;
     int device = 0;  ///< its number
 };
 
@@ -214,12 +262,13 @@ struct device_state {
     std::map<void const*, std::size_t> pinned;
     std::map<void const*, std::size_t> raised_shared;
     std::size_t used = 0;
+    std::size_t captures = 0;
 
     /// The calling thread captures a stream: what others do meanwhile is their own business, as the mode of a
     /// capture says.
     bool capturing() const {
         return std::any_of(streams.begin(), streams.end(), [](auto* s) {
-            return s->captured != nullptr && s->captured_by == std::this_thread::get_id();
+            return s->captured != nullptr && s->captured->by == std::this_thread::get_id();
         });
     }
     /// Neither pinned nor the device's.
@@ -295,7 +344,8 @@ inline void run_early_copies() {
 inline void enqueue(stream* s, task t) {
     auto& target = device().of(s);
     if (target.captured) {
-        target.captured->push_back(std::move(t));
+        auto& into = *target.captured;
+        into.nodes.nodes.push_back({std::move(t), into.lane_of(&target)});
     } else if (device().deferred) {
         target.waiting.push_back(std::move(t));
         if (device().copies_early) run_early_copies();
@@ -321,10 +371,11 @@ inline cudaError_t synchronize_all() {
     return cudaSuccess;
 }
 
-/// What was put off in a stream before the event was recorded there.
+/// What was put off in a stream before the event was recorded there; or, while it is captured, was captured of it.
 struct event {
     stream* recorded_in = nullptr;
     std::size_t before = 0;
+    std::size_t in_capture = 0;  ///< its number; 0: in none
 };
 /// Does what was put off in a stream, up to number `last`, as far as it may be done; true: all of it is done.
 inline bool catch_up(stream& s, std::size_t last) {
@@ -342,8 +393,38 @@ void until(F const& is_so) {
         std::this_thread::yield();
     }
 }
-struct graph {
-    work nodes;
+inline task wait_for(stream* s, std::size_t last) {
+    return {[=] { catch_up(*s, last); }, false, [=] { return catch_up(*s, last); }, s, last};
+}
+
+/// A graph that can be launched: its first lane runs in the stream of the launch, the others beside it.
+struct executable_graph {
+    graph nodes;
+    std::vector<std::unique_ptr<stream>> beside;
+
+    explicit executable_graph(graph const& captured) : nodes(captured) {
+        for (std::size_t lane = 1; lane < nodes.lanes; ++lane) {
+            beside.push_back(std::make_unique<stream>());
+            device().streams.push_back(beside.back().get());
+        }
+    }
+    ~executable_graph() {
+        for (auto const& s : beside) {
+            (void)synchronize(*s);
+            std::erase(device().streams, s.get());
+        }
+    }
+    void launch(stream& in) {
+        std::vector<stream*> lanes{&in};
+        for (auto const& s : beside) {
+            enqueue(s.get(), wait_for(&in, in.done + in.waiting.size()));
+            lanes.push_back(s.get());
+        }
+        std::vector<std::size_t> before;
+        for (auto const* s : lanes) before.push_back(s->done + s->waiting.size());
+        for (auto const& n : nodes.nodes)
+            enqueue(lanes[n.lane], n.waits ? wait_for(lanes[n.after], before[n.after] + n.count) : n.what);
+    }
 };
 
 }  // namespace emulation
@@ -351,7 +432,7 @@ struct graph {
 using cudaStream_t = emulation::stream*;
 using cudaEvent_t = emulation::event*;
 using cudaGraph_t = emulation::graph*;
-using cudaGraphExec_t = emulation::graph*;
+using cudaGraphExec_t = emulation::executable_graph*;
 
 inline char const* cudaGetErrorName(cudaError_t e) {
     switch (e) {
@@ -362,6 +443,8 @@ inline char const* cudaGetErrorName(cudaError_t e) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureUnjoined: return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation: return "cudaErrorStreamCaptureIsolation";
     default: return "an error of the emulated device";
     }
 }
@@ -543,13 +626,24 @@ inline cudaError_t cudaDeviceSynchronize() {
 }
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
     auto const alone = emulation::lock();
+    auto& waiting = emulation::device().of(s);
     // Waits for what the event stands for now; an event that was never recorded is over.
     auto const now = *e;
-    if (now.recorded_in)
-        emulation::enqueue(
-            s, emulation::task{[now] { emulation::catch_up(*now.recorded_in, now.before); }, false,
-                               [now] { return emulation::catch_up(*now.recorded_in, now.before); },
-                               now.recorded_in, now.before});
+    if (!now.recorded_in) return cudaSuccess;
+    // A stream that waits for one that is captured is captured with it; nothing that is captured waits for what is not.
+    auto const number_of = [](emulation::stream const& one) {
+        return one.captured ? one.captured->number : 0;
+    };
+    if (now.in_capture && !waiting.captured && number_of(*now.recorded_in) == now.in_capture) {
+        waiting.captured = now.recorded_in->captured;
+        waiting.captured->lanes.push_back(&waiting);
+        ++waiting.captured->nodes.lanes;
+    }
+    if (now.in_capture != number_of(waiting)) return emulation::answer(cudaErrorStreamCaptureIsolation);
+    if (auto* const into = waiting.captured)
+        into->nodes.nodes.push_back(
+            {{}, into->lane_of(&waiting), into->lane_of(now.recorded_in), now.before, true});
+    else emulation::enqueue(s, emulation::wait_for(now.recorded_in, now.before));
     return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
@@ -564,7 +658,8 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
 inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s = nullptr) {
     auto const alone = emulation::lock();
     auto& in = emulation::device().of(s);
-    *e = {&in, in.done + in.waiting.size()};
+    if (auto* const into = in.captured) *e = {&in, into->nodes.nodes_of(into->lane_of(&in)), into->number};
+    else *e = {&in, in.done + in.waiting.size()};
     return cudaSuccess;
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) {
@@ -587,15 +682,18 @@ inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
     // As on a device, the default stream cannot be captured.
     if (!s || s->captured) return emulation::answer(cudaErrorStreamCaptureUnsupported);
     (void)emulation::synchronize(*s);
-    s->captured = new emulation::work;
-    s->captured_by = std::this_thread::get_id();
+    s->captured = new emulation::capture{.number = ++emulation::device().captures, .lanes = {}, .nodes = {}};
+    s->captured->lanes.push_back(s);
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
     auto const alone = emulation::lock();
-    if (!s || !s->captured) return emulation::answer(cudaErrorInvalidValue);
-    std::unique_ptr<emulation::work> const nodes(std::exchange(s->captured, nullptr));
-    *graph = new emulation::graph{std::move(*nodes)};
+    if (!s || !s->captured || s->captured->lanes[0] != s) return emulation::answer(cudaErrorInvalidValue);
+    std::unique_ptr<emulation::capture> const all(s->captured);
+    for (auto* lane : all->lanes) lane->captured = nullptr;
+    *graph = nullptr;
+    if (!all->nodes.is_joined()) return emulation::answer(cudaErrorStreamCaptureUnjoined);
+    *graph = new emulation::graph(std::move(all->nodes));
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus* status) {
@@ -605,12 +703,13 @@ inline cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
                                         unsigned long long = 0) {
-    *executable = new emulation::graph(*graph);
+    auto const alone = emulation::lock();
+    *executable = new emulation::executable_graph(*graph);
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t s) {
     auto const alone = emulation::lock();
-    for (auto const& f : graph->nodes) emulation::enqueue(s, f);
+    graph->launch(emulation::device().of(s));
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -618,6 +717,7 @@ inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    auto const alone = emulation::lock();
     delete graph;
     return cudaSuccess;
 }

@@ -69,7 +69,7 @@ index_t begin_passes(store<C>& s, training_options<typename C::optimizer> const&
     numbers.loss_scale = s.loss_scale() / static_cast<double>(counted);
     ops::copy_in(s.on(), s.numbers(), &numbers, sizeof numbers);
     executor<C> walker(s.view(), s.on(), span_of_micro_batch<C>);
-    walker.draw();
+    walker.train();
     for (index_t m = 0; m < C::micro_batches; ++m) {
         stage(s, batch, m, walker);
         auto const key = dropout_key(s, options.dropout_seed, m);

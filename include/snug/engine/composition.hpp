@@ -235,6 +235,13 @@ struct composition {
         return all;
     }();
 
+    /// Some of it waits in the host's memory for backward.
+    static constexpr bool offloads = [] {
+        for (auto const& buffer : buffers)
+            if (buffer.where == space::host_memory) return true;
+        return false;
+    }();
+
     /// What blocks compute and backward reads, by name.
     static constexpr auto values = detail::values_in<model, setting>();
     /// Some of it is kept by name.

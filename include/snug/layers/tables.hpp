@@ -77,8 +77,9 @@ struct buffer_table {
     std::size_t size = 0;
 
     template <class T>
-    constexpr void add(path name, index_t count, index_t copies, role line) {
-        entries[size++] = declare<T>(name, count, count == 0 ? 1 : copies, line);
+    constexpr void add(path name, index_t count, index_t copies, role line,
+                       space where = space::device_memory) {
+        entries[size++] = declare<T>(name, count, count == 0 ? 1 : copies, line, lifetime::always(), where);
     }
 };
 
