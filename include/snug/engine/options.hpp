@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <snug/error.hpp>
 #include <snug/optimizers/optimizer.hpp>
@@ -50,11 +52,23 @@ struct training_options {
     void check() const {
         learning_rate.check();
         detail::require_not_negative("options.weight_decay", weight_decay);
-        auto const decay = learning_rate.largest() * weight_decay;
-        detail::require_setting(decay <= 1, "options.learning_rate * options.weight_decay", decay,
-                                "at most 1: a weight decays to 0 and no further");
         detail::require_not_negative("options.largest_gradient_norm", largest_gradient_norm);
         check_optimizer(optimizer);
+    }
+
+    /// Throws for what this step cannot mean either. The learning rate is asked for once.
+    double checked_learning_rate(index_t step) const {
+        check();
+        double const rate = learning_rate(step);
+        if (!std::isfinite(rate) || rate < 0)
+            throw error({},
+                        "a learning rate of " + detail::number_as_text(rate) + " in step " +
+                            std::to_string(step) + " from the function in options.learning_rate",
+                        "a finite number that is not negative");
+        auto const decay = std::max(rate, learning_rate.largest()) * weight_decay;
+        detail::require_setting(decay <= 1, "options.learning_rate * options.weight_decay", decay,
+                                "at most 1: a weight decays to 0 and no further");
+        return rate;
     }
 };
 

@@ -170,14 +170,15 @@ void clip_gradients(store<C>& s, double largest_norm, [[maybe_unused]] losses ar
 
 /// Puts the update under way. Gradients that are not finite, or not there, change nothing.
 template <class C>
-void begin_update(store<C>& s, training_options<typename C::optimizer> const& options, losses are) {
+void begin_update(store<C>& s, training_options<typename C::optimizer> const& options, double learning_rate,
+                  losses are) {
     if constexpr (C::is_sharded) reduce_gradients(s);
     clip_gradients(s, options.largest_gradient_norm, are);
     if constexpr (!runs_ahead<typename C::backend>)
         if (!std::isfinite(s.numbers()->gradient_scale)) return;
     update_numbers numbers;
     numbers.step = s.done.steps + 1;
-    numbers.learning_rate = options.learning_rate(numbers.step);
+    numbers.learning_rate = learning_rate;
     for (int p = 0; p < C::parameters; ++p) {
         if (!C::entry(p).is_trained()) continue;
         numbers.weight_decay = C::entry(p).is_matrix() ? options.weight_decay : 0;
@@ -191,11 +192,9 @@ void begin_update(store<C>& s, training_options<typename C::optimizer> const& op
 
 /// After the update: what it has found, counted and refused.
 template <class C>
-step_result finish_update(store<C>& s, training_options<typename C::optimizer> const& options,
-                          step_result result, step_numbers const& numbers) {
+step_result finish_update(store<C>& s, step_result result, step_numbers const& numbers) {
     auto& done = s.done;
     result.gradient_norm = std::sqrt(numbers.gradient_squares) / s.loss_scale();
-    result.learning_rate = options.learning_rate(done.steps + 1);
     bool const vanished = numbers.gradient_squares == 0 &&
                           numbers.loss > loss_at_a_minimum * static_cast<double>(done.accumulated);
     done.accumulated = 0;
@@ -228,12 +227,16 @@ step_result update_weights(store<C>& s, training_options<typename C::optimizer> 
         if (s.done.accumulated == 0)
             throw error({}, "an update without gradients: nothing was accumulated since the last one",
                         "a call of accumulate before it");
-        options.check();
+        result.learning_rate = options.checked_learning_rate(s.done.steps + 1);
     };
-    if constexpr (C::is_sharded) agree_on(s, "agreement on an update", hash_of(options), check);
+    if constexpr (C::is_sharded)
+        agree_on(s, "agreement on an update", [&](distributed::statement& mine) {
+            check();
+            mine.options = hash_of(options, result.learning_rate);
+        });
     else check();
-    begin_update(s, options, losses::added);
-    return finish_update(s, options, result, s.found());
+    begin_update(s, options, result.learning_rate, losses::added);
+    return finish_update(s, result, s.found());
 }
 
 }  // namespace snug::SNUG_TARGET::engine

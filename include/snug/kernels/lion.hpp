@@ -5,7 +5,8 @@
 
 namespace snug::SNUG_TARGET::kernels {
 
-/// Lion for one element (Chen et al., arXiv 2302.06675, algorithm 2), with the numbers that all elements of a step share.
+/// Lion for one element (Chen et al., arXiv 2302.06675, algorithm 2), with the numbers that all elements of a step
+/// share.
 struct lion_step {
     double learning_rate;
     double beta1;

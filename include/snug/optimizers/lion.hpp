@@ -20,12 +20,13 @@ struct lion_takes_states_of_a_type {
 
 namespace optimizers {
 
-/// Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675): every weight moves by the learning
-/// rate, up or down by the sign of an average of gradients; half the states of AdamW. With gradient g, momentum m, learning rate
-/// η and weight decay λ, w ← w (1 - η λ) - η sign(β₁ m + (1 - β₁) g), then m ← β₂ m + (1 - β₂) g, where sign(0) = 0.
+/// Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675): every weight moves by the
+/// learning rate, up or down by the sign of an average of gradients; half the states of AdamW. With gradient g,
+/// momentum m, learning rate η and weight decay λ, w ← w (1 - η λ) - η sign(β₁ m + (1 - β₁) g), then m ← β₂ m + (1 -
+/// β₂) g, where sign(0) = 0.
 ///
-/// As every element moves by all of η, a learning rate that suits AdamW is too large: take one 3 to 10 times smaller, and a
-/// weight decay as many times larger, so that their product stays.
+/// As every element moves by all of η, a learning rate that suits AdamW is too large: take one 3 to 10 times smaller,
+/// and a weight decay as many times larger, so that their product stays.
 template <class States = states<float>>
 struct lion {
     using axis = snug::axis::optimizer;
