@@ -53,7 +53,10 @@ step_result begin_passes(store<C>& s, training_options<typename C::optimizer> co
                          token_batch const& batch, [[maybe_unused]] char const* what) {
     step_result result;
     result.tokens = [&] {
-        auto const check = [&] { result.learning_rate = options.checked_learning_rate(s.done.steps + 1); };
+        auto const check = [&] {
+            result.learning_rate =
+                options.checked_learning_rate(s.done.steps + 1, C::parameter_table.entries);
+        };
         if constexpr (C::is_sharded) {
             // A rank of whose tokens none is counted takes part all the same.
             auto const of_all = agree_on(s, what, [&](distributed::statement& mine) {

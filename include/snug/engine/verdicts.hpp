@@ -117,6 +117,14 @@ std::uint64_t hash_of(training_options<Optimizer> const& options, double learnin
     distributed::fnv1a sum;
     sum.add(learning_rate);
     sum.add(options.weight_decay).add(options.largest_gradient_norm).add(options.dropout_seed);
+    auto const add = [&](std::optional<double> const& number) {
+        sum.add(int{number.has_value()}).add(number.value_or(0));
+    };
+    for (auto const& group : options.groups) {
+        sum.add(group.where);
+        add(group.learning_rate);
+        add(group.weight_decay);
+    }
     [[maybe_unused]] constexpr bool has_bytes = std::is_trivially_copyable_v<typename Optimizer::options> &&
                                                 !std::is_empty_v<typename Optimizer::options>;
     // Options of a user's optimizer have no list of members: their bytes, without those between members, where the

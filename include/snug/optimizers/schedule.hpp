@@ -39,9 +39,8 @@ struct a_learning_rate_is_a_number_or_a_function_of_the_step {
 ///     run.options.learning_rate = [](snug::index_t step) { return step < 500 ? 1e-3 : 1e-4; };
 ///
 /// A function is a function of the step alone: of no clock, loss or number that changes, else a resumed run would not
-/// be the one that went on, nor ranks agree. It is called once in every step, by the thread that calls it; in a step it
-/// allocates nothing. What it throws, or a result that is negative or not finite, ends the step before anything has
-/// changed.
+/// be the one that went on, nor ranks agree. It is called once by each `step`, `accumulate` and `update`, on their
+/// thread. What it throws, or a result that is negative or not finite, ends the step before anything has changed.
 ///
 /// Ready-made ones warm up linearly, step · peak / warm_up, so that step `warm_up` is the first with the peak; the
 /// first step of a scheduler of PyTorch's, which counts from 0, is their step 0. Numbers that make no schedule are
