@@ -12,6 +12,7 @@
 #include <snug/memory/report.hpp>
 #include <snug/models/presets.hpp>
 #include <snug/models/weight_bytes.hpp>
+#include <snug/optimizers/lion.hpp>
 #include <snug/optimizers/sgd.hpp>
 #include <snug/quantization/schemes.hpp>
 #include <snug/sharding/traffic.hpp>

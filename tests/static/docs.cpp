@@ -317,10 +317,27 @@ double largest_weight(Run& run) {
     return largest;
 }
 
+template <class Run>
+void set_learning_rate(Run& run) {
+    run.options.learning_rate = 3e-4;
+    run.options.learning_rate = snug::schedule::warm_up_stable_decay{
+        .peak = 1e-3, .warm_up = 100, .decay = 400, .total = 2000, .shape = snug::schedule::shape::cosine};
+    run.options.learning_rate = [](snug::index_t step) { return step <= 500 ? 1e-3 : 1e-4; };
+}
+
+template <class Run>
+void set_groups(Run& run) {
+    run.options.groups = {{.where = "blocks.0-2.*", .learning_rate = 0.5},  // the first three blocks
+                          {.where = "embedding.*", .learning_rate = 0.1, .weight_decay = 0.0},
+                          {.where = "*norm*", .weight_decay = 0.01}};
+}
+
 struct documented : snug::trainer<small_llama, snug::batch<1, 64>> {};
 static_assert(snug::parameters<documented>[0].name.view() == "embedding.table" &&
               snug::parameters<documented>[0].dimensions[0] == 32000);
 [[maybe_unused]] double (*const used)(documented&) = &largest_weight<documented>;
+[[maybe_unused]] void (*const set)(documented&) = &set_learning_rate<documented>;
+[[maybe_unused]] void (*const grouped)(documented&) = &set_groups<documented>;
 
 }  // namespace documented_models
 

@@ -6,12 +6,6 @@
 
 namespace snug::SNUG_TARGET::optimizers {
 
-/// The element type of an optimizer's states; `snug::int8` keeps them in blocks of 256 (`state_block`).
-template <class T>
-struct states {
-    using element = T;
-};
-
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101): two moments for every trained element.
 template <class States = states<float>>
 struct adamw {

@@ -68,6 +68,12 @@ template <text Name, class T, class Map = quantization::codebooks::dynamic_signe
 using state_of =
     std::conditional_t<std::same_as<T, int8>, blockwise_optimizer_state<Name, Map>, optimizer_state<Name, T>>;
 
+/// The element type of an optimizer's states; `snug::int8` keeps them in blocks of 256 (`state_block`).
+template <class T>
+struct states {
+    using element = T;
+};
+
 }  // namespace optimizers
 
 template <class Optimizer>
