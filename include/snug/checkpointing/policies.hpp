@@ -24,6 +24,11 @@ concept keeps_by_groups = requires {
     typename P::groups;
 };
 
+template <class P>
+concept offloads_to_a_place = requires {
+    typename P::place_of_offloaded;
+};
+
 /// All blocks keep a value of this name, if they have it and backward reads it.
 template <class P>
 constexpr bool all_blocks_keep([[maybe_unused]] std::string_view name) {
@@ -84,11 +89,14 @@ struct this_is_not_a_group_of_a_checkpointing_plan {
         requires Group::blocks >
         0;
         requires detail::keeps_segments<typename Group::policy>;
+        requires !detail::offloads_to_a_place<typename Group::policy>;
     };
-    static_assert(holds,
-                  "snug: checkpointing::plan takes checkpointing::group<N, policy>, N blocks one after the "
-                  "other, at least "
-                  "1, and what they keep, such as checkpointing::every_block or none (see Group)");
+    static_assert(
+        holds,
+        "snug: checkpointing::plan takes checkpointing::group<N, policy>, N blocks one after the "
+        "other, at least "
+        "1, and what they keep, such as checkpointing::every_block or none (see Group); offloaded_to "
+        "stands around the plan");
 };
 
 template <class Inner>
@@ -98,6 +106,14 @@ struct what_is_offloaded_is_a_checkpointing {
         holds,
         "snug: checkpointing::offloaded takes a policy of the axis checkpointing, such as "
         "checkpointing::every_block: what blocks keep beside their inputs, which are offloaded (see Inner)");
+};
+
+template <class Place>
+struct this_is_no_place_for_activations {
+    static constexpr bool holds = requires { Place::folder.view(); };
+    static_assert(holds,
+                  "snug: checkpointing::offloaded_to takes checkpointing::file<\"/a/folder\"> (see Place); "
+                  "checkpointing::offloaded keeps activations in the host's memory");
 };
 
 template <class Inner, class Name, bool IsKept>
@@ -200,6 +216,20 @@ struct offloaded
 template <class... Groups, text... Values>
 struct offloaded<plan<Groups...>, Values...>
     : plan<group<Groups::blocks, offloaded<typename Groups::policy, Values...>>...> {};
+
+/// A file of its own in a folder. It has no name, and is gone with the trainer.
+template <text Folder>
+struct file {
+    static constexpr auto folder = Folder;
+};
+
+/// As `offloaded`, in a file in the place of the host's memory: for trainers on the host, whose activations are larger than
+/// its memory. The system keeps in memory what there is room for, and reads and writes the rest.
+template <class Place, class Inner = every_block, text... Values>
+struct offloaded_to : offloaded<Inner, Values...> {
+    static_assert(sizeof(refusal::this_is_no_place_for_activations<Place>) > 0);
+    using place_of_offloaded = Place;
+};
 
 }  // namespace checkpointing
 }  // namespace snug::SNUG_TARGET

@@ -31,6 +31,14 @@ struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
         "context");
 };
 
+template <class Checkpointing, bool Holds>
+struct a_device_copies_from_memory_and_no_file {
+    static_assert(
+        Holds,
+        "snug: checkpointing::offloaded_to<file<...>> is for trainers on the host (see Checkpointing): "
+        "a device copies from pinned memory. Use checkpointing::offloaded<...>");
+};
+
 template <class Sharding, index_t BytesOfTheBucket, index_t SmallestBucket>
 struct the_bucket_of_a_sharding_is_too_small {
     static constexpr bool holds = BytesOfTheBucket >= SmallestBucket;
@@ -241,6 +249,11 @@ struct composition {
             if (buffer.where == space::host_memory) return true;
         return false;
     }();
+
+    /// ... and there in a file.
+    static constexpr bool offloads_to_a_file = detail::offloads_to_a_place<checkpointing>;
+    static_assert(sizeof(refusal::a_device_copies_from_memory_and_no_file < checkpointing,
+                         !offloads_to_a_file || !runs_ahead < backend >>) > 0);
 
     /// What blocks compute and backward reads, by name.
     static constexpr auto values = detail::values_in<model, setting>();

@@ -3,6 +3,8 @@
 #include "../exact/plans.hpp"
 #include "kept.hpp"
 
+#include <filesystem>
+
 namespace {
 
 using namespace snug;
@@ -27,6 +29,9 @@ using in_groups =
 using with_values =
     plan<group<5, offloaded<keep<"attention.output", "projection.output">, "attention.output">>,
          group<5, offloaded<checkpointing::none, "qkv.output", "norm2.output">>>;
+
+/// In the folder in which the test runs, as a path of the program's own is no type.
+using in_a_file = checkpointing::offloaded_to<checkpointing::file<".">, every_block>;
 
 auto const of_gpt2 =
     test::trainers_of<meta::list<gpt2<>, gpt2<offloaded<>>, gpt2<offloaded<checkpointing::none>>,
@@ -86,4 +91,40 @@ TEST_CASE("generation and evaluation need no inputs of blocks") {
     CHECK(least.generate(prompt, options) == text);
     gpt2<with_values> without_keys;
     CHECK(without_keys.generate(prompt, options) == text);
+}
+
+TEST_CASE(
+    "activations in a file: the same bits, no name, and what goes wrong is said when the trainer is made") {
+    static_assert(footprint<gpt2<in_a_file>>.total == footprint<gpt2<offloaded<>>>.total);
+    auto const all = test::trainers_of<meta::list<gpt2<>, gpt2<in_a_file>>>();
+    auto const expected = test::packed_history(all[0]);
+    auto const names = [] {
+        std::vector<std::string> result;
+        for (auto const& entry : std::filesystem::directory_iterator(".")) result.push_back(entry.path());
+        return result;
+    };
+    auto const before = names();
+    auto& calls = io::calls();
+    auto const real = calls;
+    static auto const real_open = calls.open;
+    for (bool const has_nameless_files : {true, false}) {
+        if (!has_nameless_files)
+            calls.open = [](char const* path, int flags, mode_t mode) {
+                if ((flags & O_TMPFILE) == O_TMPFILE) return errno = EOPNOTSUPP, -1;
+                return real_open(path, flags, mode);
+            };
+        CHECK(test::same_bits(test::packed_history(all[1]), expected));
+        gpt2<in_a_file> const run;
+        CHECK(names() == before);
+    }
+    calls.reserve = [](int, off_t) { return ENOSPC; };
+    CHECK_THROWS_WITH(gpt2<in_a_file>(), Catch::Contains("No space left") && Catch::Contains("room for"));
+    calls = real;
+    calls.map_shared = [](std::size_t, int) { return errno = ENOMEM, MAP_FAILED; };
+    CHECK_THROWS_WITH(gpt2<in_a_file>(), Catch::Contains("mmap"));
+    calls = real;
+    calls.open = [](char const*, int, mode_t) { return errno = EACCES, -1; };
+    CHECK_THROWS_WITH(gpt2<in_a_file>(), Catch::Contains("Permission denied"));
+    calls = real;
+    CHECK(names() == before);
 }
