@@ -96,7 +96,7 @@ TEST_CASE("a number is a constant schedule, and any function of the step is one"
     std::vector<double> const table{0.3, 0.2, 0.1};
     rates = [table](index_t step) { return table[static_cast<std::size_t>(step - 1)]; };
     schedule const copied = rates;
-    rates = [](double step) { return 1 / static_cast<float>(step); };
+    rates = [](index_t step) { return 1 / static_cast<float>(step); };
     CHECK(rates(4) == 0.25);
     CHECK(rates.largest() == 0);  // nobody knows
     CHECK(copied(2) == 0.2);
