@@ -6,6 +6,7 @@
 // First, so that a refusal is not preceded by a long list of includes that lead to it.
 #include <snug/layers/refusals.hpp>
 
+#include <snug/adapters/partial.hpp>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/memory/budget.hpp>
 #include <snug/memory/devices.hpp>

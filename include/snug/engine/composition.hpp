@@ -142,7 +142,8 @@ struct composition {
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
     /// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of
     /// earlier tokens.
-    static constexpr bool keeps_all_activations = layer::keeps_all_blocks<typename model::body>();
+    static constexpr bool keeps_all_activations =
+        layer::keeps_all_blocks<typename model::body>() && model::all_blocks_have_a_backward;
     static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
     /// What the optimizer updates: the master copy where there is one.
     using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;

@@ -237,7 +237,8 @@ struct keeping : Block {
 
     template <class Node>
     using leaves = typename detail::leaves_of<
-        node<Block, Node::first_parameter, Node::first_buffer, Node::keeps_output_gradient>, -1>::type;
+        node<Block, Node::first_parameter, Node::first_buffer, Node::keeps_output_gradient, Node::is_first>,
+        -1>::type;
     template <class Node, int K>
     using leaf_at = meta::at<leaves<Node>, K>;
 

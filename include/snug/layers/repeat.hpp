@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <snug/layers/keeping.hpp>
 #include <snug/layers/sequence.hpp>
@@ -168,8 +169,8 @@ struct repeat : detail::stretch_name<First, Blocks> {
     /// The gradient of a block's output is dead after the block, except that of the last block when somebody
     /// above still needs it; then it is copied into dx by the addition of the first residual connection.
     template <class Node>
-    using block_node =
-        node<Block, Node::first_parameter, Node::first_buffer + own_buffers, Node::keeps_output_gradient>;
+    using block_node = node<Block, Node::first_parameter, Node::first_buffer + own_buffers,
+                            Node::keeps_output_gradient, Node::is_forward_only>;
 
     template <std::size_t N>
     static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
@@ -186,21 +187,29 @@ struct repeat : detail::stretch_name<First, Blocks> {
         auto const some = [&](std::string_view name, index_t copies, role line) {
             table.template add<element>(where.name / name, copies == 0 ? 0 : count, copies, line);
         };
-        auto const here = kept_inputs - offloaded_inputs;
-        some("input", keeps_all_blocks ? here : segment - 1, role::activation);
-        some("segment_input", keeps_all_blocks ? 0 : here, role::activation);
+        if constexpr (Node::is_forward_only) {
+            // Of two inputs that follow each other one is read and the other written.
+            some("input", std::min<index_t>(segment - 1, 2), role::workspace);
+            some("segment_input", std::min<index_t>(segments - 1, 2), role::workspace);
+            where.kept_copies = 1;
+        } else {
+            auto const here = kept_inputs - offloaded_inputs;
+            some("input", keeps_all_blocks ? here : segment - 1, role::activation);
+            some("segment_input", keeps_all_blocks ? 0 : here, role::activation);
+            where.kept_copies = segment;
+        }
         some("gradient", backward_writes_over_gradient ? 0 : 2, role::workspace);
         if constexpr (offloaded_inputs > 0)
-            table.template add<element>(where.name / "offloaded_input", count, offloaded_inputs,
-                                        role::activation, space::host_memory);
+            table.template add<element>(where.name / "offloaded_input", Node::is_forward_only ? 0 : count,
+                                        offloaded_inputs, role::activation, space::host_memory);
         each_value([&]<int Value>() {
             constexpr auto& value = detail::values_of_block<Block>[Value];
             table.template add<element>(where.name / value.name.view() / "offloaded",
-                                        value.width * Setting::rows, Blocks - ops::offload_slots,
-                                        role::activation, space::host_memory);
+                                        Node::is_forward_only ? 0 : value.width * Setting::rows,
+                                        Blocks - ops::offload_slots, role::activation, space::host_memory);
         });
-        where.kept_copies = segment;
         layer::declare_buffers<block_node<Node>, Setting>(table, where);
+        if constexpr (Node::is_forward_only) return;
         each_value([&]<int Value>() {
             table.entries[first + static_cast<std::size_t>(value_buffer<Node, Value>)].copies =
                 ops::offload_slots;
@@ -215,7 +224,8 @@ struct repeat : detail::stretch_name<First, Blocks> {
             "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
         walker.loop(Blocks, [&](index_t i) {
             walker.enter_block(first_block + i);
-            if (i % blocks_of_input == 0) before_forward<Node>(walker, i / blocks_of_input);
+            if constexpr (!Node::is_forward_only)
+                if (i % blocks_of_input == 0) before_forward<Node>(walker, i / blocks_of_input);
             layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x),
                                                     block_output<Node>(walker, i, y), {});
         });
@@ -431,6 +441,19 @@ struct recomputed : Layer {
 };
 
 namespace layer {
+
+/// Of the repeated blocks in the layer at Node none stands before all that trains.
+template <class Node>
+constexpr bool all_blocks_have_a_backward() {
+    using L = typename Node::type;
+    if constexpr (requires { L::keeps_all_blocks; }) return !Node::is_forward_only;
+    else if constexpr (requires { L::length; }) return []<std::size_t... K>(std::index_sequence<K...>) {
+            return (
+                all_blocks_have_a_backward<typename L::template child_node<Node, static_cast<int>(K)>>() &&
+                ...);
+        }
+    (std::make_index_sequence<static_cast<std::size_t>(L::length)>{});
+    else return true; }
 
 /// What a forward pass of all blocks leaves for the next call of forward is there after it: no block is run again in the
 /// place of another, and of each is kept what its layers say they find again (`keeps_input`).
