@@ -18,14 +18,14 @@ std::vector<snug::parameter_group> const groups{
 
 }  // namespace
 
-TEST_CASE("Lion in blocks of 8 bits, with groups, gives the same bits on any ranks") {
+TEST_CASE("Lion in blocks of 4 bits, with groups, gives the same bits on any ranks") {
     auto const expected =
-        train<alone<tiny_llama, lion<states<snug::int8>>, mixed<snug::bf16>>>(false, groups);
-    CHECK((train<shared<tiny_llama, zero<2, 3>, lion<states<snug::int8>>, mixed<snug::bf16>>>(
+        train<alone<tiny_llama, lion<states<snug::int4>>, mixed<snug::bf16>>>(false, groups);
+    CHECK((train<shared<tiny_llama, zero<2, 3>, lion<states<snug::int4>>, mixed<snug::bf16>>>(
                false, groups) == expected));
-    CHECK((train<shared<tiny_llama, zero<3, 2>, lion<states<snug::int8>>, mixed<snug::bf16>>>(
+    CHECK((train<shared<tiny_llama, zero<3, 2>, lion<states<snug::int4>>, mixed<snug::bf16>>>(
                false, groups) == expected));
-    CHECK(train<alone<tiny_llama, lion<states<snug::int8>>, mixed<snug::bf16>>>() != expected);
+    CHECK(train<alone<tiny_llama, lion<states<snug::int4>>, mixed<snug::bf16>>>() != expected);
 }
 
 TEST_CASE("ranks with other groups, or another rate in this step, do not step") {

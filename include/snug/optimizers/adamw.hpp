@@ -16,7 +16,8 @@ struct adamw {
                                                 snug::optimizers::states<float>>::element;
     static_assert(sizeof(refusal::adamw_keeps_squares_of_gradients<element>) > 0);
     using states = meta::list<state_of<"first_moment", element>,
-                              state_of<"second_moment", element, quantization::codebooks::dynamic_unsigned>>;
+                              state_of<"second_moment", element, quantization::codebooks::dynamic_unsigned,
+                                       quantization::codebooks::unsigned_linear_4bit>>;
 
     struct options {
         double beta1 = 0.9;
