@@ -19,7 +19,7 @@ install(EXPORT snug-targets NAMESPACE snug:: DESTINATION "${snug_package_dir}")
 install(FILES "${PROJECT_BINARY_DIR}/snug-config.cmake" "${PROJECT_BINARY_DIR}/snug-config-version.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/snug-thrust.cmake" "${CMAKE_CURRENT_LIST_DIR}/snug-pcre2.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/snug-utf8proc.cmake" "${CMAKE_CURRENT_LIST_DIR}/snug-cuda.cmake"
-              "${CMAKE_CURRENT_LIST_DIR}/snug-mpi.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/snug-mpi.cmake" "${CMAKE_CURRENT_LIST_DIR}/snug-nccl.cmake"
         DESTINATION "${snug_package_dir}")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/snug" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
         FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")

@@ -6,12 +6,14 @@
 // First, so that a refusal is not preceded by a long list of includes that lead to it.
 #include <snug/layers/refusals.hpp>
 
+#include <snug/adapters/partial.hpp>
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/memory/budget.hpp>
 #include <snug/memory/devices.hpp>
 #include <snug/memory/report.hpp>
 #include <snug/models/presets.hpp>
 #include <snug/models/weight_bytes.hpp>
+#include <snug/optimizers/lion.hpp>
 #include <snug/optimizers/sgd.hpp>
 #include <snug/quantization/schemes.hpp>
 #include <snug/sharding/traffic.hpp>

@@ -61,6 +61,8 @@ struct accepted_together
     : accepted<refusal::the_sequences_of_the_batch_are_longer_than_the_model_allows<
                    typename Chosen::model, Chosen::model::longest_sequence, Chosen::batch::tokens>,
                refusal::the_states_of_an_optimizer_are_a_list<typename Chosen::optimizer>,
+               refusal::nccl_moves_the_memory_of_devices<typename Chosen::transport::world,
+                                                         typename Chosen::where::backend>,
                refusal::the_bucket_of_a_sharding_is_too_small<
                    typename Chosen::sharding, snug::detail::bucket_of<typename Chosen::sharding>(),
                    snug::detail::smallest_bucket_of<typename Chosen::sharding,

@@ -16,9 +16,11 @@ auto on_all_ranks(F const& f) {
     constexpr int ranks = Trainer::composition::ranks;
     using answer = decltype(f(std::declval<Trainer&>(), 0));
     std::array<answer, static_cast<std::size_t>(ranks)> all{};
-    snug::distributed::threads::run(ranks, [&](snug::distributed::threads& world) {
-        Trainer trainer(world, 3);
-        all[static_cast<std::size_t>(world.rank())] = f(trainer, world.rank());
+    snug::distributed::threads::run(ranks, [&](snug::distributed::threads& threads) {
+        in_world_of<Trainer>(threads, [&](auto& world) {
+            Trainer trainer(world, 3);
+            all[static_cast<std::size_t>(world.rank())] = f(trainer, world.rank());
+        });
     });
     for (auto const& one : all)
         if (!(one == all[0])) throw std::runtime_error("ranks have given different answers");

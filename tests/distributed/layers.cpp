@@ -62,6 +62,24 @@ TEST_CASE("single layers, of which one is gathered where another's gradients lea
                         snug::checkpointing::every_block>>() == expected));
 }
 
+TEST_CASE("inputs of blocks and values that wait elsewhere while weights come and go") {
+    using snug::checkpointing::keep;
+    using deep = snug::models::gpt2<snug::layers<6>, snug::heads<2>, snug::width<32>, snug::vocabulary<101>,
+                                    snug::context<32>>;
+    using policy = snug::checkpointing::offloaded<keep<"up.output">, "up.output">;
+    auto const expected = train<alone<deep>>();
+    CHECK((train<shared<deep, zero<3, 2>, policy>>() == expected));
+}
+
+TEST_CASE("blocks that have no backward, before those that train") {
+    using deep = snug::models::llama<snug::layers<5>, snug::heads<2>, snug::width<32>, snug::mlp<48>,
+                                     snug::vocabulary<101>, snug::context<32>>;
+    using part = snug::trains<snug::last_blocks<2>, snug::head>;
+    auto const expected = train<alone<deep, part>>();
+    CHECK((train<shared<deep, zero<3, 2>, part>>() == expected));
+    CHECK((train<shared<deep, zero<2, 3>, part>>() == expected));
+}
+
 TEST_CASE("a single block") {
     auto const expected = train<alone<of_one_block>>();
     CHECK((train<shared<of_one_block, zero<3, 3, snug::sharding::prefetch<0>>>>() == expected));

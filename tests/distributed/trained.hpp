@@ -12,6 +12,7 @@
 #include <snug/distributed/threads.hpp>
 #include <snug/snug.hpp>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 /// The same training by any number of ranks, as threads.
@@ -67,9 +68,23 @@ struct trained {
     friend bool operator==(trained const&, trained const&) = default;
 };
 
+template <class World, class Model, class Sharding, int MicroBatches, class... Policies>
+using job_over = snug::trainer<Model, snug::batch<1, tokens>, snug::accumulation::micro_batches<MicroBatches>,
+                               Sharding, snug::over<World>, Policies...>;
 template <class Model, class Sharding, int MicroBatches, class... Policies>
-using job = snug::trainer<Model, snug::batch<1, tokens>, snug::accumulation::micro_batches<MicroBatches>,
-                          Sharding, snug::over<snug::distributed::threads>, Policies...>;
+using job = job_over<snug::distributed::threads, Model, Sharding, MicroBatches, Policies...>;
+
+/// f(world) with the world of Trainer: these threads, or one that stands beside them.
+template <class Trainer, class F>
+void in_world_of(snug::distributed::threads& world, F const& f) {
+    using wanted = typename Trainer::composition::world;
+    if constexpr (std::is_same_v<wanted, snug::distributed::threads>) {
+        f(world);
+    } else {
+        wanted beside(world);
+        f(beside);
+    }
+}
 
 template <class Trainer>
 void add_step(trained& result, Trainer& trainer, int step, int rank, bool is_packed) {
@@ -82,18 +97,21 @@ void add_step(trained& result, Trainer& trainer, int step, int rank, bool is_pac
     result.counted.push_back(done.tokens);
 }
 
-/// Three steps by as many ranks as Trainer is for. Every rank must say the same.
+/// Three steps by as many ranks as Trainer is for, some of the parameters in `groups`. Every rank must say the same.
 template <class Trainer>
-trained train(bool is_packed = false) {
+trained train(bool is_packed = false, std::vector<snug::parameter_group> const& groups = {}) {
     constexpr int ranks = Trainer::composition::ranks;
     std::vector<trained> all(ranks);
     temporary_file file;
-    snug::distributed::threads::run(ranks, [&](snug::distributed::threads& world) {
-        Trainer trainer(world, 3);
-        trainer.options.learning_rate = snug::schedule::constant(1e-2);
-        for (int step = 0; step < 3; ++step)
-            add_step(all[static_cast<std::size_t>(world.rank())], trainer, step, world.rank(), is_packed);
-        trainer.save(file.path);
+    snug::distributed::threads::run(ranks, [&](snug::distributed::threads& threads) {
+        in_world_of<Trainer>(threads, [&](auto& world) {
+            Trainer trainer(world, 3);
+            trainer.options.learning_rate = snug::schedule::constant(1e-2);
+            trainer.options.groups = groups;
+            for (int step = 0; step < 3; ++step)
+                add_step(all[static_cast<std::size_t>(world.rank())], trainer, step, world.rank(), is_packed);
+            trainer.save(file.path);
+        });
     });
     for (auto const& one : all)
         if (one != all[0]) throw std::runtime_error("ranks have heard different things of a step");

@@ -32,7 +32,11 @@ TEST_CASE("nothing depends on when the device gets to its work") {
         CHECK(history(later) == expected);
     }
     emulation::device().deferred = false;
-    using paged = placed<llama, batch<2, 32>, optimizers::paged<optimizers::adamw<>>>;
+    // Pages of states, and inputs and values of blocks that wait in the host's memory.
+    using checkpointing::keep;
+    using paged = placed<deep, batch<2, 32>, optimizers::paged<optimizers::adamw<>>,
+                         checkpointing::offloaded<keep<"qkv.output", "attention.output">, "qkv.output">>;
+    static_assert(paged::composition::offloads);
     paged paged_at_once;
     auto const expected_of_pages = history(paged_at_once);
     emulation::device().deferred = true;
@@ -40,7 +44,7 @@ TEST_CASE("nothing depends on when the device gets to its work") {
         paged later;
         CHECK(history(later) == expected_of_pages);
     }
-    // Pages must not come before the memory that they share with the passes is free.
+    // What comes must not come before the memory that it shares with others is free, nor leave before it is whole.
     emulation::device().copies_early = true;
     {
         paged early;

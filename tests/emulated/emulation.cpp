@@ -281,6 +281,58 @@ TEST_CASE("a captured graph runs when it is launched, every time") {
     cuda::check(cudaFree(memory), "cudaFree");
 }
 
+TEST_CASE("streams that wait for each other are captured together, and run beside each other") {
+    auto& device = emulation::device();
+    cudaStream_t first = nullptr, second = nullptr;
+    cudaEvent_t fork = nullptr, join = nullptr;
+    cuda::check(cudaStreamCreateWithFlags(&first, cudaStreamNonBlocking), "stream");
+    cuda::check(cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking), "stream");
+    cuda::check(cudaEventCreateWithFlags(&fork, cudaEventDisableTiming), "event");
+    cuda::check(cudaEventCreateWithFlags(&join, cudaEventDisableTiming), "event");
+    int from[2] = {1, 2}, to[2] = {};
+    auto const copy = [&](int which, cudaStream_t s) {
+        cuda::check(cudaMemcpyAsync(&to[which], &from[which], sizeof(int), cudaMemcpyHostToHost, s), "copy");
+    };
+    auto const wait = [](cudaStream_t s, cudaEvent_t e) { return cudaStreamWaitEvent(s, e, 0); };
+
+    // Of an event that was recorded before, nothing can be captured.
+    cuda::check(cudaEventRecord(fork, second), "record");
+    cuda::check(cudaStreamBeginCapture(first, cudaStreamCaptureModeThreadLocal), "begin");
+    CHECK(wait(first, fork) == cudaErrorStreamCaptureIsolation);
+    cuda::check(cudaEventRecord(fork, first), "record");
+    CHECK(wait(second, fork) == cudaSuccess);
+    copy(1, second);
+    cudaGraph_t graph = nullptr;
+    CHECK(cudaStreamEndCapture(first, &graph) == cudaErrorStreamCaptureUnjoined);
+    CHECK(to[1] == 0);
+
+    cuda::check(cudaStreamBeginCapture(first, cudaStreamCaptureModeThreadLocal), "begin");
+    cuda::check(cudaEventRecord(fork, first), "record");
+    cuda::check(wait(second, fork), "wait");
+    copy(1, second);
+    cuda::check(cudaEventRecord(join, second), "record");
+    copy(0, first);
+    cuda::check(wait(first, join), "wait");
+    cuda::check(cudaStreamEndCapture(first, &graph), "end");
+    CHECK(wait(first, join) == cudaErrorStreamCaptureIsolation);
+    cudaGraphExec_t executable = nullptr;
+    cuda::check(cudaGraphInstantiate(&executable, graph, 0), "instantiate");
+    cuda::check(cudaGraphDestroy(graph), "destroy");
+    for (bool const deferred : {false, true}) {
+        device.deferred = deferred;
+        to[0] = to[1] = 0;
+        cuda::check(cudaGraphLaunch(executable, first), "launch");
+        CHECK(to[1] == (deferred ? 0 : 2));
+        cuda::check(cudaStreamSynchronize(first), "synchronize");
+        CHECK(to[0] == 1);
+        CHECK(to[1] == 2);
+    }
+    device.deferred = false;
+    cuda::check(cudaGraphExecDestroy(executable), "destroy");
+    for (auto* s : {first, second}) cuda::check(cudaStreamDestroy(s), "destroy");
+    for (auto* e : {fork, join}) cuda::check(cudaEventDestroy(e), "destroy");
+}
+
 TEST_CASE("a device that cannot do it is refused in words") {
     auto& device = emulation::device();
     device.properties.major = 7, device.properties.minor = 5;

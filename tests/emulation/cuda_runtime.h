@@ -134,7 +134,9 @@ enum cudaError_t {
     cudaErrorNotReady = 600,
     cudaErrorIllegalAddress = 700,
     cudaErrorStreamCaptureUnsupported = 900,
-    cudaErrorStreamCaptureInvalidated = 901
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorStreamCaptureUnjoined = 904,
+    cudaErrorStreamCaptureIsolation = 905
 };
 using cudaError = cudaError_t;
 enum cudaMemcpyKind {
@@ -163,8 +165,12 @@ enum cudaStreamCaptureMode {
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
 inline constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
 
+struct cudaUUID_t {
+    char bytes[16] = {};
+};
 struct cudaDeviceProp {
     char name[256] = "emulated device";
+    cudaUUID_t uuid{};
     std::size_t totalGlobalMem = std::size_t{1} << 30;
     std::size_t sharedMemPerBlock = 48 * 1024;
     std::size_t sharedMemPerBlockOptin = emulation::multiprocessor::most_shared;
@@ -179,26 +185,76 @@ struct stream;
 struct task {
     std::function<void()> run;
     bool is_copy = false;
-    stream* after = nullptr;  ///< of which so many have to be done before
+    std::function<bool()> may_run{};  ///< asked when its turn has come; empty: it may
+    stream* after = nullptr;          ///< of which so many have to be done before
     std::size_t count = 0;
 };
 using work = std::vector<task>;
 
+/// What was captured, in the order in which it was asked for: that of the stream of number 0 of the capture, and of those that wait for
+/// its events. `after`: it waits for so many nodes of another.
+struct graph {
+    struct node {
+        task what;
+        std::size_t lane = 0;
+        std::size_t after = 0, count = 0;
+        bool waits = false;
+    };
+    std::vector<node> nodes;
+    std::size_t lanes = 1;
+
+    std::size_t nodes_of(std::size_t lane) const {
+        return static_cast<std::size_t>(
+            std::count_if(nodes.begin(), nodes.end(), [=](node const& n) { return n.lane == lane; }));
+    }
+    /// The first lane comes, by what it waits for, behind all of the others.
+    bool is_joined() const {
+        std::vector<std::size_t> reached(lanes);
+        reached[0] = nodes_of(0);
+        for (bool grown = true; std::exchange(grown, false);) {
+            std::vector<std::size_t> passed(lanes);
+            for (auto const& n : nodes)
+                if (passed[n.lane]++ < reached[n.lane] && n.waits && reached[n.after] < n.count) {
+                    reached[n.after] = n.count;
+                    grown = true;
+                }
+        }
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            if (reached[lane] < nodes_of(lane)) return false;
+        return true;
+    }
+};
+
+/// Streams that are captured together.
+struct capture {
+    std::size_t number = 0;
+    std::thread::id by = std::this_thread::get_id();
+    std::vector<stream*> lanes;
+    graph nodes;
+
+    std::size_t lane_of(stream* s) {
+        auto const at = std::find(lanes.begin(), lanes.end(), s);
+        return static_cast<std::size_t>(at - lanes.begin());
+    }
+};
+
 struct stream {
     work waiting;
     std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
-    work* captured = nullptr;
-    std::thread::id captured_by{};
+    capture* captured = nullptr;
+    int device = 0;  ///< its number
 };
 
-/// What the tests may change: how many devices there are and what they say of themselves; whether work waits until the
-/// host synchronises, which shows where the host does not; whether then copies run as early as their stream and the events
-/// that it waits for allow, which shows where one stream does not wait for another.
+/// What the tests may change: how many devices there are (which differ by their number only, and have one memory) and what they
+/// say of themselves; whether work waits until the host synchronises, which shows where the host does not; whether then copies
+/// run as early as their stream and the events that it waits for allow, which shows where one stream does not wait for another;
+/// whether then messages to other devices come last, behind all that other streams can do.
 struct device_state {
     int count = 1;
     cudaDeviceProp properties;
     bool deferred = false;
     bool copies_early = false;
+    bool messages_late = false;
 
     stream default_stream;
     std::vector<stream*> streams{&default_stream};
@@ -206,12 +262,13 @@ struct device_state {
     std::map<void const*, std::size_t> pinned;
     std::map<void const*, std::size_t> raised_shared;
     std::size_t used = 0;
+    std::size_t captures = 0;
 
     /// The calling thread captures a stream: what others do meanwhile is their own business, as the mode of a
     /// capture says.
     bool capturing() const {
         return std::any_of(streams.begin(), streams.end(), [](auto* s) {
-            return s->captured != nullptr && s->captured_by == std::this_thread::get_id();
+            return s->captured != nullptr && s->captured->by == std::this_thread::get_id();
         });
     }
     /// Neither pinned nor the device's.
@@ -244,6 +301,7 @@ inline device_state& device() {
 }
 
 inline thread_local cudaError_t last_error = cudaSuccess;
+inline thread_local int current_device = 0;
 inline cudaError_t answer(cudaError_t code) {
     if (code != cudaSuccess) last_error = code;
     return code;
@@ -259,7 +317,10 @@ inline void run(std::function<void()> const& f) {
     f();
 }
 
-/// The first task that was put off in a stream.
+/// The first task that was put off in a stream may run: it waits for no other stream or rank.
+inline bool may_do_next(stream const& s) {
+    return !s.waiting.empty() && (!s.waiting.front().may_run || s.waiting.front().may_run());
+}
 inline void do_next(stream& s) {
     auto const next = std::move(s.waiting.front());
     s.waiting.erase(s.waiting.begin());
@@ -272,29 +333,34 @@ inline void run_early_copies() {
     auto const may_run = [](task const& t) { return t.after ? t.after->done >= t.count : t.is_copy; };
     for (bool again = true; std::exchange(again, false);)
         for (auto* s : device().streams)
-            while (!s->waiting.empty() && may_run(s->waiting.front())) {
+            while (!s->waiting.empty() && may_run(s->waiting.front()) && may_do_next(*s)) {
                 do_next(*s);
                 again = true;
             }
 }
 
-/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once.
+/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once, unless something before
+/// it waits.
 inline void enqueue(stream* s, task t) {
     auto& target = device().of(s);
     if (target.captured) {
-        target.captured->push_back(std::move(t));
+        auto& into = *target.captured;
+        into.nodes.nodes.push_back({std::move(t), into.lane_of(&target)});
     } else if (device().deferred) {
         target.waiting.push_back(std::move(t));
         if (device().copies_early) run_early_copies();
+    } else if (!target.waiting.empty() || (t.may_run && !t.may_run())) {
+        target.waiting.push_back(std::move(t));
     } else {
         run(t.run);
     }
 }
 inline void enqueue(stream* s, std::function<void()> f) { enqueue(s, task{std::move(f)}); }
 
+/// Does what may be done now.
 inline cudaError_t synchronize(stream& s) {
     if (s.captured) return answer(cudaErrorStreamCaptureUnsupported);
-    while (!s.waiting.empty()) do_next(s);
+    while (may_do_next(s)) do_next(s);
     if (device().running == 0) device().open(false);
     return cudaSuccess;
 }
@@ -305,17 +371,60 @@ inline cudaError_t synchronize_all() {
     return cudaSuccess;
 }
 
-/// What was put off in a stream before the event was recorded there.
+/// What was put off in a stream before the event was recorded there; or, while it is captured, was captured of it.
 struct event {
     stream* recorded_in = nullptr;
     std::size_t before = 0;
+    std::size_t in_capture = 0;  ///< its number; 0: in none
 };
-/// Does what was put off in a stream, up to number `last`.
-inline void catch_up(stream& s, std::size_t last) {
-    while (s.done < last && !s.waiting.empty()) do_next(s);
+/// Does what was put off in a stream, up to number `last`, as far as it may be done; true: all of it is done.
+inline bool catch_up(stream& s, std::size_t last) {
+    while (s.done < last && may_do_next(s)) do_next(s);
+    return s.done >= last || s.waiting.empty();
 }
-struct graph {
-    work nodes;
+/// Asks again and again, while other threads may go on.
+template <class F>
+void until(F const& is_so) {
+    for (;;) {
+        {
+            auto const alone = lock();
+            if (is_so()) return;
+        }
+        std::this_thread::yield();
+    }
+}
+inline task wait_for(stream* s, std::size_t last) {
+    return {[=] { catch_up(*s, last); }, false, [=] { return catch_up(*s, last); }, s, last};
+}
+
+/// A graph that can be launched: its first lane runs in the stream of the launch, the others beside it.
+struct executable_graph {
+    graph nodes;
+    std::vector<std::unique_ptr<stream>> beside;
+
+    explicit executable_graph(graph const& captured) : nodes(captured) {
+        for (std::size_t lane = 1; lane < nodes.lanes; ++lane) {
+            beside.push_back(std::make_unique<stream>());
+            device().streams.push_back(beside.back().get());
+        }
+    }
+    ~executable_graph() {
+        for (auto const& s : beside) {
+            (void)synchronize(*s);
+            std::erase(device().streams, s.get());
+        }
+    }
+    void launch(stream& in) {
+        std::vector<stream*> lanes{&in};
+        for (auto const& s : beside) {
+            enqueue(s.get(), wait_for(&in, in.done + in.waiting.size()));
+            lanes.push_back(s.get());
+        }
+        std::vector<std::size_t> before;
+        for (auto const* s : lanes) before.push_back(s->done + s->waiting.size());
+        for (auto const& n : nodes.nodes)
+            enqueue(lanes[n.lane], n.waits ? wait_for(lanes[n.after], before[n.after] + n.count) : n.what);
+    }
 };
 
 }  // namespace emulation
@@ -323,7 +432,7 @@ struct graph {
 using cudaStream_t = emulation::stream*;
 using cudaEvent_t = emulation::event*;
 using cudaGraph_t = emulation::graph*;
-using cudaGraphExec_t = emulation::graph*;
+using cudaGraphExec_t = emulation::executable_graph*;
 
 inline char const* cudaGetErrorName(cudaError_t e) {
     switch (e) {
@@ -334,6 +443,8 @@ inline char const* cudaGetErrorName(cudaError_t e) {
     case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureUnjoined: return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation: return "cudaErrorStreamCaptureIsolation";
     default: return "an error of the emulated device";
     }
 }
@@ -356,15 +467,17 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
     return emulation::answer(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 inline cudaError_t cudaGetDevice(int* which) {
-    *which = 0;
+    *which = emulation::current_device;
     return emulation::answer(emulation::device().count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 inline cudaError_t cudaSetDevice(int which) {
-    return emulation::answer(which >= 0 && which < emulation::device().count ? cudaSuccess
-                                                                             : cudaErrorInvalidDevice);
+    if (which < 0 || which >= emulation::device().count) return emulation::answer(cudaErrorInvalidDevice);
+    emulation::current_device = which;
+    return cudaSuccess;
 }
-inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int which) {
     *properties = emulation::device().properties;
+    properties->uuid.bytes[0] = static_cast<char>(which);
     return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
@@ -483,7 +596,9 @@ inline cudaError_t cudaMemset(void* to, int value, std::size_t size) {
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
     auto const alone = emulation::lock();
-    emulation::device().streams.push_back(*s = new emulation::stream);
+    *s = new emulation::stream;
+    (*s)->device = emulation::current_device;
+    emulation::device().streams.push_back(*s);
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamCreate(cudaStream_t* s) {
@@ -497,8 +612,13 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t s) {
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
-    auto const alone = emulation::lock();
-    return emulation::synchronize(emulation::device().of(s));
+    auto result = cudaSuccess;
+    emulation::until([&] {
+        auto& of = emulation::device().of(s);
+        result = emulation::synchronize(of);
+        return result != cudaSuccess || of.waiting.empty();
+    });
+    return result;
 }
 inline cudaError_t cudaDeviceSynchronize() {
     auto const alone = emulation::lock();
@@ -506,11 +626,24 @@ inline cudaError_t cudaDeviceSynchronize() {
 }
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
     auto const alone = emulation::lock();
+    auto& waiting = emulation::device().of(s);
     // Waits for what the event stands for now; an event that was never recorded is over.
     auto const now = *e;
-    if (now.recorded_in)
-        emulation::enqueue(s, emulation::task{[now] { emulation::catch_up(*now.recorded_in, now.before); },
-                                              false, now.recorded_in, now.before});
+    if (!now.recorded_in) return cudaSuccess;
+    // A stream that waits for one that is captured is captured with it; nothing that is captured waits for what is not.
+    auto const number_of = [](emulation::stream const& one) {
+        return one.captured ? one.captured->number : 0;
+    };
+    if (now.in_capture && !waiting.captured && number_of(*now.recorded_in) == now.in_capture) {
+        waiting.captured = now.recorded_in->captured;
+        waiting.captured->lanes.push_back(&waiting);
+        ++waiting.captured->nodes.lanes;
+    }
+    if (now.in_capture != number_of(waiting)) return emulation::answer(cudaErrorStreamCaptureIsolation);
+    if (auto* const into = waiting.captured)
+        into->nodes.nodes.push_back(
+            {{}, into->lane_of(&waiting), into->lane_of(now.recorded_in), now.before, true});
+    else emulation::enqueue(s, emulation::wait_for(now.recorded_in, now.before));
     return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
@@ -525,12 +658,19 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
 inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s = nullptr) {
     auto const alone = emulation::lock();
     auto& in = emulation::device().of(s);
-    *e = {&in, in.done + in.waiting.size()};
+    if (auto* const into = in.captured) *e = {&in, into->nodes.nodes_of(into->lane_of(&in)), into->number};
+    else *e = {&in, in.done + in.waiting.size()};
     return cudaSuccess;
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) {
     auto const alone = emulation::lock();
     return emulation::synchronize_all();
+}
+/// As a device works by itself, so does this one when it is asked: what it put off until the event.
+inline cudaError_t cudaEventQuery(cudaEvent_t e) {
+    auto const alone = emulation::lock();
+    if (!e->recorded_in || emulation::catch_up(*e->recorded_in, e->before)) return cudaSuccess;
+    return emulation::answer(cudaErrorNotReady);
 }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
     *milliseconds = 0;
@@ -542,15 +682,18 @@ inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
     // As on a device, the default stream cannot be captured.
     if (!s || s->captured) return emulation::answer(cudaErrorStreamCaptureUnsupported);
     (void)emulation::synchronize(*s);
-    s->captured = new emulation::work;
-    s->captured_by = std::this_thread::get_id();
+    s->captured = new emulation::capture{.number = ++emulation::device().captures, .lanes = {}, .nodes = {}};
+    s->captured->lanes.push_back(s);
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
     auto const alone = emulation::lock();
-    if (!s || !s->captured) return emulation::answer(cudaErrorInvalidValue);
-    std::unique_ptr<emulation::work> const nodes(std::exchange(s->captured, nullptr));
-    *graph = new emulation::graph{std::move(*nodes)};
+    if (!s || !s->captured || s->captured->lanes[0] != s) return emulation::answer(cudaErrorInvalidValue);
+    std::unique_ptr<emulation::capture> const all(s->captured);
+    for (auto* lane : all->lanes) lane->captured = nullptr;
+    *graph = nullptr;
+    if (!all->nodes.is_joined()) return emulation::answer(cudaErrorStreamCaptureUnjoined);
+    *graph = new emulation::graph(std::move(all->nodes));
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus* status) {
@@ -560,12 +703,13 @@ inline cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
                                         unsigned long long = 0) {
-    *executable = new emulation::graph(*graph);
+    auto const alone = emulation::lock();
+    *executable = new emulation::executable_graph(*graph);
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t s) {
     auto const alone = emulation::lock();
-    for (auto const& f : graph->nodes) emulation::enqueue(s, f);
+    graph->launch(emulation::device().of(s));
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -573,6 +717,7 @@ inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    auto const alone = emulation::lock();
     delete graph;
     return cudaSuccess;
 }

@@ -317,10 +317,27 @@ double largest_weight(Run& run) {
     return largest;
 }
 
+template <class Run>
+void set_learning_rate(Run& run) {
+    run.options.learning_rate = 3e-4;
+    run.options.learning_rate = snug::schedule::warm_up_stable_decay{
+        .peak = 1e-3, .warm_up = 100, .decay = 400, .total = 2000, .shape = snug::schedule::shape::cosine};
+    run.options.learning_rate = [](snug::index_t step) { return step <= 500 ? 1e-3 : 1e-4; };
+}
+
+template <class Run>
+void set_groups(Run& run) {
+    run.options.groups = {{.where = "blocks.0-2.*", .learning_rate = 0.5},  // the first three blocks
+                          {.where = "embedding.*", .learning_rate = 0.1, .weight_decay = 0.0},
+                          {.where = "*norm*", .weight_decay = 0.01}};
+}
+
 struct documented : snug::trainer<small_llama, snug::batch<1, 64>> {};
 static_assert(snug::parameters<documented>[0].name.view() == "embedding.table" &&
               snug::parameters<documented>[0].dimensions[0] == 32000);
 [[maybe_unused]] double (*const used)(documented&) = &largest_weight<documented>;
+[[maybe_unused]] void (*const set)(documented&) = &set_learning_rate<documented>;
+[[maybe_unused]] void (*const grouped)(documented&) = &set_groups<documented>;
 
 }  // namespace documented_models
 
@@ -431,3 +448,30 @@ struct trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>> {
 static_assert(std::is_constructible_v<trainer, int>);
 
 }  // namespace documented_seed
+
+// docs/training.md, docs/checkpointing.md -----------------------------------------------------------------------------
+
+namespace documented_part {
+
+struct last_quarter : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>,
+                                    snug::trains<snug::last_blocks<3>, snug::norms>> {};
+static_assert(snug::trainable_parameter_count<last_quarter> == 21'292'800);
+static_assert(snug::footprint<last_quarter>.total.count == 1'286'608'960);
+struct blocks_alone
+    : snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>, snug::trains<snug::last_blocks<3>>> {};
+static_assert(snug::footprint<blocks_alone>.total.count == 1'002'553'408);
+
+template <class Model, class Batch, class Checkpointing>
+constexpr snug::memory_bill in_16_bits = snug::footprint<
+    snug::trainer<Model, Batch, snug::precision::pure<snug::bf16>, Checkpointing, snug::on<snug::cuda>>>;
+template <class Checkpointing>
+constexpr auto of_7b = in_16_bits<snug::models::llama2_7b, snug::batch<4, 4096>, Checkpointing>;
+static_assert(of_7b<snug::checkpointing::every_block>.total.count == 87'448'477'760);             // 81.4 GiB
+static_assert(of_7b<snug::checkpointing::offloaded<>>.total.count == 83'690'381'376);             // 77.9 GiB
+static_assert(of_7b<snug::checkpointing::offloaded<>>.paged.count == 28l * 4 * 4096 * 4096 * 2);  // 3.5 GiB
+template <class Checkpointing>
+constexpr auto of_8b = in_16_bits<snug::models::llama3_1_8b, snug::batch<1, 32'768>, Checkpointing>;
+static_assert(of_8b<snug::checkpointing::every_block>.total.count == 109'789'765'696);  // 102.2 GiB
+static_assert(of_8b<snug::checkpointing::offloaded<>>.total.count == 102'273'572'928);  // 95.2 GiB
+
+}  // namespace documented_part

@@ -84,7 +84,8 @@ void agree(double bound, bool packed = false) {
             a.set_weights(entry.name.view(), values);
         }
     copy_parameters(a, b);
-    a.options.learning_rate = b.options.learning_rate = schedule::constant(1e-3);
+    a.options.learning_rate = b.options.learning_rate = 1e-3;
+    a.options.groups = b.options.groups = {{.where = "blocks.1.*", .learning_rate = 0.25}};
     step_data<host_run> const first(0, packed);
     auto const found_a = a.accumulate(first.batch());
     auto const found_b = b.accumulate(first.batch());

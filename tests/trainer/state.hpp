@@ -83,9 +83,11 @@ TEST_CASE("a number that no step can mean is refused by name before the step") {
         return words;
     };
     for (double const rate : {not_a_number, infinity, -infinity, -1e-3}) {
-        CHECK_THAT(refused([=](auto& o) { o.learning_rate = schedule::constant(rate); }),
+        CHECK_THAT(refused([=](auto& o) { o.learning_rate = rate; }),
+                   Catch::Contains("options.learning_rate = "));
+        CHECK_THAT(refused([=](auto& o) { o.learning_rate = schedule::cosine{.peak = rate}; }),
                    Catch::Contains("options.learning_rate.peak"));
-        CHECK_THAT(refused([=](auto& o) { o.learning_rate.floor = rate; }),
+        CHECK_THAT(refused([=](auto& o) { o.learning_rate = schedule::cosine{.floor = rate}; }),
                    Catch::Contains("options.learning_rate.floor"));
         CHECK_THAT(refused([=](auto& o) { o.weight_decay = rate; }), Catch::Contains("options.weight_decay"));
         CHECK_THAT(refused([=](auto& o) { o.largest_gradient_norm = rate; }),

@@ -24,6 +24,37 @@ concept keeps_by_groups = requires {
     typename P::groups;
 };
 
+template <class P>
+concept offloads_to_a_place = requires {
+    typename P::place_of_offloaded;
+};
+
+/// All blocks keep a value of this name, if they have it and backward reads it.
+template <class P>
+constexpr bool all_blocks_keep([[maybe_unused]] std::string_view name) {
+    if constexpr (keeps_by_name<P>) return P::keeps(name);
+    else if constexpr (requires { P::recomputes_cheap_layers; }) return !P::recomputes_cheap_layers;
+    else if constexpr (keeps_segments<P>) return P::segment(index_t{12}) == 0;
+    else return true;
+}
+
+/// The names that a policy keeps, where it lists them.
+template <class Policy>
+struct names_to_keep {
+    using type = meta::list<>;
+};
+template <class Policy>
+    requires requires { typename Policy::names; }
+struct names_to_keep<Policy> {
+    using type = typename Policy::names;
+};
+template <class... Groups>
+struct names_to_keep<meta::list<Groups...>> {
+    using type = meta::mp::mp_append<typename names_to_keep<typename Groups::policy>::type...>;
+};
+template <keeps_by_groups Policy>
+struct names_to_keep<Policy> : names_to_keep<typename Policy::groups> {};
+
 /// Of a value of a block.
 template <text Name>
 struct value_name {
@@ -58,11 +89,39 @@ struct this_is_not_a_group_of_a_checkpointing_plan {
         requires Group::blocks >
         0;
         requires detail::keeps_segments<typename Group::policy>;
+        requires !detail::offloads_to_a_place<typename Group::policy>;
     };
+    static_assert(
+        holds,
+        "snug: checkpointing::plan takes checkpointing::group<N, policy>, N blocks one after the "
+        "other, at least "
+        "1, and what they keep, such as checkpointing::every_block or none (see Group); offloaded_to "
+        "stands around the plan");
+};
+
+template <class Inner>
+struct what_is_offloaded_is_a_checkpointing {
+    static constexpr bool holds = checkpointing_policy<Inner>;
+    static_assert(
+        holds,
+        "snug: checkpointing::offloaded takes a policy of the axis checkpointing, such as "
+        "checkpointing::every_block: what blocks keep beside their inputs, which are offloaded (see Inner)");
+};
+
+template <class Place>
+struct this_is_no_place_for_activations {
+    static constexpr bool holds = requires { Place::folder.view(); };
     static_assert(holds,
-                  "snug: checkpointing::plan takes checkpointing::group<N, policy>, N blocks one after the "
-                  "other, at least "
-                  "1, and what they keep, such as checkpointing::every_block or none (see Group)");
+                  "snug: checkpointing::offloaded_to takes checkpointing::file<\"/a/folder\"> (see Place); "
+                  "checkpointing::offloaded keeps activations in the host's memory");
+};
+
+template <class Inner, class Name, bool IsKept>
+struct a_value_that_is_offloaded_is_kept {
+    static_assert(
+        IsKept,
+        "snug: checkpointing::offloaded<Inner, \"attention.output\"> offloads a value that blocks keep by "
+        "Inner, such as keep<\"attention.output\"> or none (see Inner and Name)");
 };
 
 template <index_t K>
@@ -138,6 +197,38 @@ struct plan {
     static_assert((sizeof(refusal::this_is_not_a_group_of_a_checkpointing_plan<Groups>) * ... * 1) > 0);
     using axis = snug::axis::checkpointing;
     using groups = meta::list<Groups...>;
+};
+
+/// What blocks keep by `Inner`, but their inputs wait in the host's memory for backward: three are in the step's
+/// memory, whatever the number of blocks (Rajbhandari et al., "ZeRO-Infinity", arXiv 2104.07857). With segments of blocks, the inputs of
+/// segments. Of a `plan` the inputs of each group; between groups one stays. `Values`: the names of values that blocks keep by `Inner`,
+/// which go the same way. The bill has all of it on the line `paged`.
+template <class Inner = every_block, text... Values>
+struct offloaded
+    : std::conditional_t<refusal::what_is_offloaded_is_a_checkpointing<Inner>::holds, Inner, every_block> {
+    static_assert(sizeof(refusal::what_is_offloaded_is_a_checkpointing<Inner>) > 0);
+    static_assert((sizeof(refusal::a_value_that_is_offloaded_is_kept<
+                          Inner, detail::value_name<Values>, detail::all_blocks_keep<Inner>(Values.view())>) *
+                   ... * 1) > 0);
+    using offloaded_values = meta::list<detail::value_name<Values>...>;
+    using names = meta::mp::mp_append<typename detail::names_to_keep<Inner>::type, offloaded_values>;
+};
+template <class... Groups, text... Values>
+struct offloaded<plan<Groups...>, Values...>
+    : plan<group<Groups::blocks, offloaded<typename Groups::policy, Values...>>...> {};
+
+/// A file of its own in a folder. It has no name, and is gone with the trainer.
+template <text Folder>
+struct file {
+    static constexpr auto folder = Folder;
+};
+
+/// As `offloaded`, in a file in the place of the host's memory: for trainers on the host, whose activations are larger than
+/// its memory. The system keeps in memory what there is room for, and reads and writes the rest.
+template <class Place, class Inner = every_block, text... Values>
+struct offloaded_to : offloaded<Inner, Values...> {
+    static_assert(sizeof(refusal::this_is_no_place_for_activations<Place>) > 0);
+    using place_of_offloaded = Place;
 };
 
 }  // namespace checkpointing

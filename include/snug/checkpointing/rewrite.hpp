@@ -30,6 +30,17 @@ template <class Policy>
     requires requires { Policy::recomputes_cheap_layers; }
 inline constexpr bool recomputes_cheap_layers<Policy> = Policy::recomputes_cheap_layers;
 
+/// What blocks keep in the host's memory beside their inputs; void: nothing, nor their inputs.
+template <class Policy>
+struct offloads_of {
+    using type = void;
+};
+template <class Policy>
+    requires requires { typename Policy::offloaded_values; }
+struct offloads_of<Policy> {
+    using type = typename Policy::offloaded_values;
+};
+
 template <index_t... Blocks>
 constexpr index_t blocks_before(std::size_t group) {
     index_t const counts[] = {Blocks...};
@@ -58,7 +69,7 @@ struct checkpoint {
     template <index_t Blocks, class Block, index_t First, auto Path>
     using repeated =
         repeat<Blocks, typename keeping_all<typename rewrite<checkpoint, Block, Path>::type>::type,
-               Policy::segment(Blocks), First>;
+               Policy::segment(Blocks), First, typename offloads_of<Policy>::type>;
 };
 
 /// By groups: outside of the repeated blocks everything is kept.

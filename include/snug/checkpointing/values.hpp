@@ -143,23 +143,6 @@ struct value_is_there {
     using checked = std::conditional_t<is_there, std::true_type, found>;
 };
 
-/// The names that a policy keeps, where it lists them.
-template <class Policy>
-struct names_to_keep {
-    using type = meta::list<>;
-};
-template <class Policy>
-    requires requires { typename Policy::names; }
-struct names_to_keep<Policy> {
-    using type = typename Policy::names;
-};
-template <class... Groups>
-struct names_to_keep<meta::list<Groups...>> {
-    using type = meta::mp::mp_append<typename names_to_keep<typename Groups::policy>::type...>;
-};
-template <keeps_by_groups Policy>
-struct names_to_keep<Policy> : names_to_keep<typename Policy::groups> {};
-
 template <class Model, class Names>
 struct values_are_there;
 template <class Model, class... Names>

@@ -27,8 +27,8 @@ constexpr group everybody(World const& world) {
 
 /// Every rank of `ranks` has one of the equal parts of `all`, in their order, at its place already, and gets the others'.
 /// Begins 2 (count - 1) messages, pairwise, and waits for none. All ranks of the group call it.
-template <transport World>
-void all_gather(World& world, typename World::transfer& transfer, group ranks, std::span<std::byte> all) {
+template <transport World, class Transfer>
+void all_gather(World& world, Transfer& transfer, group ranks, std::span<std::byte> all) {
     int const own = ranks.find(world.rank());
     auto const count = static_cast<std::size_t>(ranks.count);
     if (own < 0 || all.size() % count)

@@ -172,6 +172,12 @@ class mpi {
                               [&](seconds waited) { end_late(s, waited); });
     }
 
+    /// Says what was found in one line, and ends all processes.
+    [[noreturn]] void end(std::string const& found, std::string const&) {
+        detail::say(rank_, doing, found);
+        end_late();
+    }
+
     seconds deadline = deadline_from_environment();
     activity doing{};
 
@@ -240,8 +246,11 @@ class mpi {
                 s.requests[i] != MPI_REQUEST_NULL && (missing.other < 0 || m.is_receive > missing.is_receive))
                 missing = m;
         detail::say_late(rank_, doing, missing.is_receive, missing.other, waited);
-        // Ranks wait for one that waits for another. A moment for all of them to say so: what they wait for in the end is the
-        // rank that is named and says nothing itself.
+        end_late();
+    }
+    // Ranks wait for one that waits for another. A moment for all of them to say so: what they wait for in the end is the
+    // rank that is named and says nothing itself.
+    [[noreturn]] static void end_late() {
         ::usleep(300'000);
         abort();
     }

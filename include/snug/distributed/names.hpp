@@ -2,7 +2,6 @@
 #pragma once
 
 #include <snug/policy.hpp>
-#include <type_traits>
 
 namespace snug::SNUG_TARGET {
 
@@ -12,12 +11,17 @@ namespace distributed {
 class self;
 class threads;
 class mpi;
-class nccl;
+/// NCCL for the memory of devices, beside a world for the program's.
+template <class World>
+class nccl_beside;
+using nccl = nccl_beside<mpi>;
 }  // namespace distributed
 
-/// It moves memory of devices; others move the program's.
+/// It moves memory of devices as well; others move the program's alone.
 template <class World>
-inline constexpr bool moves_device_memory = std::is_same_v<World, distributed::nccl>;
+inline constexpr bool moves_device_memory = false;
+template <class World>
+inline constexpr bool moves_device_memory<distributed::nccl_beside<World>> = true;
 
 /// What ranks talk over: `over<distributed::mpi>`. The class is a tag here, and may be one that nobody has defined yet.
 template <class World>

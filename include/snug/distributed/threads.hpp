@@ -231,6 +231,15 @@ class threads {
         s.used = 0;
     }
 
+    /// Says what was found in one line, and ends everybody's run by a `snug::error`: this one, unless another rank has
+    /// failed before.
+    [[noreturn]] void end(std::string const& found, std::string const& expected) {
+        detail::say(rank_, doing, found);
+        std::unique_lock lock(hub_->lock);
+        if (hub_->first_failure) throw_failure(lock);
+        end_all(error({.rank = rank_}, found, expected));
+    }
+
     seconds deadline = deadline_from_environment();
     activity doing{};
 

@@ -46,30 +46,37 @@ std::uint64_t dropout_key(store<C> const& s, std::uint64_t seed, index_t micro_b
     return random::bits(seed, static_cast<std::uint64_t>(s.done.steps), static_cast<std::uint64_t>(number));
 }
 
-/// Puts the passes of all micro-batches under way; returns the number of counted tokens, over all ranks.
+/// Puts the passes of all micro-batches under way. Of the result there are the learning rate of the step that
+/// they are of, and the number of counted tokens, over all ranks.
 template <class C>
-index_t begin_passes(store<C>& s, training_options<typename C::optimizer> const& options,
-                     token_batch const& batch, [[maybe_unused]] char const* what) {
-    auto const counted = [&] {
+step_result begin_passes(store<C>& s, training_options<typename C::optimizer> const& options,
+                         token_batch const& batch, [[maybe_unused]] char const* what) {
+    step_result result;
+    result.tokens = [&] {
+        auto const check = [&] {
+            result.learning_rate =
+                options.checked_learning_rate(s.done.steps + 1, C::parameter_table.entries);
+        };
         if constexpr (C::is_sharded) {
             // A rank of whose tokens none is counted takes part all the same.
-            auto const of_all = agree_on(s, what, hash_of(options), [&](distributed::statement& mine) {
-                options.check();
+            auto const of_all = agree_on(s, what, [&](distributed::statement& mine) {
+                check();
+                mine.options = hash_of(options, result.learning_rate);
                 mine.counted = count_targets(batch, shape_of_batch<C>);
             });
             require_counted(of_all);
             return of_all;
         } else {
-            options.check();
+            check();
             return require_batch(batch, shape_of_batch<C>);
         }
     }();
     s.done.kept = 0;
     step_numbers numbers;
-    numbers.loss_scale = s.loss_scale() / static_cast<double>(counted);
+    numbers.loss_scale = s.loss_scale() / static_cast<double>(result.tokens);
     ops::copy_in(s.on(), s.numbers(), &numbers, sizeof numbers);
     executor<C> walker(s.view(), s.on(), span_of_micro_batch<C>);
-    walker.draw();
+    walker.train();
     for (index_t m = 0; m < C::micro_batches; ++m) {
         stage(s, batch, m, walker);
         auto const key = dropout_key(s, options.dropout_seed, m);
@@ -82,20 +89,21 @@ index_t begin_passes(store<C>& s, training_options<typename C::optimizer> const&
                               [&] { C::model::walk_training(walker); });
         }
     }
-    s.done.accumulated = counted;
+    s.done.accumulated = result.tokens;
     ++s.done.accumulated_batches;
-    return counted;
+    return result;
 }
 
 template <class C>
 step_result accumulate_gradients(store<C>& s, training_options<typename C::optimizer> const& options,
                                  token_batch const& batch) {
-    auto const counted = begin_passes(s, options, batch, "agreement on an accumulation");
+    auto result = begin_passes(s, options, batch, "agreement on an accumulation");
     if constexpr (C::is_sharded) {
         gather_verdicts(s);
         sum_losses(s);
     }
-    return {s.found().loss / static_cast<double>(counted), 0, 0, counted};
+    result.loss = s.found().loss / static_cast<double>(result.tokens);
+    return result;
 }
 
 }  // namespace snug::SNUG_TARGET::engine

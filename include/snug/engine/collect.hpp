@@ -55,23 +55,25 @@ void collect(store<C> const& s, memory_view<C> memory, array_bytes const& array,
             if (who == audience::root && ranks.first != 0) return;
             // What arrives in a step is not on its way now. A copy of a device's memory is the program's, and so is what comes
             // for it.
-            bool const is_staged = C::stages_messages &&
-                                   memory.base(space::device_memory) == s.view().base(space::device_memory);
-            auto const room = is_staged ? C::staging.of_exchange / C::shards : C::places.arrivals.stride;
+            bool const is_the_devices =
+                C::talks_apart && memory.base(space::device_memory) == s.view().base(space::device_memory);
+            auto const room = C::talks_apart && !is_the_devices ? C::staging.of_exchange
+                              : C::stages_messages              ? C::staging.of_exchange / C::shards
+                                                                : C::places.arrivals.stride;
             auto const arriving = [&](piece const& its, index_t slot) {
                 auto* to = s.template at<std::byte>(C::places.arrivals, slot);
-                if constexpr (C::stages_messages)
-                    if (!is_staged) to = staging_of(s, s.ranks.exchange(slot));
+                if constexpr (C::talks_apart)
+                    if (!is_the_devices) to = staging_of(s, s.ranks.exchange(slot));
                 return as_bytes_of(to, its.last - its.first);
             };
             auto const begin = [&](piece const& its, index_t slot) {
                 now_doing(s, "collecting");
+                auto& transfer = s.ranks.exchange(slot);
                 for (int i = 0; i < (who == audience::root ? 1 : ranks.count); ++i) {
                     int const to = ranks[i];
                     if (to == its.holder) continue;
-                    auto& transfer = s.ranks.exchange(slot);
                     auto const own = here(its.first, its.last);
-                    if (is_staged) {
+                    if (is_the_devices) {
                         if (rank == its.holder) send(s, transfer, to, own);
                         if (rank == to) receive(s, transfer, its.holder, arriving(its, slot));
                     } else {
@@ -79,9 +81,10 @@ void collect(store<C> const& s, memory_view<C> memory, array_bytes const& array,
                         if (rank == to) world.receive(transfer.messages, its.holder, arriving(its, slot));
                     }
                 }
+                depart(s, transfer);
             };
             auto const finish = [&](piece const& its, index_t slot) {
-                if (is_staged) wait(s, s.ranks.exchange(slot));
+                if (is_the_devices) wait(s, s.ranks.exchange(slot));
                 else world.wait(s.ranks.exchange(slot).messages);
                 if (!hears) return;
                 f(rank == its.holder ? here(its.first, its.last)

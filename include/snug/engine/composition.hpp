@@ -31,6 +31,14 @@ struct the_sequences_of_the_batch_are_longer_than_the_model_allows {
         "context");
 };
 
+template <class Checkpointing, bool Holds>
+struct a_device_copies_from_memory_and_no_file {
+    static_assert(
+        Holds,
+        "snug: checkpointing::offloaded_to<file<...>> is for trainers on the host (see Checkpointing): "
+        "a device copies from pinned memory. Use checkpointing::offloaded<...>");
+};
+
 template <class Sharding, index_t BytesOfTheBucket, index_t SmallestBucket>
 struct the_bucket_of_a_sharding_is_too_small {
     static constexpr bool holds = BytesOfTheBucket >= SmallestBucket;
@@ -45,6 +53,15 @@ struct gradients_in_fp32_travel_in_bf16 {
         std::is_void_v<Wire> || (std::is_same_v<Wire, bf16> && std::is_same_v<Gradient, fp32>),
         "snug: sharding::wire<bf16> is for gradients in fp32 (see Gradient and Wire); others travel as "
         "they are");
+};
+
+template <class World, class Backend>
+struct nccl_moves_the_memory_of_devices {
+    static constexpr bool holds = !moves_device_memory<World> || runs_ahead<Backend>;
+    static_assert(
+        holds,
+        "snug: over<distributed::nccl> moves the memory of devices, and this trainer runs where its "
+        "memory is the program's (see Backend). Use on<cuda>, or over<distributed::mpi>");
 };
 
 template <class Sharding, bool Holds>
@@ -125,7 +142,8 @@ struct composition {
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
     /// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of
     /// earlier tokens.
-    static constexpr bool keeps_all_activations = layer::keeps_all_blocks<typename model::body>();
+    static constexpr bool keeps_all_activations =
+        layer::keeps_all_blocks<typename model::body>() && model::all_blocks_have_a_backward;
     static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
     /// What the optimizer updates: the master copy where there is one.
     using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;
@@ -151,8 +169,12 @@ struct composition {
         else return 1;
     }();
     static constexpr int shards = ranks / replicas;
-    /// The world moves the program's memory, and the trainer's is a device's.
-    static constexpr bool stages_messages = is_sharded && runs_ahead<backend> && !moves_device_memory<world>;
+    /// The trainer's memory is a device's, so messages of the program's have room of their own.
+    static constexpr bool talks_apart = is_sharded && runs_ahead<backend>;
+    /// The world moves the program's memory only.
+    static constexpr bool stages_messages = talks_apart && !moves_device_memory<world>;
+    /// It moves the trainer's memory where it is.
+    static constexpr bool sends_device_memory = talks_apart && moves_device_memory<world>;
     /// In which gradients travel between ranks.
     using wire = typename detail::wire_of<sharding, typename precision::gradient>::type;
     /// Gradients of a unit are added to those of other ranks when backward leaves it; until then they are in
@@ -222,6 +244,18 @@ struct composition {
         return all;
     }();
 
+    /// Some of it waits in the host's memory for backward.
+    static constexpr bool offloads = [] {
+        for (auto const& buffer : buffers)
+            if (buffer.where == space::host_memory) return true;
+        return false;
+    }();
+
+    /// ... and there in a file.
+    static constexpr bool offloads_to_a_file = detail::offloads_to_a_place<checkpointing>;
+    static_assert(sizeof(refusal::a_device_copies_from_memory_and_no_file < checkpointing,
+                         !offloads_to_a_file || !runs_ahead < backend >>) > 0);
+
     /// What blocks compute and backward reads, by name.
     static constexpr auto values = detail::values_in<model, setting>();
     /// Some of it is kept by name.
@@ -273,6 +307,8 @@ struct composition {
     /// micro-batch.
     static constexpr index_t verdict_size = round_up(
         static_cast<index_t>(sizeof(kernels::exact_sum)) + micro_batches * index_t{sizeof(double)}, 64);
+    /// Bytes of what a rank states before a step.
+    static constexpr index_t statement_size = sizeof(distributed::statement);
     /// Elements of a group that travel at once between two of `among` ranks, when each of them adds up one of `parts` of
     /// the group.
     static constexpr index_t piece_elements([[maybe_unused]] int among, [[maybe_unused]] int parts) {
@@ -299,13 +335,19 @@ struct composition {
             if (groups.groups[g].copies > 1) result = std::min(result, groups.groups[g].copies);
         return result;
     }();
+    /// Elements of the pieces of all others.
+    static constexpr index_t arriving = std::max(shard_piece * (shards - 1), replica_piece*(replicas - 1));
     static constexpr engine::staging_rooms staging = [] {
         engine::staging_rooms rooms;
+        if constexpr (sends_device_memory) {
+            // What ranks agree on, and copies of shares on their way to files.
+            rooms.of_talk = round_up(ranks * statement_size, 64);
+            rooms.of_exchange = round_up(std::min(arriving * index_t{sizeof(wire)}, index_t{1} << 20), 64);
+        }
         if constexpr (stages_messages) {
             constexpr index_t weight = sizeof(typename precision::weight);
             constexpr index_t gradient = sizeof(typename precision::gradient);
-            auto const pieces = std::max(shard_piece * (shards - 1), replica_piece * (replicas - 1));
-            rooms.of_exchange = round_up(2 * pieces * index_t{sizeof(wire)}, 64);
+            rooms.of_exchange = round_up(2 * arriving * index_t{sizeof(wire)}, 64);
             rooms.of_talk = ranks * verdict_size;
             for (std::size_t g = 0; g < groups.size; ++g) {
                 auto const& its = groups.groups[g];
@@ -327,9 +369,7 @@ struct composition {
         }
         return rooms;
     }();
-    /// Bytes of what a rank states before a step.
-    static constexpr index_t statement_size = sizeof(distributed::statement);
-    /// And after it, where each updates a share.
+    /// Bytes of what it says after one, where each updates a share.
     static constexpr index_t outcome_size = sizeof(step_numbers::not_finite);
     static constexpr step_traffic traffic = snug::sharding::traffic_of<composition>();
 
@@ -370,17 +410,17 @@ struct composition {
                         room(std::type_identity<gradient>{}, g, "unit_gradient", 2, alive.gradients);
             }
         }
-        constexpr auto arriving = std::max(shard_piece * (shards - 1), replica_piece * (replicas - 1));
         result.arrivals = add(snug::declare<wire>(path{"arrivals"}, arriving, 2, role::communication));
         if constexpr (!std::is_same_v<wire, gradient>)
             result.departures =
                 add(snug::declare<wire>(path{"departures"}, arriving, 2, role::communication));
         result.verdicts =
             add(snug::declare<std::byte>(path{"verdicts"}, verdict_size, ranks, role::communication));
-        if constexpr (stages_messages)
-            result.staged = add(snug::declare<std::byte>(
-                path{"staged"}, staging.gathering(gathers_weights ? sharding::prefetch + 1 : 0), 1,
-                role::communication, lifetime::always(), space::host_memory));
+        if constexpr (talks_apart)
+            result.staged =
+                add(snug::declare<std::byte>(path{stages_messages ? "staged" : "talk"},
+                                             staging.gathering(gathers_weights ? sharding::prefetch + 1 : 0),
+                                             1, role::communication, lifetime::always(), space::host_memory));
     }
 
     /// Where everything lies: counted first, then declared.

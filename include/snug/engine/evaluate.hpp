@@ -45,7 +45,7 @@ evaluated_at_once count_evaluated(store<C> const& s, token_batch const* batch) {
     if constexpr (C::is_sharded) {
         // One number travels: at most every rank has a batch.
         constexpr index_t unit = C::ranks + 1;
-        auto const sum = agree_on(s, "agreement on an evaluation", 0, [&](distributed::statement& mine) {
+        auto const sum = agree_on(s, "agreement on an evaluation", [&](distributed::statement& mine) {
             if (batch != nullptr) mine.counted = count_targets(*batch, shape_of_batch<C>) * unit + 1;
         });
         return {sum / unit, sum % unit};

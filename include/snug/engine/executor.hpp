@@ -5,6 +5,7 @@
 #include <snug/engine/store.hpp>
 #include <snug/engine/units.hpp>
 #include <snug/kernels/elementwise.hpp>
+#include <snug/ops/pages.hpp>
 
 namespace snug::SNUG_TARGET {
 
@@ -24,8 +25,9 @@ class executor : public in_order {
     /// Rows hold several examples, which begin where the staged `starts` say.
     void separate_examples() { starts_ = reinterpret_cast<std::int32_t const*>(address({model::starts})); }
 
-    /// The walk that follows is training: layers with dropout draw from the key in the numbers of the step.
-    void draw() { draws_ = true; }
+    /// The walk that follows is training: layers with dropout draw from the key in the numbers of the step, and what is
+    /// offloaded travels.
+    void train() { trains_ = true; }
 
     /// Units of sharded parameters come and go by these.
     void in(engine::unit_rooms<Composition>& rooms) { rooms_ = &rooms; }
@@ -35,6 +37,22 @@ class executor : public in_order {
     void leaf(Call const& of) const {
         visit_units<Call>();
         run(of);
+    }
+
+    /// On its way beside the calls that follow. Where no backward comes, nothing waits for it.
+    void offload(offloading step, bool happens, int slot, buffer_reference here,
+                 buffer_reference away) const {
+        if constexpr (Composition::offloads)
+            if (happens && trains_) {
+                slot += ops::page_slots;
+                auto const size = static_cast<std::size_t>(Composition::buffer(here.id).stride);
+                switch (step) {
+                case offloading::leaves: ops::page_out(on_, slot, address(away), address(here), size); break;
+                case offloading::has_left: ops::page_is_away(on_, slot); break;
+                case offloading::returns: ops::page_in(on_, slot, address(here), address(away), size); break;
+                case offloading::has_returned: ops::page_is_here(on_, slot); break;
+                }
+            }
     }
 
     /// The loss without gradients.
@@ -145,7 +163,7 @@ class executor : public in_order {
         result.scratch = address({Node::workspace(Pass), 0});
         result.span = span_;
         result.starts = starts_;
-        if (draws_)
+        if (trains_)
             result.draws = {&numbers()->dropout_key, static_cast<std::uint64_t>(Node::first_parameter),
                             static_cast<std::uint64_t>(block())};
         return result;
@@ -222,7 +240,7 @@ class executor : public in_order {
     engine::memory_view<Composition> memory_;
     backend on_;
     span_of_tokens span_;
-    bool draws_ = false;
+    bool trains_ = false;
     std::int32_t const* starts_ = nullptr;
     engine::unit_rooms<Composition>* rooms_ = nullptr;
 };

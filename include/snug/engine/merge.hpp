@@ -29,6 +29,15 @@ struct weights_merge_into_the_plain_model {
         "there: that rounds once more");
 };
 
+template <class Adapter, bool HasNames>
+struct blocks_that_train_in_part_go_by_files {
+    static_assert(
+        HasNames,
+        "snug: under this adapter some blocks train and others do not, so they are several parameters, "
+        "which one of the plain trainer takes no part of (see Adapter). save_model() in this trainer and "
+        "load() in the other");
+};
+
 template <class Model, bool IsOfAFamily>
 struct transformers_does_not_know_this_model {
     static_assert(
@@ -49,14 +58,29 @@ struct no_type_of_the_family_is_like_this_model {
 
 namespace engine {
 
-/// A table of parameters has this one.
+/// Of as many blocks as this one, in however many stretches, a table has the parameter; of no block, it has it.
 template <class Table>
 constexpr bool has_parameter(Table const& table, parameter_entry const& wanted) {
+    index_t copies = 0;
     for (auto const& entry : table.entries)
-        if (entry.name.view() == wanted.name.view() && entry.count == wanted.count &&
-            entry.dimensions == wanted.dimensions && entry.copies == wanted.copies)
-            return true;
-    return false;
+        if (entry.is_repeated() == wanted.is_repeated() && entry.name_in_block() == wanted.name_in_block() &&
+            entry.name_before_block() == wanted.name_before_block() && entry.count == wanted.count &&
+            entry.dimensions == wanted.dimensions)
+            copies += entry.copies;
+    return copies >= wanted.copies;
+}
+
+/// The parameters of a trainer have the names that they have in the plain one, each with all of its copies.
+template <class C, class Plain>
+constexpr bool has_names_of() {
+    for (auto const& entry : C::parameter_table.entries) {
+        if (!entry.is_of_base()) continue;
+        bool is_there = false;
+        for (auto const& plain : Plain::parameter_table.entries)
+            is_there = is_there || plain.name.view() == entry.name.view();
+        if (!is_there) return false;
+    }
+    return true;
 }
 
 /// The parameter of a composition is one of the model as it is without an adapter.
@@ -152,6 +176,10 @@ template <bool Merged, class C, class Plain, class Wanted>
 void write_base(store<C> const& s, store<Plain>& plain, load_options const& allowed,
                 Wanted const& is_wanted) {
     static_assert(sizeof(refusal::weights_merge_into_the_plain_model<typename C::chosen::model, Plain>) > 0);
+    static_assert(
+        sizeof(
+            refusal::blocks_that_train_in_part_go_by_files<typename C::adapters, has_names_of<C, Plain>()>) >
+        0);
     using element = typename Plain::precision::weight;
     require_same(s, "other load_options", [&] { return std::uint64_t{allowed.allow_not_finite}; });
     host_view<C> const here(s);

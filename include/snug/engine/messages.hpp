@@ -6,8 +6,9 @@
 #include <snug/ops/copy.hpp>
 #include <span>
 
-/// Messages of a trainer's own memory to other ranks. Where that is a device's and the world moves the program's memory,
-/// they are staged: what is sent is copied out first, what arrives is copied in when it is waited for.
+/// Messages of a trainer's own memory to other ranks. Where that is a device's, a world moves it there, in the order of the
+/// operations; or, where the world moves the program's memory only, messages are staged: what is sent is copied out
+/// first, what arrives is copied in when it is waited for.
 namespace snug::SNUG_TARGET::engine {
 
 template <class T>
@@ -28,6 +29,7 @@ std::byte* staging_of(store<C> const& s, Transfer const& transfer) {
 /// Begins a message of the trainer's memory.
 template <class C, class Transfer>
 void send(store<C> const& s, Transfer& transfer, int to, std::span<std::byte const> bytes) {
+    if constexpr (C::sends_device_memory) return s.ranks.world->send(transfer.of_device, to, bytes);
     if constexpr (C::stages_messages) {
         auto* const staged = staging_of(s, transfer) + transfer.used;
         transfer.used += static_cast<index_t>(bytes.size());
@@ -40,6 +42,7 @@ void send(store<C> const& s, Transfer& transfer, int to, std::span<std::byte con
 /// Begins to wait for one that comes into the trainer's memory.
 template <class C, class Transfer>
 void receive(store<C> const& s, Transfer& transfer, int from, std::span<std::byte> bytes) {
+    if constexpr (C::sends_device_memory) return s.ranks.world->receive(transfer.of_device, from, bytes);
     if constexpr (C::stages_messages) {
         std::span<std::byte> const staged(staging_of(s, transfer) + transfer.used, bytes.size());
         transfer.used += static_cast<index_t>(bytes.size());
@@ -49,9 +52,19 @@ void receive(store<C> const& s, Transfer& transfer, int from, std::span<std::byt
     s.ranks.world->receive(transfer.messages, from, bytes);
 }
 
+/// What has begun goes on its way: called by all that it concerns, for the same messages.
+template <class C, class Transfer>
+void depart(store<C> const& s, Transfer& transfer) {
+    if constexpr (C::sends_device_memory) s.ranks.world->depart(transfer.of_device, s.on());
+}
+
 /// `distributed::all_gather` of the trainer's memory.
 template <class C, class Transfer>
 void all_gather(store<C> const& s, Transfer& transfer, distributed::group ranks, std::span<std::byte> all) {
+    if constexpr (C::sends_device_memory) {
+        s.ranks.world->all_gather(transfer.of_device, ranks, all);
+        return depart(s, transfer);
+    }
     if constexpr (C::stages_messages) {
         std::span<std::byte> const staged(staging_of(s, transfer) + transfer.used, all.size());
         transfer.used += static_cast<index_t>(all.size());
@@ -69,6 +82,7 @@ void all_gather(store<C> const& s, Transfer& transfer, distributed::group ranks,
 /// Until all of them have come and gone.
 template <class C, class Transfer>
 void wait(store<C> const& s, Transfer& transfer) {
+    if constexpr (C::sends_device_memory) return s.ranks.world->wait(transfer.of_device);
     s.ranks.world->wait(transfer.messages);
     if constexpr (C::stages_messages) {
         for (auto const& [to, staged] : transfer.arrivals)

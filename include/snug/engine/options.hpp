@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <snug/error.hpp>
+#include <snug/optimizers/groups.hpp>
 #include <snug/optimizers/optimizer.hpp>
 #include <snug/optimizers/schedule.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,21 +44,35 @@ struct load_options {
 template <class Optimizer>
 struct training_options {
     schedule learning_rate{};
-    double weight_decay = 0.1;         ///< on matrices only
+    double weight_decay = 0.1;         ///< on matrices only, unless a group says otherwise
     double largest_gradient_norm = 1;  ///< clipping by the global norm; 0: none
     std::uint64_t dropout_seed = 0;    ///< of an adapter's dropout, together with the step
     typename Optimizer::options optimizer{};
+    std::vector<parameter_group> groups{};  ///< rates and decay of some of the parameters
 
     /// Throws `snug::error`, by the name of the number, for what no step can mean: before a step, which then
     /// changes nothing.
     void check() const {
         learning_rate.check();
         detail::require_not_negative("options.weight_decay", weight_decay);
-        auto const decay = learning_rate.largest() * weight_decay;
-        detail::require_setting(decay <= 1, "options.learning_rate * options.weight_decay", decay,
-                                "at most 1: a weight decays to 0 and no further");
         detail::require_not_negative("options.largest_gradient_norm", largest_gradient_norm);
         check_optimizer(optimizer);
+    }
+
+    /// Throws for what this step, of these parameters, cannot mean either. The learning rate is asked for once.
+    double checked_learning_rate(index_t step, std::span<parameter_entry const> parameters) const {
+        check();
+        double const rate = learning_rate(step);
+        if (!std::isfinite(rate) || rate < 0)
+            throw error({},
+                        "a learning rate of " + detail::number_as_text(rate) + " in step " +
+                            std::to_string(step) + " from the function in options.learning_rate",
+                        "a finite number that is not negative");
+        auto const largest = std::max(rate, learning_rate.largest());
+        detail::require_setting(largest * weight_decay <= 1, "options.learning_rate * options.weight_decay",
+                                largest * weight_decay, "at most 1: a weight decays to 0 and no further");
+        optimizers::require_groups(parameters, groups, weight_decay, largest);
+        return rate;
     }
 };
 

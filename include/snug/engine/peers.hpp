@@ -20,7 +20,8 @@ struct the_world_of_this_trainer_is_not_in_this_file {
     static_assert(
         requires { sizeof(World); },
         "snug: a sharded trainer runs over a world whose class is not in this file (see World). "
-        "Include snug/distributed/mpi.hpp, threads.hpp or self.hpp beside snug/snug.hpp");
+        "Include snug/distributed/mpi.hpp, threads.hpp or self.hpp beside snug/snug.hpp, and nccl.cuh "
+        "for over<distributed::nccl>");
 };
 
 }  // namespace refusal
@@ -34,10 +35,22 @@ struct peers {
     static constexpr int shard() { return 0; }
 };
 
+/// Messages of a device's memory, of a world that moves it.
+template <class World>
+struct device_messages {
+    device_messages(World&, int) {}
+};
+template <class World>
+    requires moves_device_memory<World>
+struct device_messages<World> : World::device_transfer {
+    using World::device_transfer::device_transfer;
+};
+
 /// Messages that are waited for together, and where they are staged, if they are.
 template <class World>
 struct transfer {
-    transfer(World& world, int most, index_t first = 0) : messages(world, most), room(first) {
+    transfer(World& world, int most, index_t first = 0)
+        : messages(world, most), of_device(world, most), room(first) {
         arrivals.reserve(static_cast<std::size_t>(most));
     }
 
@@ -45,7 +58,8 @@ struct transfer {
         std::byte* to;
         std::span<std::byte> staged;
     };
-    typename World::transfer messages;
+    typename World::transfer messages;  ///< of the program's memory
+    device_messages<World> of_device;
     index_t room = 0;  ///< where its part of the staging memory begins
     index_t used = 0;  ///< of it, so far
     std::vector<arrival> arrivals{};

@@ -60,8 +60,8 @@ struct group_places {
     region unit_gradient{};  ///< the gradients of a copy while its unit is worked on
 };
 
-/// How the memory is divided in which messages are staged, in bytes: two exchanges, one for what is waited for at once,
-/// and the gatherings under way.
+/// How the program's memory is divided in which messages of a trainer on a device are staged, in bytes: two exchanges, one
+/// for what is waited for at once, and the gatherings under way.
 struct staging_rooms {
     index_t of_exchange = 0, of_talk = 0, of_gathering = 0;
 

@@ -99,6 +99,7 @@ void begin_piece(store<C> const& s, exchange<C> const& of, index_t piece) {
             send(s, transfer, of.among[to], as_bytes_of(departing, length));
         }
     }
+    depart(s, transfer);
 }
 
 /// Puts the first messages under way.

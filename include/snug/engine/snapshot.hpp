@@ -101,11 +101,12 @@ void require_finite_scales(io::snapshot_reader const& file, std::string const& n
     for (std::size_t i = 0; i + sizeof(Block) <= tensor.bytes.size(); i += sizeof(Block)) {
         Block block;
         std::memcpy(&block, tensor.bytes.data() + i, sizeof(Block));
-        if (auto const scale = kernels::as_double(block.scale); !std::isfinite(scale))
-            throw error({file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
-                        "a scale of " + detail::number_as_text(scale) + " of block " +
-                            std::to_string(i / sizeof(Block)),
-                        "a finite one");
+        for (auto const scale : block.scales)
+            if (!std::isfinite(scale))
+                throw error({file.path(), tensor.offset + static_cast<std::int64_t>(i), name},
+                            "a scale of " + detail::number_as_text(scale) + " of block " +
+                                std::to_string(i / sizeof(Block)),
+                            "a finite one");
     }
 }
 

@@ -10,10 +10,11 @@ namespace snug::SNUG_TARGET::engine {
 template <class C>
 step_result train_step(store<C>& s, training_options<typename C::optimizer> const& options,
                        token_batch const& batch) {
-    auto const counted = begin_passes(s, options, batch, "agreement on a step");
-    begin_update(s, options, losses::apart);
+    auto result = begin_passes(s, options, batch, "agreement on a step");
+    begin_update(s, options, result.learning_rate, losses::apart);
     auto const numbers = s.found();
-    return finish_update(s, options, {numbers.loss / static_cast<double>(counted), 0, 0, counted}, numbers);
+    result.loss = numbers.loss / static_cast<double>(result.tokens);
+    return finish_update(s, result, numbers);
 }
 
 }  // namespace snug::SNUG_TARGET::engine

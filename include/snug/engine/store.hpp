@@ -7,6 +7,7 @@
 #include <snug/engine/composition.hpp>
 #include <snug/engine/peers.hpp>
 #include <snug/error.hpp>
+#include <snug/io/file_memory.hpp>
 #include <snug/memory/arena.hpp>
 #include <snug/ops/copy.hpp>
 #include <snug/ops/memory.hpp>
@@ -97,6 +98,14 @@ struct progress {
     index_t kept = 0;                 ///< tokens of a sequence whose keys and values are there
 };
 
+/// Of what is not where the step runs.
+template <class C>
+memory_calls const& memory_beside() {
+    if constexpr (C::offloads_to_a_file)
+        return io::file_memory<C::checkpointing::place_of_offloaded::folder>();
+    else return ops::paged_memory<typename C::backend>();
+}
+
 /// By which an act is found that has no store yet.
 template <class C>
 struct of_composition {};
@@ -118,7 +127,7 @@ class store {
     explicit store(peers<C> of = {})
         : context_(ops::prepare<backend>(C::bill)),
           device_(C::plan.size(space::device_memory), ops::memory<backend>()),
-          host_(C::plan.size(space::host_memory), ops::paged_memory<backend>()),
+          host_(C::plan.size(space::host_memory), memory_beside<C>()),
           ranks(std::move(of)) {}
 
     /// Where operations run: their first argument.

@@ -68,9 +68,16 @@ void apply_rule(store<C> const& s, int p, Rule const& rule, index_t first, index
     }
 }
 
-/// The update of one parameter whose states are in units of these types: elements, or blocks of them.
+/// Copies of a parameter that follow each other.
+struct run_of_copies {
+    index_t first = 0;
+    index_t count = 0;
+};
+
+/// The update of copies of one parameter whose states are in units of these types: elements, or blocks of them.
 template <class... Units, class C, class Rule, std::size_t... S>
-void update_in_units(store<C> const& s, int p, Rule const& rule, std::index_sequence<S...>) {
+void update_in_units(store<C> const& s, int p, run_of_copies of, Rule const& rule,
+                     std::index_sequence<S...>) {
     auto const length = C::entry(p).count;
     constexpr bool in_blocks = (optimizers::elements_of_unit<Units> * ... * 1) > 1;
     auto const memory = s.view();
@@ -89,11 +96,15 @@ void update_in_units(store<C> const& s, int p, Rule const& rule, std::index_sequ
         else apply_rule(s, p, rule, first, count, state(static_cast<Units*>(nullptr), S, first)...);
     };
     memory.for_each_stretch(p, part::own, [&](index_t first, index_t count) {
+        // Those of other copies have other numbers.
+        auto const end = std::min(first + count, (of.first + of.count) * length);
+        first = std::max(first, of.first * length);
+        if (first >= end) return;
         if constexpr (!in_blocks && !C::has_pages) {
-            update(first, count);
+            update(first, end - first);
         } else {
             // Blocks and pages do not run on from one copy to the next.
-            for (auto const end = first + count; first < end; first += std::min(count, length))
+            for (count = end - first; first < end; first += std::min(count, length))
                 update(first, std::min(count, length));
         }
     });
@@ -111,12 +122,12 @@ struct unit_of<State> {
 };
 
 template <class C, class Rule, class... State>
-void update_parameter(store<C> const& s, int p, Rule const& rule, meta::list<State...>) {
+void update_parameter(store<C> const& s, int p, run_of_copies of, Rule const& rule, meta::list<State...>) {
     constexpr auto all = std::index_sequence_for<State...>{};
     if constexpr ((may_be_in_blocks<State> || ...))
         if ((is_in_blocks<State>(C::entry(p).count) || ...))
-            return update_in_units<typename unit_of<State>::type...>(s, p, rule, all);
-    update_in_units<typename State::element...>(s, p, rule, all);
+            return update_in_units<typename unit_of<State>::type...>(s, p, of, rule, all);
+    update_in_units<typename State::element...>(s, p, of, rule, all);
 }
 
 /// The losses of ranks are added already, or travel with the sums of their squares.
@@ -170,19 +181,24 @@ void clip_gradients(store<C>& s, double largest_norm, [[maybe_unused]] losses ar
 
 /// Puts the update under way. Gradients that are not finite, or not there, change nothing.
 template <class C>
-void begin_update(store<C>& s, training_options<typename C::optimizer> const& options, losses are) {
+void begin_update(store<C>& s, training_options<typename C::optimizer> const& options, double learning_rate,
+                  losses are) {
     if constexpr (C::is_sharded) reduce_gradients(s);
     clip_gradients(s, options.largest_gradient_norm, are);
     if constexpr (!runs_ahead<typename C::backend>)
         if (!std::isfinite(s.numbers()->gradient_scale)) return;
     update_numbers numbers;
     numbers.step = s.done.steps + 1;
-    numbers.learning_rate = options.learning_rate(numbers.step);
     for (int p = 0; p < C::parameters; ++p) {
         if (!C::entry(p).is_trained()) continue;
-        numbers.weight_decay = C::entry(p).is_matrix() ? options.weight_decay : 0;
-        update_parameter(s, p, C::optimizer::rule(options.optimizer, numbers),
-                         typename C::optimizer::states{});
+        optimizers::for_each_run_of_copies(
+            C::entry(p), options.groups, options.weight_decay,
+            [&](index_t first, index_t copies, optimizers::group_numbers const& its) {
+                numbers.learning_rate = learning_rate * its.learning_rate;
+                numbers.weight_decay = its.weight_decay;
+                update_parameter(s, p, {first, copies}, C::optimizer::rule(options.optimizer, numbers),
+                                 typename C::optimizer::states{});
+            });
     }
     if constexpr (C::has_pages) ops::pages_are_away(s.on());
     if constexpr (C::is_sharded) gather_weights(s);
@@ -191,11 +207,9 @@ void begin_update(store<C>& s, training_options<typename C::optimizer> const& op
 
 /// After the update: what it has found, counted and refused.
 template <class C>
-step_result finish_update(store<C>& s, training_options<typename C::optimizer> const& options,
-                          step_result result, step_numbers const& numbers) {
+step_result finish_update(store<C>& s, step_result result, step_numbers const& numbers) {
     auto& done = s.done;
     result.gradient_norm = std::sqrt(numbers.gradient_squares) / s.loss_scale();
-    result.learning_rate = options.learning_rate(done.steps + 1);
     bool const vanished = numbers.gradient_squares == 0 &&
                           numbers.loss > loss_at_a_minimum * static_cast<double>(done.accumulated);
     done.accumulated = 0;
@@ -228,12 +242,16 @@ step_result update_weights(store<C>& s, training_options<typename C::optimizer> 
         if (s.done.accumulated == 0)
             throw error({}, "an update without gradients: nothing was accumulated since the last one",
                         "a call of accumulate before it");
-        options.check();
+        result.learning_rate = options.checked_learning_rate(s.done.steps + 1, C::parameter_table.entries);
     };
-    if constexpr (C::is_sharded) agree_on(s, "agreement on an update", hash_of(options), check);
+    if constexpr (C::is_sharded)
+        agree_on(s, "agreement on an update", [&](distributed::statement& mine) {
+            check();
+            mine.options = hash_of(options, result.learning_rate);
+        });
     else check();
-    begin_update(s, options, losses::added);
-    return finish_update(s, options, result, s.found());
+    begin_update(s, options, result.learning_rate, losses::added);
+    return finish_update(s, result, s.found());
 }
 
 }  // namespace snug::SNUG_TARGET::engine

@@ -111,13 +111,20 @@ inline constexpr std::uint64_t plan_hash = [] {
     return sum.value();
 }();
 
-/// Equal on ranks whose options mean the same.
+/// Equal on ranks whose options mean the same in a step with this learning rate.
 template <class Optimizer>
-std::uint64_t hash_of(training_options<Optimizer> const& options) {
+std::uint64_t hash_of(training_options<Optimizer> const& options, double learning_rate) {
     distributed::fnv1a sum;
-    auto const& rate = options.learning_rate;
-    sum.add(rate.peak).add(rate.warm_up).add(rate.total).add(rate.floor);
+    sum.add(learning_rate);
     sum.add(options.weight_decay).add(options.largest_gradient_norm).add(options.dropout_seed);
+    auto const add = [&](std::optional<double> const& number) {
+        sum.add(int{number.has_value()}).add(number.value_or(0));
+    };
+    for (auto const& group : options.groups) {
+        sum.add(group.where);
+        add(group.learning_rate);
+        add(group.weight_decay);
+    }
     [[maybe_unused]] constexpr bool has_bytes = std::is_trivially_copyable_v<typename Optimizer::options> &&
                                                 !std::is_empty_v<typename Optimizer::options>;
     // Options of a user's optimizer have no list of members: their bytes, without those between members, where the
@@ -136,21 +143,21 @@ std::uint64_t hash_of(training_options<Optimizer> const& options) {
 template <class C>
 std::byte* room_to_talk(store<C> const& s) {
     static_assert(C::verdict_size >= C::statement_size);
-    if constexpr (C::stages_messages) return staging_of(s, s.ranks.talk());
+    if constexpr (C::talks_apart) return staging_of(s, s.ranks.talk());
     else return s.template at<std::byte>(C::places.verdicts);
 }
 
-/// All ranks go on, with the same plan, step and options, or all throw the same `snug::error`. `f(statement)` may
-/// throw, and says what this rank counts; the result is the sum over all ranks.
+/// All ranks go on, with the same plan, step and options, or all throw the same `snug::error`. `f()` or
+/// `f(statement)` may throw, and says the hash of this rank's options and what it counts; the result is the sum
+/// over all ranks.
 template <class C, class F>
-index_t agree_on(store<C> const& s, char const* what, std::uint64_t options, F const& f) {
+index_t agree_on(store<C> const& s, char const* what, F const& f) {
     now_doing(s, what);
     distributed::statement mine;
     mine.name(what);
     mine.ranks = C::ranks;
     mine.step = s.done.steps;
     mine.plan = plan_hash<C>;
-    mine.options = options;
     mine.batch = static_cast<std::uint64_t>(s.done.accumulated_batches);
     return distributed::guarded(*s.ranks.world, s.ranks.talk().messages,
                                 as_bytes_of(room_to_talk(s), C::ranks * C::statement_size), mine, f)
@@ -160,7 +167,7 @@ index_t agree_on(store<C> const& s, char const* what, std::uint64_t options, F c
 /// All ranks go on, or all throw what one has thrown. Alone it is just `f()`.
 template <class C, class F>
 void together(store<C> const& s, [[maybe_unused]] char const* what, F const& f) {
-    if constexpr (C::is_sharded) agree_on(s, what, 0, f);
+    if constexpr (C::is_sharded) agree_on(s, what, f);
     else f();
 }
 

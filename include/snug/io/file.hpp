@@ -51,6 +51,8 @@ struct file_calls {
     int (*unlink)(char const* path);
     int (*make_folder)(char const* path, mode_t mode);
     void* (*map)(std::size_t size, int file);
+    void* (*map_shared)(std::size_t size, int file);
+    int (*reserve)(int file, off_t size);  ///< the error itself, or 0
     int (*unmap)(void* address, std::size_t size);
     int (*advise)(void* address, std::size_t size, int advice);
 };
@@ -75,6 +77,11 @@ inline file_calls& calls() noexcept {
         .make_folder = ::mkdir,
         .map = [](std::size_t size,
                   int file) { return ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0); },
+        .map_shared =
+            [](std::size_t size, int file) {
+                return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+            },
+        .reserve = [](int file, off_t size) { return ::posix_fallocate(file, 0, size); },
         .unmap = ::munmap,
         .advise = ::madvise,
     };

@@ -237,7 +237,8 @@ struct keeping : Block {
 
     template <class Node>
     using leaves = typename detail::leaves_of<
-        node<Block, Node::first_parameter, Node::first_buffer, Node::keeps_output_gradient>, -1>::type;
+        node<Block, Node::first_parameter, Node::first_buffer, Node::keeps_output_gradient, Node::is_first>,
+        -1>::type;
     template <class Node, int K>
     using leaf_at = meta::at<leaves<Node>, K>;
 
@@ -325,6 +326,10 @@ struct keeping : Block {
         constexpr void enter_block(index_t block) { walker.enter_block(block); }
         constexpr void release(int first, int last) { walker.release(first, last); }
         constexpr void carry(buffer_reference buffer) { walker.carry(buffer); }
+        constexpr void offload(offloading step, bool happens, int slot, buffer_reference here,
+                               buffer_reference away) {
+            walker.offload(step, happens, slot, here, away);
+        }
     };
 
     template <class Node, int Before, class Walker>

@@ -46,6 +46,9 @@ struct recording_walker {
     constexpr void enter_block(index_t) {}
     constexpr void release(int first, int last) { record.release(first, last); }
     constexpr void carry(buffer_reference buffer) { record.call(buffer); }
+    constexpr void offload(offloading, bool, int, buffer_reference here, buffer_reference away) {
+        record.call(here, away);
+    }
     template <class... References>
     constexpr void use(References... references) {
         record.call(references...);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <snug/layers/keeping.hpp>
 #include <snug/layers/sequence.hpp>
+#include <snug/ops/pages.hpp>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -74,6 +77,36 @@ template <class Block>
     requires requires { Block::period; }
 inline constexpr index_t period_of<Block> = Block::period;
 
+/// Values of a block, by their numbers.
+template <std::size_t N>
+struct some_values {
+    std::array<int, N + 1> numbers{};
+    std::size_t size = 0;
+    /// None of them is one that a layer wants to find again in a later forward pass.
+    bool spares_inputs_of_layers = true;
+};
+
+/// Those that backward reads, of the names that a list has.
+template <class Block, class Names>
+constexpr auto values_that_travel([[maybe_unused]] bool some) {
+    if constexpr (std::is_void_v<Names>) {
+        return some_values<0>{};
+    } else {
+        some_values<static_cast<std::size_t>(meta::size<Names>)> result;
+        if constexpr (meta::size < Names >> 0 && layer::composite<Block>) {
+            constexpr auto& facts = values_of_block<Block>;
+            meta::for_each<Names>([&]<class Name>(Name) {
+                for (std::size_t v = 0; some && v + 1 < facts.size(); ++v) {
+                    if (!Name::is(facts[v].name.view()) || !is_read_in_backward(facts, v)) continue;
+                    result.numbers[result.size++] = static_cast<int>(v);
+                    if (facts[v + 1].keeps_input) result.spares_inputs_of_layers = false;
+                }
+            });
+        }
+        return result;
+    }
+}
+
 /// Inside a part of the blocks that has a placeholder of its own in the names of parameters.
 constexpr declaration_context in_some_blocks(declaration_context where, path const& which) {
     auto const before = where.name.length;
@@ -88,8 +121,10 @@ constexpr declaration_context in_some_blocks(declaration_context where, path con
 /// depend on the number of blocks. What backward needs is kept for all blocks (`Segment` 0), or only the
 /// input of every `Segment` blocks; the rest is recomputed segment by segment (Chen et al., "Training Deep
 /// Nets with Sublinear Memory Cost", arXiv 1604.06174). `First`: the number of its first block, in a
-/// `grouped`.
-template <index_t Blocks, class Block, index_t Segment = 0, index_t First = -1>
+/// `grouped`. `Offloads`, unless void: of the inputs that are kept, three at a time are in the step's memory, and the
+/// others wait in the host's for backward (Rajbhandari et al., "ZeRO-Infinity", arXiv 2104.07857); so do the values of a block that it
+/// lists by name, if all blocks keep them.
+template <index_t Blocks, class Block, index_t Segment = 0, index_t First = -1, class Offloads = void>
 struct repeat : detail::stretch_name<First, Blocks> {
     static_assert(Blocks > 0, "snug: a repeated block needs at least one block");
     static_assert(Segment >= 0, "snug: a segment of blocks is not shorter than 0, which keeps all of them");
@@ -112,14 +147,30 @@ struct repeat : detail::stretch_name<First, Blocks> {
     static constexpr bool backward_writes_over_input = false;
     static constexpr bool backward_writes_over_gradient = layer::backward_writes_over_gradient<Block>;
 
-    /// Inputs of the blocks of one segment, inputs of the segments, gradients between blocks.
-    static constexpr int own_buffers = 3;
+    /// Blocks kept at once, and how often.
+    static constexpr index_t segment = keeps_all_blocks ? Blocks : Segment;
+    static constexpr index_t segments = (Blocks + segment - 1) / segment;
+    /// Inputs that are kept from forward to backward, beside that of the first block, and how many of them wait in the host's memory.
+    static constexpr index_t kept_inputs = (keeps_all_blocks ? Blocks : segments) - 1;
+    static constexpr index_t offloaded_inputs =
+        !std::is_void_v<Offloads> && kept_inputs > ops::offload_slots ? kept_inputs - ops::offload_slots : 0;
+    /// Values inside of blocks that wait there, by their numbers.
+    static constexpr auto offloaded_values =
+        detail::values_that_travel<Block, Offloads>(keeps_all_blocks && Blocks > ops::offload_slots);
+
+    /// Inputs of the blocks of one segment, inputs of the segments, gradients between blocks; then, in the host's memory, inputs and
+    /// values.
+    static constexpr int own_buffers =
+        3 + (offloaded_inputs > 0 ? 1 : 0) + static_cast<int>(offloaded_values.size);
+
+    /// What layers left of their inputs is there after the forward pass (see layer::keeps_input).
+    static constexpr bool keeps_inputs_of_layers = offloaded_values.spares_inputs_of_layers;
 
     /// The gradient of a block's output is dead after the block, except that of the last block when somebody
     /// above still needs it; then it is copied into dx by the addition of the first residual connection.
     template <class Node>
-    using block_node =
-        node<Block, Node::first_parameter, Node::first_buffer + own_buffers, Node::keeps_output_gradient>;
+    using block_node = node<Block, Node::first_parameter, Node::first_buffer + own_buffers,
+                            Node::keeps_output_gradient, Node::is_forward_only>;
 
     template <std::size_t N>
     static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {
@@ -132,14 +183,37 @@ struct repeat : detail::stretch_name<First, Blocks> {
     static constexpr void declare_buffers(buffer_table<N>& table, declaration_context where) {
         using element = typename Setting::activation;
         constexpr auto count = input_width * Setting::rows;
+        auto const first = table.size - static_cast<std::size_t>(Node::first_buffer);
         auto const some = [&](std::string_view name, index_t copies, role line) {
             table.template add<element>(where.name / name, copies == 0 ? 0 : count, copies, line);
         };
-        some("input", segment - 1, role::activation);
-        some("segment_input", segments - 1, role::activation);
+        if constexpr (Node::is_forward_only) {
+            // Of two inputs that follow each other one is read and the other written.
+            some("input", std::min<index_t>(segment - 1, 2), role::workspace);
+            some("segment_input", std::min<index_t>(segments - 1, 2), role::workspace);
+            where.kept_copies = 1;
+        } else {
+            auto const here = kept_inputs - offloaded_inputs;
+            some("input", keeps_all_blocks ? here : segment - 1, role::activation);
+            some("segment_input", keeps_all_blocks ? 0 : here, role::activation);
+            where.kept_copies = segment;
+        }
         some("gradient", backward_writes_over_gradient ? 0 : 2, role::workspace);
-        where.kept_copies = segment;
+        if constexpr (offloaded_inputs > 0)
+            table.template add<element>(where.name / "offloaded_input", Node::is_forward_only ? 0 : count,
+                                        offloaded_inputs, role::activation, space::host_memory);
+        each_value([&]<int Value>() {
+            constexpr auto& value = detail::values_of_block<Block>[Value];
+            table.template add<element>(where.name / value.name.view() / "offloaded",
+                                        Node::is_forward_only ? 0 : value.width * Setting::rows,
+                                        Blocks - ops::offload_slots, role::activation, space::host_memory);
+        });
         layer::declare_buffers<block_node<Node>, Setting>(table, where);
+        if constexpr (Node::is_forward_only) return;
+        each_value([&]<int Value>() {
+            table.entries[first + static_cast<std::size_t>(value_buffer<Node, Value>)].copies =
+                ops::offload_slots;
+        });
     }
 
     template <class Node, bool Added, walker Walker>
@@ -150,6 +224,8 @@ struct repeat : detail::stretch_name<First, Blocks> {
             "snug: repeated blocks stand in the model's own sequence, not inside a residual connection");
         walker.loop(Blocks, [&](index_t i) {
             walker.enter_block(first_block + i);
+            if constexpr (!Node::is_forward_only)
+                if (i % blocks_of_input == 0) before_forward<Node>(walker, i / blocks_of_input);
             layer::forward<block_node<Node>, false>(walker, block_input<Node>(walker, i, x),
                                                     block_output<Node>(walker, i, y), {});
         });
@@ -172,6 +248,7 @@ struct repeat : detail::stretch_name<First, Blocks> {
         walker.loop(count, [&](index_t s) {
             auto const first = (count - 1 - s) * length;
             auto const last = first + length < Blocks ? first + length : Blocks;
+            if constexpr (!keeps_all_blocks) before_backward<Node>(walker, count - 1 - s);
             if constexpr (!keeps_all_blocks)
                 in_segment<length>(walker, last - first, [&](index_t j) {
                     walker.enter_block(first_block + first + j);
@@ -185,6 +262,7 @@ struct repeat : detail::stretch_name<First, Blocks> {
             in_segment<length>(walker, last - first, [&](index_t j) {
                 auto const i = last - 1 - j;
                 walker.enter_block(first_block + i);
+                if constexpr (keeps_all_blocks) before_backward<Node>(walker, i);
                 auto const d_in = backward_writes_over_gradient
                                       ? dx
                                       : walker.select(i == 0, dx, {Node::first_buffer + 2, i % 2});
@@ -208,9 +286,52 @@ struct repeat : detail::stretch_name<First, Blocks> {
     }
 
     static constexpr index_t first_block = First < 0 ? 0 : First;
-    /// Blocks kept at once, and how often.
-    static constexpr index_t segment = keeps_all_blocks ? Blocks : Segment;
-    static constexpr index_t segments = (Blocks + segment - 1) / segment;
+
+    /// Blocks between two inputs that are kept. Input k is what its stretch k + 1 of the blocks begins with.
+    static constexpr index_t blocks_of_input = keeps_all_blocks ? 1 : segment;
+
+    /// What is there when a stretch begins leaves beside the two stretches that run next; then its slot is written again.
+    template <class Node, class Walker>
+    static constexpr void before_forward(Walker& walker, index_t stretch) {
+        input_travels<Node>(walker, offloading::leaves, stretch - 1);
+        values_travel<Node>(walker, offloading::leaves, stretch - 1);
+        input_travels<Node>(walker, offloading::has_left, stretch - ops::offload_slots);
+        values_travel<Node>(walker, offloading::has_left, stretch - ops::offload_slots);
+    }
+    /// It returns when the backward of what had its slot is done, beside two stretches as well.
+    template <class Node, class Walker>
+    static constexpr void before_backward(Walker& walker, index_t stretch) {
+        values_travel<Node>(walker, offloading::returns, stretch + 1 - ops::offload_slots);
+        input_travels<Node>(walker, offloading::returns, stretch - ops::offload_slots);
+        values_travel<Node>(walker, offloading::has_returned, stretch);
+        input_travels<Node>(walker, offloading::has_returned, stretch - 1);
+    }
+    template <class Node, class Walker>
+    static constexpr void input_travels(Walker& walker, offloading step, index_t input) {
+        if constexpr (offloaded_inputs > 0)
+            walker.offload(
+                step, 0 <= input && input < offloaded_inputs, static_cast<int>(input % ops::offload_slots),
+                {Node::first_buffer + (keeps_all_blocks ? 0 : 1), input}, {Node::first_buffer + 3, input});
+    }
+    /// Those of a block.
+    template <class Node, class Walker>
+    static constexpr void values_travel(Walker& walker, offloading step, index_t of) {
+        int away = Node::first_buffer + 3 + (offloaded_inputs > 0 ? 1 : 0);
+        each_value([&]<int Value>() {
+            walker.offload(step, 0 <= of && of < Blocks - ops::offload_slots,
+                           ops::offload_slots + static_cast<int>((first_block + of) % ops::offload_slots),
+                           {value_buffer<Node, Value>, first_block + of}, {away++, of});
+        });
+    }
+
+    template <class F>
+    static constexpr void each_value(F const& f) {
+        meta::for_each_index<static_cast<int>(offloaded_values.size)>(
+            [&]<int I>() { f.template operator()<offloaded_values.numbers[I]>(); });
+    }
+    template <class Node, int Value>
+    static constexpr int value_buffer =
+        meta::at<typename detail::leaves_of<block_node<Node>, -1>::type, Value>::output;
 
     template <class Node>
     static constexpr buffer_reference inner(index_t j) {
@@ -320,6 +441,19 @@ struct recomputed : Layer {
 };
 
 namespace layer {
+
+/// Of the repeated blocks in the layer at Node none stands before all that trains.
+template <class Node>
+constexpr bool all_blocks_have_a_backward() {
+    using L = typename Node::type;
+    if constexpr (requires { L::keeps_all_blocks; }) return !Node::is_forward_only;
+    else if constexpr (requires { L::length; }) return []<std::size_t... K>(std::index_sequence<K...>) {
+            return (
+                all_blocks_have_a_backward<typename L::template child_node<Node, static_cast<int>(K)>>() &&
+                ...);
+        }
+    (std::make_index_sequence<static_cast<std::size_t>(L::length)>{});
+    else return true; }
 
 /// What a forward pass of all blocks leaves for the next call of forward is there after it: no block is run again in the
 /// place of another, and of each is kept what its layers say they find again (`keeps_input`).

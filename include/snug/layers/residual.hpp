@@ -27,7 +27,7 @@ struct residual {
 
     /// dy is still needed when the inner layers are done: it is added to their gradient.
     template <class Node>
-    using inner_node = node<inner, Node::first_parameter, Node::first_buffer, true>;
+    using inner_node = node<inner, Node::first_parameter, Node::first_buffer, true, Node::is_forward_only>;
 
     template <std::size_t N>
     static constexpr void declare_parameters(parameter_table<N>& table, declaration_context where) {

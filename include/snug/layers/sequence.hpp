@@ -94,9 +94,10 @@ struct in_sequence {
             return (layer::buffer_declarations<child<static_cast<int>(I)>>() + ... + 0);
         }
         (std::make_index_sequence<static_cast<std::size_t>(K)>{});
+        constexpr bool is_first = Node::is_first && !trains_before<K>();
         return node < child<K>, Node::first_parameter + skipped_parameters,
                Node::first_buffer + own_buffers + skipped_buffers,
-               Node::keeps_output_gradient && K == length - 1 > {};
+               Node::keeps_output_gradient && K == length - 1, is_first > {};
     }
     template <class Node, int K>
     using child_node = decltype(child_node_of<Node, K>());
@@ -114,15 +115,17 @@ struct in_sequence {
             if constexpr (K < length - 1)
                 table.template add<element>(where.name / layer::name_of_value<child<K>>() / "output",
                                             child<K>::output_width * Setting::rows,
-                                            value_is_kept<K> ? where.kept_copies : 1,
-                                            value_is_kept<K> ? role::activation : role::workspace);
+                                            value_is_kept<Node, K> ? where.kept_copies : 1,
+                                            value_is_kept<Node, K> ? role::activation : role::workspace);
         });
         each([&]<int K>() {
             if constexpr (K < length - 1)
                 table.template add<element>(
                     where.name / layer::name_of_value<child<K>>() / "output_gradient",
-                    gradient_home<Node, K>() == home::own ? child<K>::output_width * Setting::rows : 0, 1,
-                    role::workspace);
+                    !has_backward<Node, K + 1> || gradient_home<Node, K>() != home::own
+                        ? 0
+                        : child<K>::output_width * Setting::rows,
+                    1, role::workspace);
         });
         each([&]<int K>() { layer::declare_buffers<child_node<Node, K>, Setting>(table, where); });
     }
@@ -150,6 +153,7 @@ struct in_sequence {
     static constexpr void walk_backward(Walker& walker, buffer_reference x, buffer_reference y,
                                         buffer_reference dy, buffer_reference dx, buffer_reference base) {
         each_reversed([&]<int K>() {
+            if constexpr (!has_backward<Node, K>) return;
             auto const in = K == 0 ? x : value<Node>(K - 1);
             auto const out = K == length - 1 ? y : value<Node>(K);
             auto const d_out = gradient<Node, K>(dy);
@@ -159,7 +163,7 @@ struct in_sequence {
                                                                    in, {});
             if constexpr (joins_products<K>) {
                 // Layer K + 1 has done it.
-            } else if constexpr (joins_products<K - 1>)
+            } else if constexpr (joins_products<K - 1> && has_backward<Node, K - 2>)
                 walker.leaf(calls::backward_through<child_node<Node, K>, child_node<Node, K - 1>>{
                     in, out, d_out, value<Node>(K - 2), gradient<Node, K - 2>(dy)});
             else if constexpr (K == 0)
@@ -198,8 +202,24 @@ struct in_sequence {
     template <int K>
     static constexpr bool value_is_recomputed = recomputes_value<K>();
 
+    /// Some layer before layer K trains.
     template <int K>
-    static constexpr bool value_is_kept = value_is_needed<K> && !value_is_recomputed<K>;
+    static constexpr bool trains_before() {
+        if constexpr (K == 0) return false;
+        else return trains_before<K - 1>() || layer::trains_anything<child<K - 1>>();
+    }
+    /// A frozen embedding has nothing to do there, and is called all the same where what follows it trains.
+    template <class Node, int K>
+    static constexpr bool has_backward = [] {
+        if constexpr (K < 0) return false;
+        else if constexpr (K == 0 && length > 1 && !layer::composite<child<0>>)
+            return !child_node<Node, 1>::is_forward_only;
+        else return !child_node<Node, K>::is_forward_only;
+    }();
+
+    template <class Node, int K>
+    static constexpr bool value_is_kept =
+        value_is_needed<K> && !value_is_recomputed<K> && has_backward<Node, K + 1>;
 
     /// Where the gradient of the value between layers K and K + 1 lives.
     template <class Node, int K>

@@ -52,6 +52,10 @@ struct parameter_entry {
         if (!is_repeated()) return name.view();
         return name.view().substr(static_cast<std::size_t>(block.at + block.placeholder) + 1);
     }
+    /// "blocks", or nothing.
+    constexpr std::string_view name_before_block() const {
+        return name.view().substr(0, is_repeated() ? static_cast<std::size_t>(block.at) : 0);
+    }
     /// The name with its block: "blocks.3.qkv.weight".
     std::string full_name(index_t copy) const {
         std::string whole(name.view());
@@ -77,8 +81,9 @@ struct buffer_table {
     std::size_t size = 0;
 
     template <class T>
-    constexpr void add(path name, index_t count, index_t copies, role line) {
-        entries[size++] = declare<T>(name, count, count == 0 ? 1 : copies, line);
+    constexpr void add(path name, index_t count, index_t copies, role line,
+                       space where = space::device_memory) {
+        entries[size++] = declare<T>(name, count, count == 0 ? 1 : copies, line, lifetime::always(), where);
     }
 };
 
@@ -126,9 +131,9 @@ constexpr void declare_buffers(buffer_table<N>& table, declaration_context where
         L::template declare_buffers<Node, Setting>(table, where);
     } else {
         meta::for_each<saved<L>>([&]<class B>(B) {
-            table.template add<resolved<typename B::element, Setting>>(where.name / B::name.view(),
-                                                                       B::per_token * Setting::rows,
-                                                                       where.kept_copies, role::activation);
+            table.template add<resolved<typename B::element, Setting>>(
+                where.name / B::name.view(), B::per_token * Setting::rows, where.kept_copies,
+                Node::is_forward_only ? role::workspace : role::activation);
         });
         table.template add<std::byte>(where.name / "forward", forward_workspace<L, Setting>(), 1,
                                       role::workspace);

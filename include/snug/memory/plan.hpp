@@ -92,7 +92,7 @@ struct memory_bill {
     bytes staging{};
     bytes communication{};
     bytes total{};
-    bytes paged{};  ///< the host's memory beside the total: optimizer states that are streamed
+    bytes paged{};  ///< the host's memory beside the total: states that are streamed, activations that wait
 
     constexpr bytes sum() const {
         return weights + master_weights + gradients + optimizer_state + activations + workspace + staging +

@@ -63,6 +63,7 @@ template <class T>
 struct bill_report {
     friend std::ostream& operator<<(std::ostream& out, bill_report) {
         constexpr auto bill = footprint<T>;
+        using composition = typename detail::trainer_of<T>::composition;
         // Into a string first: the stream's own width and flags stay as they are.
         std::ostringstream text;
         auto const line = [&](std::string_view label, std::string const& amount, std::string const& exact,
@@ -77,9 +78,17 @@ struct bill_report {
              << " less than the sum\n";
         if (bill.paged.count > 0) {
             line("paged", to_string(bill.paged), std::to_string(bill.paged.count));
-            text << "  host memory beside it, for states that a step streams\n";
+            text << (composition::offloads_to_a_file ? "  a file" : "  host memory")
+                 << " beside it, for what a step streams\n";
         }
-        using composition = typename detail::trainer_of<T>::composition;
+        if constexpr (composition::offloads) {
+            bytes away{};
+            index_t inputs = 0;
+            for (auto const& buffer : composition::buffers)
+                if (buffer.where == space::host_memory) away += buffer.size(), inputs += buffer.copies;
+            line("offloaded", to_string(away), std::to_string(away.count),
+                 "  of it, the inputs of " + std::to_string(inputs) + " blocks or segments");
+        }
         if constexpr (composition::is_sharded) {
             constexpr auto sent = composition::traffic;
             text << "  all of it per rank, of " << composition::ranks;

@@ -60,9 +60,9 @@ template <class... Layers>
 std::type_identity<sequence<Layers...>> composite_behind(sequence<Layers...> const*);
 template <class... Layers>
 std::type_identity<residual<Layers...>> composite_behind(residual<Layers...> const*);
-template <index_t Blocks, class Block, index_t Segment, index_t First>
-std::type_identity<repeat<Blocks, Block, Segment, First>> composite_behind(
-    repeat<Blocks, Block, Segment, First> const*);
+template <index_t Blocks, class Block, index_t Segment, index_t First, class Offloads>
+std::type_identity<repeat<Blocks, Block, Segment, First, Offloads>> composite_behind(
+    repeat<Blocks, Block, Segment, First, Offloads> const*);
 
 template <class L>
 concept derived_composite = layer::composite<L> && requires(L const* given) {
@@ -124,9 +124,9 @@ template <class Rule, class... Layers, auto Path>
 struct rewrite<Rule, residual<Layers...>, Path> {
     using type = residual<typename rewrite<Rule, Layers, Path>::type...>;
 };
-template <class Rule, index_t Blocks, class Block, index_t Segment, index_t First, auto Path>
-struct rewrite<Rule, repeat<Blocks, Block, Segment, First>, Path> {
-    using type = repeat<Blocks, typename rewrite<Rule, Block, Path>::type, Segment, First>;
+template <class Rule, index_t Blocks, class Block, index_t Segment, index_t First, class Offloads, auto Path>
+struct rewrite<Rule, repeat<Blocks, Block, Segment, First, Offloads>, Path> {
+    using type = repeat<Blocks, typename rewrite<Rule, Block, Path>::type, Segment, First, Offloads>;
 };
 template <class Rule, class... Stretches, auto Path>
 struct rewrite<Rule, grouped<Stretches...>, Path> {

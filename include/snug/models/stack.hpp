@@ -156,7 +156,7 @@ struct stack {
 
     /// Where body, embedding and head stand.
     struct nodes {
-        using body = node<typename stack::body, 0, 0, false>;
+        using body = node<typename stack::body, 0, 0, false, true>;
         using embedding = decltype(stack::body::template child_node_of<body, 0>());
         using head = node<typename stack::head, body_parameters, output + 1, false>;
     };
@@ -194,6 +194,10 @@ struct stack {
         table.template add<std::int32_t>(path{"starts"}, Setting::rows, 1, role::staging);
         return table;
     }
+
+    /// Repeated blocks have a backward, all of them.
+    static constexpr bool all_blocks_have_a_backward =
+        layer::all_blocks_have_a_backward<typename nodes::body>();
 
     /// Forward, loss and backward of one micro-batch. The recorder of the plan and the step walk the same way.
     template <walker Walker>

@@ -6,12 +6,6 @@
 
 namespace snug::SNUG_TARGET::optimizers {
 
-/// The element type of an optimizer's states; `snug::int8` keeps them in blocks of 256 (`state_block`).
-template <class T>
-struct states {
-    using element = T;
-};
-
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101): two moments for every trained element.
 template <class States = states<float>>
 struct adamw {
@@ -22,7 +16,8 @@ struct adamw {
                                                 snug::optimizers::states<float>>::element;
     static_assert(sizeof(refusal::adamw_keeps_squares_of_gradients<element>) > 0);
     using states = meta::list<state_of<"first_moment", element>,
-                              state_of<"second_moment", element, quantization::codebooks::dynamic_unsigned>>;
+                              state_of<"second_moment", element, quantization::codebooks::dynamic_unsigned,
+                                       quantization::codebooks::unsigned_linear_4bit>>;
 
     struct options {
         double beta1 = 0.9;

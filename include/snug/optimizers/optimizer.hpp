@@ -19,9 +19,10 @@ namespace refusal {
 
 template <class T>
 struct the_states_of_an_optimizer_are_floating_point {
-    static_assert(element_type<T>,
-                  "snug: an optimizer's states are floating point: snug::fp32, snug::fp64, snug::bf16, or a "
-                  "format of your own that converts from and to float; or snug::int8, in blocks (see T)");
+    static_assert(
+        element_type<T>,
+        "snug: an optimizer's states are floating point: snug::fp32, snug::fp64, snug::bf16, or a "
+        "format of your own that converts from and to float; or snug::int8 or snug::int4, in blocks (see T)");
 };
 
 template <class T>
@@ -51,7 +52,7 @@ struct optimizer_state {
     using element = T;
 };
 
-/// A state that is kept in blocks of 8-bit codes and seen by the rule as fp32. Tensors of fewer than 4096 elements keep it in
+/// A state that is kept in blocks of codes and seen by the rule as fp32. Tensors of fewer than 4096 elements keep it in
 /// fp32: they are small, and often the sensitive ones.
 template <text Name, class Map>
 struct blockwise_optimizer_state {
@@ -63,10 +64,34 @@ struct blockwise_optimizer_state {
 
 namespace optimizers {
 
-/// How a state called `Name` is kept in elements of type T; `snug::int8`: in blocks by the codes of `Map`.
-template <text Name, class T, class Map = quantization::codebooks::dynamic_signed>
-using state_of =
-    std::conditional_t<std::same_as<T, int8>, blockwise_optimizer_state<Name, Map>, optimizer_state<Name, T>>;
+namespace kept {
+
+template <text Name, class T, class Map8, class Map4>
+struct state {
+    using type = optimizer_state<Name, T>;
+};
+template <text Name, class Map8, class Map4>
+struct state<Name, int8, Map8, Map4> {
+    using type = blockwise_optimizer_state<Name, Map8>;
+};
+template <text Name, class Map8, class Map4>
+struct state<Name, int4, Map8, Map4> {
+    using type = blockwise_optimizer_state<Name, Map4>;
+};
+
+}  // namespace kept
+
+/// How a state called `Name` is kept in elements of type T; `snug::int8` and `snug::int4`: in blocks by the codes of
+/// `Map8` or `Map4`.
+template <text Name, class T, class Map8 = quantization::codebooks::dynamic_signed,
+          class Map4 = quantization::codebooks::dynamic_signed_4bit>
+using state_of = typename kept::state<Name, T, Map8, Map4>::type;
+
+/// The element type of an optimizer's states; `snug::int8` and `snug::int4` keep them in blocks (`state_block`).
+template <class T>
+struct states {
+    using element = T;
+};
 
 }  // namespace optimizers
 

@@ -8,8 +8,8 @@
 #include <snug/backend/cuda/team.cuh>
 #include <snug/optimizers/state_block.hpp>
 
-/// Optimizer states in blocks of 8-bit codes, on the device: a warp has a block in its registers, each lane its share. The bits
-/// are those of the host.
+/// Optimizer states in blocks of codes, on the device: a warp has a block in its registers, each lane its share. The
+/// bits are those of the host.
 namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
@@ -38,6 +38,7 @@ struct lane_window {
     using block_type = optimizers::state_block<Map>;
     static constexpr int share = static_cast<int>(block_type::elements) / warp_width;
     static_assert(share == detail::group_size);
+    static constexpr int lanes_of_scale = static_cast<int>(block_type::elements_of_scale) / share;
 
     struct share_of_lane {
         float own[share];
@@ -49,10 +50,13 @@ struct lane_window {
 
     __device__ __forceinline__ constexpr lane_window(block_type* units, index_t first)
         : block(units + first / block_type::elements) {
-        auto const* const codes = block->codes.data() + warp_team::lane() * share;
+        auto const* const codes = block->codes.data() + first_code();
+        auto const scale = block->scales[static_cast<std::size_t>(warp_team::lane() / lanes_of_scale)];
 #pragma unroll
-        for (int k = 0; k < share; ++k)
-            values.own[k] = rounded_product(device_values<Map>[codes[k]], block -> scale);
+        for (int k = 0; k < share; ++k) {
+            int const code = block_type::is_packed ? codes[k / 2] >> (k % 2 == 0 ? 4 : 0) & 0xF : codes[k];
+            values.own[k] = rounded_product(device_values<Map>[code], scale);
+        }
     }
     /// Elements from `count` on are beyond the tensor's end: zero.
     __device__ __forceinline__ constexpr void store(index_t count) {
@@ -64,19 +68,29 @@ struct lane_window {
             auto const magnitude = fabsf(values.own[k]);
             largest = magnitude > largest ? magnitude : largest;
         }
-        largest = detail::combined_in_warp(largest, detail::larger{});
+        largest = detail::combined_in_warp<lanes_of_scale>(largest, detail::larger{});
         using dialect = typename block_type::code::dialect;
         float const divisor = largest > dialect::least_scale ? largest : dialect::least_scale;
         float const reciprocal = 1.0f / divisor;
-        auto* const codes = block->codes.data() + first;
+        auto* const codes = block->codes.data() + first_code();
 #pragma unroll
         for (int k = 0; k < share; ++k) {
             auto y = rounded_product(values.own[k], reciprocal);
             if constexpr (block_type::least > 0)
                 if (values.own[k] > 0 && y < block_type::least) y = block_type::least;
-            codes[k] = detail::nearest_code<Map>(y < -1.0f ? -1.0f : y > 1.0f ? 1.0f : y);
+            auto const code = detail::nearest_code<Map>(y < -1.0f ? -1.0f : y > 1.0f ? 1.0f : y);
+            if constexpr (!block_type::is_packed) codes[k] = code;
+            else if (k % 2 == 0) codes[k / 2] = static_cast<std::uint8_t>(code << 4);
+            else codes[k / 2] = static_cast<std::uint8_t>(codes[k / 2] | code);
         }
-        if (first == 0) block->scale = largest;
+        if (warp_team::lane() % lanes_of_scale == 0)
+            block->scales[static_cast<std::size_t>(warp_team::lane() / lanes_of_scale)] = largest;
+    }
+
+  private:
+    /// Of the lane, in bytes.
+    __device__ __forceinline__ static constexpr index_t first_code() {
+        return static_cast<index_t>(warp_team::lane()) * share * Map::bits / 8;
     }
 };
 

@@ -48,17 +48,20 @@ constexpr std::array<T, 16> normal_float(Spaced spaced) {
 
 constexpr double halfway(double a, double b) { return (a + b) / 2; }
 
-/// The dynamic map: decades of growing density, 2^i numbers (unsigned: 2^(i+1)) between 10^(i-7) and 10^(i-6).
-constexpr std::array<float, 256> dynamic_map(bool is_signed) {
+/// The dynamic map: of `Bits` - 1 decades up to 1 the i-th has 2^i numbers (unsigned: 2^(i+1)), so of 8 bits between
+/// 10^(i-7) and 10^(i-6).
+template <int Bits>
+constexpr std::array<float, std::size_t{1} << Bits> dynamic_map(bool is_signed) {
     constexpr float powers[] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
-    std::array<float, 256> values{};
+    constexpr int decades = Bits - 1;
+    std::array<float, std::size_t{1} << Bits> values{};
     std::size_t used = 0;
-    for (int i = 0; i < 7; ++i) {
+    for (int i = 0; i < decades; ++i) {
         int const fractions = is_signed ? 1 << i : 2 << i;
         for (int j = 0; j < fractions; ++j) {
             float const low = evenly_spaced(0.1f, 1, fractions + 1, j);
             float const high = evenly_spaced(0.1f, 1, fractions + 1, j + 1);
-            float const value = powers[i] * ((low + high) / 2);
+            float const value = powers[i + 7 - decades] * ((low + high) / 2);
             values[used++] = value;
             if (is_signed) values[used++] = -value;
         }
@@ -110,13 +113,29 @@ struct fp4 {
 /// to the bit as bitsandbytes makes it on processors with fused multiply-add: -0.99297 to 1, smallest 5.5e-7.
 struct dynamic_signed {
     static constexpr int bits = 8;
-    static constexpr std::array<float, 256> values = detail::dynamic_map(true);
+    static constexpr std::array<float, 256> values = detail::dynamic_map<8>(true);
 };
 
 /// The unsigned one: 0 to 1, smallest 3.25e-7.
 struct dynamic_unsigned {
     static constexpr int bits = 8;
-    static constexpr std::array<float, 256> values = detail::dynamic_map(false);
+    static constexpr std::array<float, 256> values = detail::dynamic_map<8>(false);
+};
+
+/// The signed dynamic map of 4 bits: -0.8875 to 1, smallest 0.0055.
+struct dynamic_signed_4bit {
+    static constexpr int bits = 4;
+    static constexpr std::array<float, 16> values = detail::dynamic_map<4>(true);
+};
+
+/// 1/16, 2/16, ..., 1, without a zero, by which an update would be divided (Li et al., arXiv 2309.01507, section 4.1).
+struct unsigned_linear_4bit {
+    static constexpr int bits = 4;
+    static constexpr std::array<float, 16> values = [] {
+        std::array<float, 16> result{};
+        for (std::size_t i = 0; i < 16; ++i) result[i] = static_cast<float>(i + 1) / 16;
+        return result;
+    }();
 };
 
 /// Evenly spaced: code c means (c - 2^(bits - 1)) / (2^(bits - 1) - 1); code 0 is never chosen.

@@ -56,10 +56,7 @@ inline history packed_history(subject const& s) {
         result.numbers.push_back(done.loss);
         result.numbers.push_back(done.gradient_norm);
     }
-    for (std::size_t i = 0; i < s.declarations.size(); ++i)
-        if (outlives_a_step(s.declarations[i]))
-            result.state.insert(result.state.end(), seam.memory() + s.offsets[i],
-                                seam.memory() + s.offsets[i] + s.declarations[i].size().count);
+    result.state = state_of(s, seam);
     CHECK(seam.guards_are_whole());
     return result;
 }

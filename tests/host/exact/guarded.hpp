@@ -2,19 +2,24 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdlib>
 #include <snug/memory/arena.hpp>
+#include <snug/memory/declaration.hpp>
 
 namespace test {
 
-/// What went through the seam.
+/// What went through the seam. A trainer allocates the memory of its step first, then what is paged.
 struct seam_log {
+    struct block {
+        std::size_t size = 0;
+        std::size_t lead = 0;  ///< bytes from the block's start to what was handed out
+        std::byte* memory = nullptr;
+    };
     int allocations = 0;
     int releases = 0;
-    std::size_t size = 0;
-    std::size_t lead = 0;  ///< bytes from the block's start to what was handed out
-    std::byte* memory = nullptr;
+    std::array<block, snug::spaces> blocks{};
     bool whole = true;
     bool fails = false;
 };
@@ -37,38 +42,48 @@ class guarded_seam {
 
     int allocations() const { return log_.allocations; }
     int releases() const { return log_.releases; }
-    std::size_t size() const { return log_.size; }     ///< of the last allocation
-    std::byte* memory() const { return log_.memory; }  ///< of the last allocation
-    /// Nothing was written before or behind the last allocation, nor, once it is released, had been by then.
-    bool guards_are_whole() const { return log_.whole && whole(); }
+    std::size_t size(snug::space of = snug::space::device_memory) const { return at(of).size; }
+    std::byte* memory(snug::space of = snug::space::device_memory) const { return at(of).memory; }
+    /// Nothing was written before or behind what is allocated, nor, once it was released, had been by then.
+    bool guards_are_whole() const {
+        return log_.whole && std::all_of(log_.blocks.begin(), log_.blocks.end(), whole);
+    }
     /// All further allocations fail.
     void fail() { log_.fails = true; }
 
   private:
+    static seam_log::block& at(snug::space of) { return log_.blocks[static_cast<std::size_t>(of)]; }
+    static seam_log::block& block_of(void* pointer) {
+        return *std::find_if(log_.blocks.begin(), log_.blocks.end() - 1,
+                             [=](auto const& block) { return block.memory == pointer; });
+    }
+
     static void* allocate(std::size_t alignment, std::size_t size) {
         ++log_.allocations;
-        log_.size = size;
-        log_.lead = std::max(alignment, guard);
+        auto& block = block_of(nullptr);
+        block.size = size;
+        block.lead = std::max(alignment, guard);
         if (log_.fails) return nullptr;
         void* all = nullptr;
-        if (posix_memalign(&all, log_.lead, log_.lead + size + guard) != 0) return nullptr;
-        log_.memory = static_cast<std::byte*>(all) + log_.lead;
-        std::fill_n(log_.memory - guard, guard, guard_byte);
-        std::fill_n(log_.memory, size, nan_byte);
-        std::fill_n(log_.memory + size, guard, guard_byte);
-        return log_.memory;
+        if (posix_memalign(&all, block.lead, block.lead + size + guard) != 0) return nullptr;
+        block.memory = static_cast<std::byte*>(all) + block.lead;
+        std::fill_n(block.memory - guard, guard, guard_byte);
+        std::fill_n(block.memory, size, nan_byte);
+        std::fill_n(block.memory + size, guard, guard_byte);
+        return block.memory;
     }
     static void release(void* pointer) {
         ++log_.releases;
-        log_.whole = log_.whole && pointer == log_.memory && whole();
-        log_.memory = nullptr;
-        std::free(static_cast<std::byte*>(pointer) - log_.lead);
+        auto& block = block_of(pointer);
+        log_.whole = log_.whole && pointer == block.memory && whole(block);
+        block.memory = nullptr;
+        std::free(static_cast<std::byte*>(pointer) - block.lead);
     }
-    static bool whole() {
-        if (!log_.memory) return true;
+    static bool whole(seam_log::block const& block) {
+        if (!block.memory) return true;
         auto const untouched = [](std::byte b) { return b == guard_byte; };
-        auto const* const end = log_.memory + log_.size;
-        return std::all_of(log_.memory - guard, log_.memory, untouched) &&
+        auto const* const end = block.memory + block.size;
+        return std::all_of(block.memory - guard, block.memory, untouched) &&
                std::all_of(end, end + guard, untouched);
     }
 

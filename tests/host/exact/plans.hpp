@@ -23,7 +23,7 @@ inline void check_bill(subject const& s) {
     auto const line = [&](auto is_on_it) {
         snug::index_t total = 0;
         for (auto const& d : s.declarations)
-            if (is_on_it(d)) total += d.size().count;
+            if (d.where == snug::space::device_memory && is_on_it(d)) total += d.size().count;
         return total;
     };
     auto const declared = [&](snug::role role) {
@@ -33,7 +33,10 @@ inline void check_bill(subject const& s) {
     CHECK(s.bill.master_weights.count == s.parameters * s.master_size);
     CHECK(s.bill.gradients.count == s.parameters * s.gradient_size);
     CHECK(s.bill.optimizer_state.count == s.states);
-    CHECK(s.bill.paged.count == s.paged_states);
+    snug::index_t offloaded = 0;
+    for (auto const& d : s.declarations)
+        if (d.where == snug::space::host_memory && d.line == snug::role::activation) offloaded += padded(d);
+    CHECK(s.bill.paged.count == s.paged_states + offloaded);
     CHECK(s.bill.activations.count == declared(snug::role::activation));
     CHECK(s.bill.staging.count == declared(snug::role::staging));
     CHECK(s.bill.communication.count == 0);

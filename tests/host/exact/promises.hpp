@@ -72,10 +72,21 @@ struct history {
     std::vector<std::byte> state;
 };
 
+/// What outlives a step, one array after the other.
+inline std::vector<std::byte> state_of(subject const& s, guarded_seam const& seam) {
+    std::vector<std::byte> state;
+    for (std::size_t i = 0; i < s.declarations.size(); ++i)
+        if (outlives_a_step(s.declarations[i])) {
+            auto const* const begin = seam.memory(s.declarations[i].where) + s.offsets[i];
+            state.insert(state.end(), begin, begin + s.declarations[i].size().count);
+        }
+    return state;
+}
+
 inline constexpr int steps_of_a_history = 3;
 
 template <class BeforeStep>
-history run_steps(subject const& s, running& run, std::byte const* memory, BeforeStep before_step) {
+history run_steps(subject const& s, running& run, guarded_seam const& seam, BeforeStep before_step) {
     history result;
     for (int i = 0; i < steps_of_a_history; ++i) {
         tokens_of_step const data(s, i);
@@ -84,10 +95,7 @@ history run_steps(subject const& s, running& run, std::byte const* memory, Befor
         result.numbers.push_back(done.loss);
         result.numbers.push_back(done.gradient_norm);
     }
-    for (std::size_t i = 0; i < s.declarations.size(); ++i)
-        if (outlives_a_step(s.declarations[i]))
-            result.state.insert(result.state.end(), memory + s.offsets[i],
-                                memory + s.offsets[i] + s.declarations[i].size().count);
+    result.state = state_of(s, seam);
     return result;
 }
 
@@ -126,33 +134,41 @@ inline void check_allocations(subject const& s) {
     }
 }
 
-/// The seam is asked once, for the plan's size; nothing is written outside; and a step reads nothing but the state and
+/// The seam is asked once for each memory, for the plan's size; nothing is written outside; and a step reads nothing but the state and
 /// what it has written itself: filling everything else with junk before every step changes no bit.
 inline void check_memory(subject const& s) {
-    if (s.bill.paged.count > 0) return;  // the same steps as without paging: tests/host/optimizers/states.cpp
     INFO(s.name);
+    auto const allocations = s.bill.paged.count > 0 ? 2 : 1;
     guarded_seam seam;
     use_threads(2);
     auto const undisturbed = [&] {
         auto const run = s.start();
-        return run_steps(s, *run, seam.memory(), [](int) {});
+        return run_steps(s, *run, seam, [](int) {});
     }();
-    CHECK(seam.allocations() == 1);
+    CHECK(seam.allocations() == allocations);
     CHECK(seam.size() == static_cast<std::size_t>(s.bill.total.count));
-    CHECK(seam.releases() == 1);
+    CHECK(seam.size(snug::space::host_memory) == static_cast<std::size_t>(s.bill.paged.count));
+    CHECK(seam.releases() == allocations);
     CHECK(seam.guards_are_whole());
 
     // NaNs are swallowed by a comparison, a large number by none: one after the other.
     constexpr std::byte junk[] = {guarded_seam::nan_byte, std::byte{0x7E}};
     use_threads(1);
     auto const run = s.start();
-    std::vector<bool> kept(static_cast<std::size_t>(s.bill.total.count));
-    for (std::size_t i = 0; i < s.declarations.size(); ++i)
-        if (outlives_a_step(s.declarations[i]))
-            std::fill_n(kept.begin() + s.offsets[i], s.declarations[i].size().count, true);
-    auto const disturbed = run_steps(s, *run, seam.memory(), [&](int step) {
-        for (std::size_t i = 0; i < kept.size(); ++i)
-            if (!kept[i]) seam.memory()[i] = junk[step % 2];
+    std::array<std::vector<bool>, snug::spaces> kept;
+    for (auto const space : {snug::space::device_memory, snug::space::host_memory})
+        kept[static_cast<std::size_t>(space)].resize(seam.size(space));
+    for (std::size_t i = 0; i < s.declarations.size(); ++i) {
+        auto const& d = s.declarations[i];
+        if (outlives_a_step(d))
+            std::fill_n(kept[static_cast<std::size_t>(d.where)].begin() + s.offsets[i], d.size().count, true);
+    }
+    auto const disturbed = run_steps(s, *run, seam, [&](int step) {
+        for (auto const space : {snug::space::device_memory, snug::space::host_memory}) {
+            auto const& its = kept[static_cast<std::size_t>(space)];
+            for (std::size_t i = 0; i < its.size(); ++i)
+                if (!its[i]) seam.memory(space)[i] = junk[step % 2];
+        }
     });
     CHECK(same_bits(disturbed, undisturbed));
     CHECK(std::none_of(disturbed.numbers.begin(), disturbed.numbers.end(),

@@ -10,6 +10,7 @@
 #include <snug/backend/cuda/check.cuh>
 #include <snug/backend/cuda/library_plan.cuh>
 #include <snug/backend/cuda/tag.hpp>
+#include <snug/ops/pages.hpp>
 #include <string>
 #include <type_traits>
 
@@ -66,14 +67,14 @@ inline owned<cublasLtHandle_t> make_library() {
     return owned<cublasLtHandle_t>(made);
 }
 
-/// A stream for each direction in which pages travel, and the events of the two slots.
+/// A stream for each direction in which pages travel, and the events of the slots.
 struct page_traffic {
     struct slot {
         owned<cudaEvent_t> free = make_event(), here = make_event(), updated = make_event(),
                            away = make_event();
     };
     owned<cudaStream_t> in = make_stream(), out = make_stream();
-    std::array<slot, 2> slots{};
+    std::array<slot, ops::all_slots> slots{};
 };
 
 }  // namespace detail

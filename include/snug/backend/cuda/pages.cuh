@@ -8,8 +8,8 @@
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/ops/pages.hpp>
 
-/// Pages of paged states: a stream for each direction beside that of the kernels, so that one page comes while another is
-/// updated and a third leaves.
+/// Pages of paged states, and activations that are offloaded: a stream for each direction beside that of the kernels, so that one
+/// comes while another is worked on and a third leaves.
 namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {
@@ -49,8 +49,11 @@ inline void page_out_on(tag on, int slot, void* to, void const* from, std::size_
     detail::record(s.away.get(), traffic.out.get());
 }
 
+inline void page_is_away_on(tag on, int slot) {
+    detail::wait(stream(on), execution_of(on).pages().slots[static_cast<std::size_t>(slot)].away.get());
+}
 inline void pages_are_away_on(tag on) {
-    for (auto const& slot : execution_of(on).pages().slots) detail::wait(stream(on), slot.away.get());
+    for (int slot = 0; slot < ops::page_slots; ++slot) page_is_away_on(on, slot);
 }
 
 }  // namespace snug::SNUG_TARGET::backend::cuda

@@ -52,11 +52,12 @@ struct larger {
     }
 };
 
-/// The values of all lanes of a warp, combined; every lane gets the result. What lanes read before, others may then write.
-template <class S, class Combine>
+/// The values of all lanes of a warp, or of `Lanes` that follow each other, combined; every lane gets the result. What
+/// lanes read before, others may then write.
+template <int Lanes = warp_width, class S, class Combine>
 __device__ __forceinline__ S combined_in_warp(S value, Combine combine) {
 #pragma unroll
-    for (int bit = warp_width / 2; bit > 0; bit /= 2)
+    for (int bit = Lanes / 2; bit > 0; bit /= 2)
         value = combine(value, __shfl_xor_sync(full_warp, value, bit));
     __syncwarp();
     return value;

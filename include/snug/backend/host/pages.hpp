@@ -19,6 +19,8 @@ void page_out_on(tag<Threads>, int, void* to, void const* from, std::size_t size
     std::memcpy(to, from, size);
 }
 template <int Threads>
+void page_is_away_on(tag<Threads>, int) {}
+template <int Threads>
 void pages_are_away_on(tag<Threads>) {}
 
 }  // namespace snug::SNUG_TARGET::backend::host

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// expected-error: snug::trains names blocks that the model does not have
+// expected-error: the_blocks_that_train_are_in_the_model
+#include <snug/plan.hpp>
+
+#ifdef REFUSED
+using part = snug::trains<snug::block_range<10, 12>>;
+#else
+using part = snug::trains<snug::block_range<10, 11>>;
+#endif
+
+struct my_trainer : snug::trainer<snug::models::gpt2_124m, snug::batch<1, 64>, part> {};
+static_assert(snug::footprint<my_trainer>.total > snug::bytes{});
