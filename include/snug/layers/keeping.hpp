@@ -160,14 +160,14 @@ struct block_schedule {
 /// Each value that is not kept is computed again once, just before the first leaf whose backward reads it or needs it
 /// to compute another one, from what is there. Nothing has changed by then: a value gives its place to its gradient
 /// when the leaf that reads it is done, and that is later.
-template <class Policy, std::size_t N>
-constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& facts) {
+template <std::size_t N, class Keeps>
+constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& facts, Keeps const& keeps) {
     constexpr auto count = static_cast<int>(N);
     block_schedule<N> result;
     auto const at = [](int i) { return static_cast<std::size_t>(i); };
     for (int v = 0; v < count; ++v) {
         result.is_kept[at(v)] =
-            v + 1 < count && is_read_in_backward(facts, at(v)) && Policy::keeps(facts[at(v)].name.view());
+            v + 1 < count && is_read_in_backward(facts, at(v)) && keeps(v);
         result.again[at(v)] = block_schedule<N>::never;
         result.last_reader[at(v)] = v + 1 < count ? v + 1 : v;
         if (facts[at(v)].adds && facts[at(v)].base >= 0) result.last_reader[at(facts[at(v)].base)] = v;
@@ -191,7 +191,9 @@ constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& 
 }
 
 template <class Block, class Policy>
-inline constexpr auto schedule_of_block = schedule_of<Policy>(values_of_block<Block>);
+inline constexpr auto schedule_of_block = schedule_of(values_of_block<Block>, [](int value) {
+    return Policy::keeps(values_of_block<Block>[static_cast<std::size_t>(value)].name.view());
+});
 
 /// Leaf K changes its input, which is kept as it left it while its output is computed again, or the other way.
 template <class Block, class Policy>

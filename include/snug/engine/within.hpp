@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <snug/checkpointing/solver.hpp>
+#include <snug/engine/composition.hpp>
+#include <snug/engine/work.hpp>
+
+/// checkpointing::within: the cheapest groups of blocks that fit, found with the planner itself.
+namespace snug::SNUG_TARGET::detail {
+
+/// The picoseconds that calls take by a device's table, in integers, so that no plan depends on a compiler.
+struct call_rates {
+    index_t product = 1, attention = 1, memory = 1;  ///< 10^9 a second
+
+    template <class Device, class Element>
+    static constexpr call_rates of() {
+        double const peak =
+            sizeof(Element) < 4 && Device::bf16_rate > 0 ? Device::bf16_rate : Device::fp32_rate;
+        auto const part = [](double rate, index_t thousands, index_t percent) {
+            return static_cast<index_t>(rate * 10 + 0.5) * thousands / 10 * percent / 100;
+        };
+        constexpr auto share = Device::attained;
+        return {part(peak, 1000, share.product), part(peak, 1000, share.attention),
+                part(Device::bandwidth, 1, share.memory)};
+    }
+    static constexpr index_t time(index_t amount, index_t rate) {
+        return amount / rate * 1000 + amount % rate * 1000 / rate;
+    }
+    constexpr index_t of(workload one) const {
+        return std::max(time(one.products, product) + time(one.attention, attention),
+                        time(one.bytes, memory));
+    }
+};
+
+struct logged_call {
+    int at = 0;
+    bool is_backward = false;
+    int first_buffer = -1;
+    std::array<int, 20> touched{};
+    int size = 0;
+};
+
+/// Writes down what the calls inside of loops touch, by the positions of the recorder.
+template <int Buffers>
+struct logging_walker : recording_walker<static_cast<std::size_t>(Buffers)> {
+    std::array<logged_call, 96> calls{};
+    int size = 0;
+    int now = -1;
+    std::array<lifetime::interval, 2> loops{};
+    int loop_count = 0;
+    int depth = 0;
+
+    template <class Call>
+    constexpr void leaf(Call const& call) {
+        using Node = typename Call::node;
+        ++now;
+        if (depth == 0) return;
+        auto& entry = calls[static_cast<std::size_t>(size++)];
+        entry.at = now;
+        entry.is_backward = Call::which == pass::backward;
+        entry.first_buffer = Node::first_buffer;
+        auto const touch = [&](int id) {
+            if (id >= 0) entry.touched[static_cast<std::size_t>(entry.size++)] = id;
+        };
+        for (auto const& buffer : call.touched())
+            touch(buffer.id), touch(buffer.other), touch(buffer.another);
+        for (int i = 0; i < Node::saved_count; ++i) touch(Node::saved(i));
+        touch(Node::workspace(Call::which));
+    }
+    template <class Body>
+    constexpr void loop(index_t, Body const& body) {
+        ++now;
+        if (depth++ == 0) loops[static_cast<std::size_t>(loop_count)].first = now;
+        body(index_t{0});
+        ++now;
+        if (--depth == 0) loops[static_cast<std::size_t>(loop_count++)].last = now;
+    }
+    constexpr void release(int, int) {}
+    constexpr void carry(buffer_reference) { ++now; }
+    template <class... References>
+    constexpr void use(References...) {
+        ++now;
+    }
+};
+
+template <class Node>
+struct repeat_inside {
+    using L = typename Node::type;
+    template <std::size_t... K>
+    static auto find(std::index_sequence<K...>) -> meta::mp::mp_append<std::conditional_t<
+        is_repeat<typename L::template child<static_cast<int>(K)>>,
+        meta::list<typename L::template child_node<Node, static_cast<int>(K)>>, meta::list<>>...>;
+    using type = decltype(find(std::make_index_sequence<static_cast<std::size_t>(L::length)>{}));
+};
+
+/// What the blocks of a composition that keeps everything do, and what lies beside them.
+template <class C>
+struct block_study {
+    using model = typename C::model;
+    using setting = typename C::setting;
+    using repeat_node = meta::at<typename repeat_inside<typename model::nodes::body>::type, 0>;
+    using repeated = typename repeat_node::type;
+    using block = typename repeated::block;
+    using block_node = typename repeated::template block_node<repeat_node>;
+    using leaves = typename leaves_of<block_node, -1>::type;
+    static constexpr auto& facts = values_of_block<block>;
+    static constexpr int leaf_count = static_cast<int>(facts.size());
+    static constexpr int first = block_node::first_buffer;
+    static constexpr int buffers = block_node::last_buffer - first;
+    static constexpr index_t input =
+        block::input_width * setting::rows * index_t{sizeof(typename setting::activation)};
+
+    static constexpr auto log = [] {
+        logging_walker<model::buffer_count> walker;
+        model::record(walker);
+        return walker;
+    }();
+
+    /// By numbers of buffers in the block.
+    struct buffer_fact {
+        index_t size = 0;
+        int value = -1;
+        int saved_by = -1;
+    };
+    struct leaf_fact {
+        int output = -1;
+        int first_buffer = 0;
+        int saved = 0;
+        int workspace = 0;
+        bool goes_on = true;
+        layer_work work{};
+    };
+    static constexpr auto leaf_facts = [] {
+        std::array<leaf_fact, facts.size()> all{};
+        [&]<std::size_t... K>(std::index_sequence<K...>) {
+            (
+                [&] {
+                    using leaf = meta::at<leaves, static_cast<index_t>(K)>;
+                    using node = typename leaf::node;
+                    using L = typename node::type;
+                    all[K] = {leaf::output < 0 ? -1 : leaf::output - first,
+                              node::first_buffer,
+                              node::saved_count,
+                              node::workspace(pass::forward) - first,
+                              layer::names_change_input<L> && layer::names_forward_on_changed<L>,
+                              L::template work<setting_of<setting, L>>()};
+                }(),
+                ...);
+        }
+        (std::make_index_sequence<facts.size()>{});
+        return all;
+    }();
+    static constexpr auto buffer_facts = [] {
+        std::array<buffer_fact, static_cast<std::size_t>(buffers)> all{};
+        for (int r = 0; r < buffers; ++r)
+            all[std::size_t(r)].size = C::buffers[std::size_t(first + r)].stride();
+        for (int k = 0; k < leaf_count; ++k) {
+            auto const& leaf = leaf_facts[std::size_t(k)];
+            if (leaf.output >= 0) all[std::size_t(leaf.output)].value = k;
+            for (int i = 0; i < leaf.saved; ++i) all[std::size_t(leaf.first_buffer - first + i)].saved_by = k;
+        }
+        return all;
+    }();
+    /// The values that backward reads.
+    static constexpr auto values = [] {
+        std::array<int, facts.size()> all{};
+        int count = 0;
+        for (int v = 0; v + 1 < leaf_count; ++v)
+            if (is_read_in_backward(facts, std::size_t(v))) all[std::size_t(count++)] = v;
+        return std::pair{all, count};
+    }();
+
+    static constexpr index_t time_of_block(call_rates const& rates) {
+        index_t total = 0;
+        for (auto const& leaf : leaf_facts) total += rates.of(leaf.work.forward);
+        return total;
+    }
+
+    /// Whether blocks can keep this set, and what that costs.
+    static constexpr std::pair<bool, keep_option> option(unsigned mask, call_rates const& rates) {
+        std::array<bool, facts.size()> keeps{};
+        for (int i = 0; i < values.second; ++i)
+            keeps[std::size_t(values.first[std::size_t(i)])] = (mask >> i & 1) != 0;
+        auto const plan = schedule_of(facts, [&](int v) { return keeps[std::size_t(v)]; });
+        keep_option result{mask, input, 0, 0};
+        for (int k = 0; k < leaf_count; ++k) {
+            auto const K = std::size_t(k);
+            bool const again = plan.again[K] >= 0, input_again = k > 0 && plan.again[K - 1] >= 0;
+            auto const& work = leaf_facts[K].work;
+            if (facts[K].changes_input && again != input_again) {
+                if (!leaf_facts[K].goes_on) return {false, result};
+                result.cost += again ? rates.of(work.forward + work.change * -1) : rates.of(work.change);
+            } else if (again && !(facts[K].joins_products && plan.again[K - 1] == plan.again[K])) {
+                result.cost += rates.of(work.forward);
+            }
+        }
+        auto const is_kept = [&](buffer_fact const& b) {
+            if (b.value >= 0) return plan.is_kept[std::size_t(b.value)];
+            return b.saved_by >= 0 && plan.again[std::size_t(b.saved_by)] < 0;
+        };
+        std::array<int, std::size_t(buffers)> begin{}, end{};
+        int now = 0;
+        for (int r = 0; r < buffers; ++r) {
+            begin[std::size_t(r)] = -1;
+            if (is_kept(buffer_facts[std::size_t(r)])) result.kept += buffer_facts[std::size_t(r)].size;
+        }
+        auto const touch = [&](int r) {
+            if (r < 0 || r >= buffers) return;
+            if (begin[std::size_t(r)] < 0) begin[std::size_t(r)] = now;
+            end[std::size_t(r)] = now;
+        };
+        auto const most = [&] {
+            std::array<index_t, 256> change{};
+            for (int r = 0; r < buffers; ++r) {
+                auto const& b = buffer_facts[std::size_t(r)];
+                if (begin[std::size_t(r)] >= 0 && !is_kept(b)) {
+                    auto const size = round_up(b.size, buffer_alignment);
+                    change[std::size_t(begin[std::size_t(r)])] += size;
+                    change[std::size_t(end[std::size_t(r)] + 1)] -= size;
+                }
+                begin[std::size_t(r)] = -1;
+            }
+            index_t alive = 0;
+            for (int t = 0; t <= now; ++t)
+                result.transient = std::max(result.transient, alive += change[std::size_t(t)]);
+            now = 0;
+        };
+        auto const replay = [&](bool backward) {
+            for (int c = 0; c < log.size; ++c) {
+                auto const& call = log.calls[std::size_t(c)];
+                if (call.is_backward != backward) continue;
+                if (backward) {
+                    int leaf = 0;
+                    while (leaf_facts[std::size_t(leaf)].first_buffer != call.first_buffer) ++leaf;
+                    for (int k = 0; k < leaf_count; ++k) {
+                        auto const K = std::size_t(k);
+                        if (plan.again[K] != leaf) continue;
+                        bool const joint = facts[K].joins_products && plan.again[K - 1] == leaf;
+                        auto const& f = leaf_facts[K];
+                        touch(f.output);
+                        if (joint) continue;
+                        bool const joins =
+                            k + 1 < leaf_count && facts[K + 1].joins_products && plan.again[K + 1] == leaf;
+                        if (joins) touch(leaf_facts[K + 1].output);
+                        if (k > 0) touch(leaf_facts[K - 1].output);
+                        if (facts[K].adds && facts[K].base >= 0)
+                            touch(leaf_facts[std::size_t(facts[K].base)].output);
+                        for (int i = 0; i < f.saved; ++i) touch(f.first_buffer - first + i);
+                        touch(f.workspace);
+                        ++now;
+                    }
+                }
+                for (int i = 0; i < call.size; ++i) touch(call.touched[std::size_t(i)] - first);
+                ++now;
+            }
+            most();
+        };
+        replay(false);
+        replay(true);
+        return {true, result};
+    }
+
+    /// What is alive beside the buffers of the blocks.
+    static constexpr block_chain chain = [] {
+        block_chain result;
+        result.blocks = repeated::blocks;
+        std::array<index_t, 512> change{};
+        auto const last = std::size_t(log.now);
+        index_t floor = 0;
+        for (std::size_t i = 0; i < C::plan.declarations.size(); ++i) {
+            auto const& d = C::plan.declarations[i];
+            if (d.where != space::device_memory) continue;
+            auto const size = round_up(d.size().count, buffer_alignment);
+            auto const id = static_cast<int>(i) - C::places.first_buffer;
+            if (d.alive.forever) floor += size;
+            else if (id < repeat_node::first_buffer || id >= repeat_node::last_buffer)
+                for (int s = 0; s < d.alive.count; ++s) {
+                    auto const span = d.alive.intervals[std::size_t(s)];
+                    if (span.last < 0 || span.first > log.now) {
+                        result.outside = std::max(result.outside, size);
+                        continue;
+                    }
+                    change[std::size_t(span.first)] += size;
+                    change[std::size_t(span.last) + 1] -= size;
+                }
+        }
+        index_t alive = 0, in_loops = -1;
+        for (std::size_t t = 0; t <= last; ++t) {
+            alive += change[t];
+            auto const now = static_cast<int>(t);
+            auto const inside = [&](lifetime::interval loop) {
+                return loop.first <= now && now <= loop.last;
+            };
+            if (inside(log.loops[0]) || inside(log.loops[1]))
+                in_loops = in_loops < 0 ? alive : std::min(in_loops, alive);
+            else if (now > log.loops[0].last && now < log.loops[1].first)
+                result.between = std::max(result.between, alive);
+            else result.outside = std::max(result.outside, alive);
+        }
+        // What lies beside the blocks in both loops is floor; their first input is part of it.
+        result.floor = floor + in_loops - input;
+        result.between = result.between - in_loops;
+        result.outside += floor;
+        return result;
+    }();
+};
+
+template <class Device>
+struct device_with_rates {
+    using type = devices::generic;
+};
+template <class Device>
+    requires requires { Device::attained; }
+struct device_with_rates<Device> {
+    using type = Device;
+};
+
+template <class Chosen, class Policy>
+struct with_checkpointing : Chosen {
+    using checkpointing = Policy;
+};
+
+/// The search: plans in the order of their cost, each laid out by the planner, until one fits.
+template <class Chosen>
+struct search_within {
+    using budget = typename Chosen::checkpointing::budget;
+    using study = block_study<composition<with_checkpointing<Chosen, checkpointing::none>>>;
+    using device = typename device_with_rates<budget>::type;
+    static constexpr index_t available = (budget::memory - budget::reserve).count;
+    static constexpr auto rates = call_rates::of<device, typename study::setting::activation>();
+    static constexpr unsigned sets = 1U << study::values.second;
+    static constexpr unsigned all_values = sets - 1;
+    static constexpr int most_attempts = 12;
+
+    // In pieces: compilers bound the steps of one constant.
+    template <unsigned Piece>
+    struct front_to {
+        static constexpr option_front value = [] {
+            option_front front;
+            if constexpr (Piece > 0) front = front_to<Piece - 1>::value;
+            for (unsigned mask = Piece * 16; mask < std::min(sets, Piece * 16 + 16); ++mask) {
+                auto const [can_be, option] = study::option(mask, rates);
+                if (can_be) front.add(option);
+            }
+            return front;
+        }();
+    };
+    static constexpr option_front front = front_to<(sets - 1) / 16>::value;
+    static constexpr index_t forward = study::time_of_block(rates) * study::chain.blocks;
+
+    template <int Attempt>
+    struct attempt {
+        static constexpr two_groups plan = [] {
+            if constexpr (Attempt == 0) return next_plan(study::chain, front, available, {});
+            else return next_plan(study::chain, front, available, attempt<Attempt - 1>::plan);
+        }();
+    };
+    template <int Attempt>
+    static constexpr two_groups plan_at = attempt<Attempt>::plan;
+
+    template <int Value>
+    static constexpr auto name_of = [] {
+        constexpr auto& name = study::facts[std::size_t(study::values.first[Value])].name;
+        char characters[name.length + 1] = {};
+        std::copy_n(name.characters.data(), name.length, characters);
+        return text(characters);
+    }();
+    template <unsigned Mask>
+    static constexpr auto numbers = [] {
+        std::array<int, std::size_t(std::popcount(Mask))> all{};
+        std::size_t count = 0;
+        for (int v = 0; v < 32; ++v)
+            if (Mask >> v & 1) all[count++] = v;
+        return all;
+    }();
+    template <unsigned Mask, std::size_t... I>
+    static auto keep_of(std::index_sequence<I...>) -> checkpointing::keep<name_of<numbers<Mask>[I]>...>;
+    template <unsigned Mask>
+    using keeps =
+        std::conditional_t<Mask == all_values, checkpointing::none,
+                           decltype(keep_of<Mask>(std::make_index_sequence<numbers<Mask>.size()>{}))>;
+    template <int Option>
+    static constexpr unsigned mask_of = front.options[std::size_t(Option)].mask;
+
+    template <two_groups Plan>
+    static auto plan_of() {
+        constexpr auto L = study::chain.blocks;
+        using first = checkpointing::group<Plan.first_blocks, keeps<mask_of<Plan.first>>>;
+        if constexpr (Plan.first_blocks == L) return std::type_identity<checkpointing::plan<first>>{};
+        else
+            return std::type_identity<checkpointing::plan<
+                first, checkpointing::group<L - Plan.first_blocks, keeps<mask_of<Plan.second>>>>>{};
+    }
+    template <int Attempt>
+    using policy_at = typename decltype(plan_of<plan_at<Attempt>>())::type;
+
+    template <int Attempt>
+    static constexpr int found_from() {
+        if constexpr (Attempt == most_attempts) return -1;
+        else if constexpr (!plan_at<Attempt>.is_there()) return -1;
+        else if constexpr (composition<with_checkpointing<Chosen, policy_at<Attempt>>>::plan.total().count <=
+                           available)
+            return Attempt;
+        else return found_from<Attempt + 1>();
+    }
+    static constexpr int found = found_from<0>();
+    static constexpr bool fits = found >= 0;
+    static constexpr double percent =
+        fits ? 100.0 * double(plan_at<(fits ? found : 0)>.cost) / double(forward) : 0;
+    using policy = policy_at<found>;
+};
+
+}  // namespace snug::SNUG_TARGET::detail
