@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/memory/budget.hpp>
 #include <snug/meta.hpp>
 #include <snug/policy.hpp>
 #include <string_view>
@@ -23,6 +24,11 @@ template <class P>
 concept keeps_by_groups = requires {
     typename P::groups;
 };
+template <class P>
+concept keeps_within_budget = requires {
+    typename P::budget;
+    requires memory_budget<typename P::budget>;
+};
 
 /// Of a value of a block.
 template <text Name>
@@ -37,10 +43,11 @@ struct value_name {
 /// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
 /// when backward reaches it. 0 keeps everything. `recomputes_cheap_layers`: outputs of norms and activation functions are
 /// computed again in any case. `keeps(name)`: of what a block computes, the values of these names are kept, and no
-/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Losses and weights are the same to the bit.
+/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Or `budget`, within which the trainer looks for groups itself.
+/// Losses and weights are the same to the bit.
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> &&
-    (detail::keeps_segments<P> || detail::keeps_by_groups<P>);
+    (detail::keeps_segments<P> || detail::keeps_by_groups<P> || detail::keeps_within_budget<P>);
 
 namespace refusal {
 
@@ -138,6 +145,17 @@ struct plan {
     static_assert((sizeof(refusal::this_is_not_a_group_of_a_checkpointing_plan<Groups>) * ... * 1) > 0);
     using axis = snug::axis::checkpointing;
     using groups = meta::list<Groups...>;
+};
+
+/// The cheapest recomputation with which the whole step fits `Budget`, a device of `snug::devices` or a `snug::budget<24_GiB>`: a
+/// `plan` of one or two groups, each `none` or a `keep` of some values. Plans are laid out in the order of what they cost by the
+/// device's rates, and the first that fits is taken; `checkpointing::chosen<T>` says which. What fits with nothing computed again is
+/// `none`; when nothing fits, the trainer does not compile, and the error is the bill of the least.
+template <class Budget>
+struct within {
+    static_assert(sizeof(refusal::this_is_not_a_budget<Budget>) > 0);
+    using axis = snug::axis::checkpointing;
+    using budget = Budget;
 };
 
 }  // namespace checkpointing

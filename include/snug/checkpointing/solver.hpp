@@ -107,4 +107,57 @@ constexpr two_groups next_plan(block_chain const& chain, option_front const& fro
     return best;
 }
 
+/// Of plans in which some blocks keep as little as they can, the one of the least bound, and of these the cheapest.
+constexpr two_groups least_plan(block_chain const& chain, option_front const& front) {
+    int smallest = 0;
+    for (int i = 1; i < front.size; ++i)
+        if (front.options[static_cast<std::size_t>(i)].kept <
+            front.options[static_cast<std::size_t>(smallest)].kept)
+            smallest = i;
+    two_groups best;
+    index_t least = 0;
+    auto const L = chain.blocks;
+    auto const try_plan = [&](int i, int j, index_t n) {
+        auto const& a = front.options[static_cast<std::size_t>(i)];
+        auto const& b = front.options[static_cast<std::size_t>(j)];
+        two_groups const plan{n * a.cost + (L - n) * b.cost, i, j, n};
+        auto const bound = bound_of(chain, front, plan);
+        if (!best.is_there() || bound < least || (bound == least && plan.cost < best.cost))
+            best = plan, least = bound;
+    };
+    try_plan(smallest, smallest, L);
+    for (int j = 0; j < front.size; ++j) {
+        if (j == smallest) continue;
+        bool const is_first = front.options[static_cast<std::size_t>(smallest)].transient >=
+                              front.options[static_cast<std::size_t>(j)].transient;
+        for (index_t n = 1; n < L; ++n) try_plan(is_first ? smallest : j, is_first ? j : smallest, n);
+    }
+    return best;
+}
+
+/// What no plan costs less than that fits, of however many groups: the cost were blocks divisible.
+constexpr double least_cost(block_chain const& chain, option_front const& front, index_t budget) {
+    auto const* const all = front.options.data();
+    index_t least_transient = all[0].transient;
+    for (int i = 1; i < front.size; ++i) least_transient = std::min(least_transient, all[i].transient);
+    // What all blocks keep is there between forward and backward, and beside the last block.
+    auto const kept = static_cast<double>(budget - chain.floor - std::max(chain.between, least_transient)) /
+                      static_cast<double>(chain.blocks);
+    double best = -1;
+    auto const found = [&](double cost) {
+        if (best < 0 || cost < best) best = cost;
+    };
+    for (int i = 0; i < front.size; ++i) {
+        auto const& a = all[i];
+        if (static_cast<double>(a.kept) <= kept) found(static_cast<double>(a.cost));
+        for (int j = 0; j < front.size; ++j) {
+            auto const& b = all[j];
+            if (static_cast<double>(a.kept) > kept || static_cast<double>(b.kept) <= kept) continue;
+            auto const part = (kept - static_cast<double>(a.kept)) / static_cast<double>(b.kept - a.kept);
+            found(static_cast<double>(a.cost) + static_cast<double>(b.cost - a.cost) * part);
+        }
+    }
+    return std::max(best, 0.0) * static_cast<double>(chain.blocks);
+}
+
 }  // namespace snug::SNUG_TARGET::detail

@@ -230,10 +230,13 @@ struct composition {
     static constexpr auto buffers = [] {
         auto all = model::template declare_buffers<setting>().entries;
         auto const lifetimes = model::lifetimes();
+        std::array<bool, all.size()> is_left_behind{};
+        if constexpr (keeps_all_activations)
+            detail::mark_left_behind<typename model::nodes::body>(is_left_behind);
         for (std::size_t b = 0; b < all.size(); ++b) {
             all[b].alive = lifetimes[b];
             // Kept from one forward pass of a generated token to the next.
-            if (keeps_all_activations && all[b].line == role::activation)
+            if (keeps_all_activations && all[b].line == role::activation && !is_left_behind[b])
                 for (auto& span : all[b].alive.intervals) span.first = 0;
         }
         return all;

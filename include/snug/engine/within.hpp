@@ -316,21 +316,37 @@ struct device_with_rates<Device> {
     using type = Device;
 };
 
+template <class Chosen>
+struct search_within;
+
+/// `Chosen` with a policy that was found in the place of `within`.
 template <class Chosen, class Policy>
 struct with_checkpointing : Chosen {
     using checkpointing = Policy;
+    using within = search_within<Chosen>;
+};
+
+/// Consecutive blocks, by the numbers of the first and the last, and the values that they keep, a bit each.
+struct chosen_blocks {
+    index_t first = 0;
+    index_t last = -1;
+    unsigned kept = 0;
 };
 
 /// The search: plans in the order of their cost, each laid out by the planner, until one fits.
 template <class Chosen>
 struct search_within {
     using budget = typename Chosen::checkpointing::budget;
-    using study = block_study<composition<with_checkpointing<Chosen, checkpointing::none>>>;
+    template <class Policy>
+    using composed = composition<with_checkpointing<Chosen, Policy>>;
+    using study = block_study<composed<checkpointing::none>>;
     using device = typename device_with_rates<budget>::type;
     static constexpr index_t available = (budget::memory - budget::reserve).count;
     static constexpr auto rates = call_rates::of<device, typename study::setting::activation>();
     static constexpr unsigned sets = 1U << study::values.second;
     static constexpr unsigned all_values = sets - 1;
+    /// So many plans are laid out in the order of their cost; then less than the budget is looked for.
+    static constexpr int most_in_order = 8;
     static constexpr int most_attempts = 12;
 
     // In pieces: compilers bound the steps of one constant.
@@ -348,16 +364,6 @@ struct search_within {
     };
     static constexpr option_front front = front_to<(sets - 1) / 16>::value;
     static constexpr index_t forward = study::time_of_block(rates) * study::chain.blocks;
-
-    template <int Attempt>
-    struct attempt {
-        static constexpr two_groups plan = [] {
-            if constexpr (Attempt == 0) return next_plan(study::chain, front, available, {});
-            else return next_plan(study::chain, front, available, attempt<Attempt - 1>::plan);
-        }();
-    };
-    template <int Attempt>
-    static constexpr two_groups plan_at = attempt<Attempt>::plan;
 
     template <int Value>
     static constexpr auto name_of = [] {
@@ -380,35 +386,103 @@ struct search_within {
     using keeps =
         std::conditional_t<Mask == all_values, checkpointing::none,
                            decltype(keep_of<Mask>(std::make_index_sequence<numbers<Mask>.size()>{}))>;
-    template <int Option>
-    static constexpr unsigned mask_of = front.options[std::size_t(Option)].mask;
+    static constexpr unsigned mask_of(int option) { return front.options[std::size_t(option)].mask; }
 
-    template <two_groups Plan>
-    static auto plan_of() {
-        constexpr auto L = study::chain.blocks;
-        using first = checkpointing::group<Plan.first_blocks, keeps<mask_of<Plan.first>>>;
-        if constexpr (Plan.first_blocks == L) return std::type_identity<checkpointing::plan<first>>{};
-        else
-            return std::type_identity<checkpointing::plan<
-                first, checkpointing::group<L - Plan.first_blocks, keeps<mask_of<Plan.second>>>>>{};
-    }
-    template <int Attempt>
-    using policy_at = typename decltype(plan_of<plan_at<Attempt>>())::type;
+    /// A plan as a policy, and what it takes; one group whose blocks keep everything is `none`.
+    template <unsigned First, unsigned Second, index_t FirstBlocks>
+    struct laid_out {
+        using policy =
+            checkpointing::plan<checkpointing::group<FirstBlocks, keeps<First>>,
+                                checkpointing::group<study::chain.blocks - FirstBlocks, keeps<Second>>>;
+        static constexpr index_t total = composed<policy>::plan.total().count;
+    };
+    template <unsigned First, unsigned Second, index_t FirstBlocks>
+        requires(FirstBlocks == study::chain.blocks)
+    struct laid_out<First, Second, FirstBlocks> {
+        using policy = keeps<First>;
+        static constexpr index_t total = composed<policy>::plan.total().count;
+    };
+    /// Of the `plan` that `Has` has.
+    template <class Has>
+    using layout_of = laid_out<mask_of(Has::plan.first), mask_of(Has::plan.second), Has::plan.first_blocks>;
 
-    template <int Attempt>
-    static constexpr int found_from() {
-        if constexpr (Attempt == most_attempts) return -1;
-        else if constexpr (!plan_at<Attempt>.is_there()) return -1;
-        else if constexpr (composition<with_checkpointing<Chosen, policy_at<Attempt>>>::plan.total().count <=
-                           available)
-            return Attempt;
-        else return found_from<Attempt + 1>();
+    /// Of all plans that keep little in most blocks the one whose bound is least.
+    struct least {
+        static constexpr two_groups plan = least_plan(study::chain, front);
+        static constexpr index_t total = layout_of<least>::total;
+    };
+
+    /// A plan, and what laying it out told.
+    template <int Number>
+    struct attempt {
+        using before = attempt<Number - 1>;
+        static constexpr two_groups plan = [] {
+            if constexpr (Number < most_in_order)
+                return next_plan(study::chain, front, available, before::plan);
+            else return next_plan(study::chain, front, available - before::waste, {});
+        }();
+        static constexpr index_t total = [] {
+            if constexpr (plan.is_there()) return layout_of<attempt>::total;
+            else return 0;
+        }();
+        static constexpr index_t waste =
+            plan.is_there() ? std::max(before::waste, total - bound_of(study::chain, front, plan))
+                            : before::waste;
+    };
+    template <int Number>
+        requires(Number < 0)
+    struct attempt<Number> {
+        static constexpr two_groups plan{};
+        static constexpr index_t waste = 0;
+    };
+
+    struct outcome {
+        two_groups plan{};
+        int attempts = 0;
+        bool fits = false;
+        bool is_proven = true;
+    };
+    template <int Number>
+    static constexpr bool is_tried = [] {
+        if constexpr (Number < most_attempts) return attempt<Number>::plan.is_there();
+        else return false;
+    }();
+    template <int Number>
+    static constexpr outcome found_from() {
+        if constexpr (is_tried<Number>) {
+            if constexpr (attempt<Number>::total <= available)
+                return {attempt<Number>::plan, Number + 1, true, Number < most_in_order};
+            else return found_from<Number + 1>();
+        } else {
+            return {least::plan, Number + 1, least::total <= available, Number < most_in_order};
+        }
     }
-    static constexpr int found = found_from<0>();
-    static constexpr bool fits = found >= 0;
-    static constexpr double percent =
-        fits ? 100.0 * double(plan_at<(fits ? found : 0)>.cost) / double(forward) : 0;
-    using policy = policy_at<found>;
+    static constexpr outcome found = found_from<0>();
+    static constexpr bool fits = found.fits;
+    struct winner {
+        static constexpr two_groups plan = found.plan;
+    };
+    using policy = typename layout_of<winner>::policy;
+    using result = composed<policy>;
+
+    static constexpr double percent_of(double cost) { return 100.0 * cost / double(forward); }
+    static constexpr double percent = percent_of(double(found.plan.cost));
+    static constexpr double bound = percent_of(least_cost(study::chain, front, available));
+
+    static constexpr int groups_count = found.plan.first_blocks < study::chain.blocks ? 2 : 1;
+    static constexpr std::array<chosen_blocks, 2> groups{
+        {{0, found.plan.first_blocks - 1, mask_of(found.plan.first)},
+         {found.plan.first_blocks, study::chain.blocks - 1, mask_of(found.plan.second)}}};
+};
+
+template <class Chosen>
+struct resolved {
+    using type = Chosen;
+};
+template <class Chosen>
+    requires keeps_within_budget<typename Chosen::checkpointing>
+struct resolved<Chosen> {
+    using type = with_checkpointing<Chosen, typename search_within<Chosen>::policy>;
 };
 
 }  // namespace snug::SNUG_TARGET::detail

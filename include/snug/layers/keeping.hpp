@@ -57,6 +57,17 @@ constexpr int leaves_in() {
     else return 1;
 }
 
+/// L is made of snug's sequences and residual connections, so that what is between its layers has names.
+template <class L>
+constexpr bool names_its_values() {
+    if constexpr (!layer::composite<L>) return true;
+    else if constexpr (!is_residual<L> && !is_sequence<L>) return false;
+    else
+        return []<class... Children>(meta::list<Children...>*) {
+            return (names_its_values<Children>() && ... && true);
+        }(static_cast<typename L::children*>(nullptr));
+}
+
 /// A leaf of a block with its output, the value of its number. A leaf's input is the value before its own; that of the
 /// first, number -1, is the block's.
 struct block_value_facts {
@@ -166,8 +177,7 @@ constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& 
     block_schedule<N> result;
     auto const at = [](int i) { return static_cast<std::size_t>(i); };
     for (int v = 0; v < count; ++v) {
-        result.is_kept[at(v)] =
-            v + 1 < count && is_read_in_backward(facts, at(v)) && keeps(v);
+        result.is_kept[at(v)] = v + 1 < count && is_read_in_backward(facts, at(v)) && keeps(v);
         result.again[at(v)] = block_schedule<N>::never;
         result.last_reader[at(v)] = v + 1 < count ? v + 1 : v;
         if (facts[at(v)].adds && facts[at(v)].base >= 0) result.last_reader[at(facts[at(v)].base)] = v;
