@@ -102,7 +102,7 @@ using accepted_policies = std::conjunction<
     accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
     accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>,
     accepted_adapter<chosen<Policies...>>, accepted_values<chosen<Policies...>>,
-    accepted_to_run<chosen<Policies...>>>;
+    accepted_to_run<chosen<Policies...>>, accepted_search<chosen<Policies...>>>;
 
 /// What a refused trainer is built from instead, so that its refusal is the only error.
 using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;

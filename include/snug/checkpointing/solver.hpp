@@ -47,80 +47,181 @@ struct block_chain {
     index_t outside = 0;  ///< bytes in all, at most, before the blocks and after them
 };
 
-/// `first_blocks` blocks that keep by option `first`, and behind them the rest by `second`.
-struct two_groups {
+/// Options that are tried in three groups.
+struct option_list {
+    static constexpr int capacity = 16;
+    std::array<int, capacity> numbers{};
+    int size = 0;
+
+    constexpr void add(int option) {
+        if (size < capacity) numbers[static_cast<std::size_t>(size++)] = option;
+    }
+};
+
+/// Options between which no other lies nearer to no bytes and no cost: the corners of the convex hull.
+constexpr option_list corners_of(option_front const& front) {
+    auto const* const all = front.options.data();
+    option_list result;
+    int at = 0;
+    for (int i = 1; i < front.size; ++i)
+        if (all[i].kept < all[at].kept || (all[i].kept == all[at].kept && all[i].cost < all[at].cost)) at = i;
+    // The next corner is the one to which cost falls most for a byte.
+    while (true) {
+        result.add(at);
+        int next = -1;
+        for (int i = 0; i < front.size; ++i) {
+            if (all[i].kept <= all[at].kept || all[i].cost >= all[at].cost) continue;
+            auto const steeper = [&](int a, int b) {
+                return static_cast<double>(all[at].cost - all[a].cost) *
+                           static_cast<double>(all[b].kept - all[at].kept) >
+                       static_cast<double>(all[at].cost - all[b].cost) *
+                           static_cast<double>(all[a].kept - all[at].kept);
+            };
+            if (next < 0 || steeper(i, next)) next = i;
+        }
+        if (next < 0 || result.size == option_list::capacity) return result;
+        at = next;
+    }
+}
+
+/// Options for the last block alone, whose values are there when its backward begins.
+constexpr option_list endings_of(block_chain const& chain, option_front const& front) {
+    auto const* const all = front.options.data();
+    auto const taken = [&](int i) { return all[i].kept + std::max(all[i].transient, chain.between); };
+    option_list result;
+    for (int i = 0; i < front.size; ++i) {
+        bool is_beaten = false;
+        for (int j = 0; j < front.size && !is_beaten; ++j)
+            is_beaten = j != i && taken(j) <= taken(i) && all[j].cost <= all[i].cost &&
+                        (taken(j) < taken(i) || all[j].cost < all[i].cost || j < i);
+        if (!is_beaten) result.add(i);
+    }
+    return result;
+}
+
+/// `first_blocks` blocks that keep by option `first`, behind them others by `second`, and the last block by `ending` unless that is -1.
+struct group_plan {
     index_t cost = -1;
     int first = -1;
     int second = -1;
+    int ending = -1;
     index_t first_blocks = 0;
 
     constexpr bool is_there() const { return cost >= 0; }
+    /// Of two of one cost.
+    constexpr bool is_before(group_plan const& other) const {
+        if (first != other.first) return first < other.first;
+        if (second != other.second) return second < other.second;
+        return ending < other.ending;
+    }
 };
 
 /// A lower bound of the bytes of a plan: what is alive at once.
-constexpr index_t bound_of(block_chain const& chain, option_front const& front, two_groups const& plan) {
+constexpr index_t bound_of(block_chain const& chain, option_front const& front, group_plan const& plan) {
     auto const& a = front.options[static_cast<std::size_t>(plan.first)];
     auto const& b = front.options[static_cast<std::size_t>(plan.second)];
+    auto const blocks = chain.blocks - (plan.ending < 0 ? 0 : 1);
     auto const kept_first = plan.first_blocks * a.kept;
-    auto const kept = kept_first + (chain.blocks - plan.first_blocks) * b.kept;
-    auto most = std::max(kept_first + a.transient, kept + chain.between);
-    if (plan.first_blocks < chain.blocks) most = std::max(most, kept + b.transient);
-    return std::max(chain.outside, chain.floor + most);
+    auto kept = kept_first + (blocks - plan.first_blocks) * b.kept;
+    auto most = kept_first + a.transient;
+    if (plan.first_blocks < blocks) most = std::max(most, kept + b.transient);
+    if (plan.ending >= 0) {
+        auto const& c = front.options[static_cast<std::size_t>(plan.ending)];
+        kept += c.kept;
+        most = std::max(most, kept + c.transient);
+    }
+    return std::max(chain.outside, chain.floor + std::max(most, kept + chain.between));
 }
 
 constexpr index_t divided_down(index_t a, index_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 constexpr index_t divided_up(index_t a, index_t b) { return -divided_down(-a, b); }
 
-/// The cheapest plan after `last` whose bound is within `budget`. Plans are in the order of (cost, first, second): of two options as dear
-/// as each other there is one plan. The option that passes more comes first: by exchange of neighbours that is never worse for the bound.
-constexpr two_groups next_plan(block_chain const& chain, option_front const& front, index_t budget,
-                               two_groups const& last) {
-    two_groups best;
-    if (chain.outside > budget) return best;
-    auto const room = budget - chain.floor;
-    auto const L = chain.blocks;
-    auto const* const all = front.options.data();
-    for (int i = 0; i < front.size; ++i) {
-        for (int j = 0; j < front.size; ++j) {
-            auto const &a = all[i], &b = all[j];
-            if (a.transient < b.transient || (a.transient == b.transient && i > j)) continue;
-            index_t low = i == j ? L : 1, high = i == j ? L : L - 1;
-            high = std::min(high, divided_down(room - a.transient, a.kept));
-            auto const rest = room - std::max(b.transient, chain.between) - L * b.kept;
-            auto const more = a.kept - b.kept;
-            if (more > 0) high = std::min(high, divided_down(rest, more));
-            else if (more < 0) low = std::max(low, divided_up(-rest, -more));
-            else if (rest < 0) continue;
-            if (low > high) continue;
-            bool const is_behind = i > last.first || (i == last.first && j > last.second);
-            auto const least = last.cost + (is_behind ? 0 : 1);
-            auto const slope = a.cost - b.cost;
-            if (slope > 0) low = std::max(low, divided_up(least - L * b.cost, slope));
-            else if (slope < 0) high = std::min(high, divided_down(L * b.cost - least, -slope));
-            if (low > high) continue;
-            auto const n = slope < 0 ? high : low;
-            auto const cost = L * b.cost + n * slope;
-            if (cost < least) continue;
-            if (!best.is_there() || cost < best.cost) best = {cost, i, j, n};
+/// Finds the cheapest plan behind another whose bound is within a budget.
+struct plan_finder {
+    block_chain const& chain;
+    option_front const& front;
+    group_plan const& last;
+    index_t room;
+    group_plan best{};
+
+    /// Of two options there is one plan of each cost.
+    constexpr void consider(int i, int j, int ending) {
+        auto const* const all = front.options.data();
+        auto const &a = all[i], &b = all[j];
+        auto L = chain.blocks;
+        auto beside = chain.between;
+        index_t at_the_end = 0;
+        if (ending >= 0) {
+            auto const& c = all[ending];
+            --L;
+            beside = c.kept + std::max(c.transient, beside);
+            at_the_end = c.cost;
         }
+        index_t low = i == j ? L : 1, high = i == j ? L : L - 1;
+        high = std::min(high, divided_down(room - a.transient, a.kept));
+        auto const rest = room - std::max(b.transient, beside) - L * b.kept;
+        auto const more = a.kept - b.kept;
+        if (more > 0) high = std::min(high, divided_down(rest, more));
+        else if (more < 0) low = std::max(low, divided_up(-rest, -more));
+        else if (rest < 0) return;
+        if (low > high) return;
+        group_plan plan{0, i, j, ending, 0};
+        auto const least = last.cost + (last.is_before(plan) ? 0 : 1);
+        auto const slope = a.cost - b.cost;
+        auto const fixed = L * b.cost + at_the_end;
+        if (slope > 0) low = std::max(low, divided_up(least - fixed, slope));
+        else if (slope < 0) high = std::min(high, divided_down(fixed - least, -slope));
+        if (low > high) return;
+        plan.first_blocks = slope < 0 ? high : low;
+        plan.cost = fixed + plan.first_blocks * slope;
+        if (plan.cost < least) return;
+        if (!best.is_there() || plan.cost < best.cost || (plan.cost == best.cost && plan.is_before(best)))
+            best = plan;
     }
-    return best;
+};
+
+/// The cheapest plan after `last` whose bound is within `budget`. Plans are in the order of (cost, options): of two options as dear
+/// as each other there is one plan. The option that passes more comes first: by exchange of neighbours that is never worse for the bound.
+/// Groups are two of any options, or two of `corners` with one of `endings` for the last block.
+constexpr group_plan next_plan(block_chain const& chain, option_front const& front,
+                               option_list const& corners, option_list const& endings, index_t budget,
+                               group_plan const& last) {
+    plan_finder finder{chain, front, last, budget - chain.floor};
+    if (chain.outside > budget) return {};
+    auto const* const all = front.options.data();
+    auto const in_order = [&](int i, int j) {
+        return all[i].transient > all[j].transient || (all[i].transient == all[j].transient && i <= j);
+    };
+    for (int i = 0; i < front.size; ++i)
+        for (int j = 0; j < front.size; ++j)
+            if (in_order(i, j)) finder.consider(i, j, -1);
+    if (chain.blocks < 3) return finder.best;
+    for (int a = 0; a < corners.size; ++a)
+        for (int b = 0; b < corners.size; ++b) {
+            auto const i = corners.numbers[static_cast<std::size_t>(a)],
+                       j = corners.numbers[static_cast<std::size_t>(b)];
+            if (i == j || !in_order(i, j)) continue;
+            for (int e = 0; e < endings.size; ++e)
+                if (auto const ending = endings.numbers[static_cast<std::size_t>(e)]; ending != j)
+                    finder.consider(i, j, ending);
+        }
+    return finder.best;
 }
 
 /// Of plans in which some blocks keep as little as they can, the one of the least bound, and of these the cheapest.
-constexpr two_groups least_plan(block_chain const& chain, option_front const& front) {
+constexpr group_plan least_plan(block_chain const& chain, option_front const& front) {
     int smallest = 0;
     for (int i = 1; i < front.size; ++i)
         if (front.options[static_cast<std::size_t>(i)].kept <
             front.options[static_cast<std::size_t>(smallest)].kept)
             smallest = i;
-    two_groups best;
+    group_plan best;
     index_t least = 0;
     auto const L = chain.blocks;
     auto const try_plan = [&](int i, int j, index_t n) {
         auto const& a = front.options[static_cast<std::size_t>(i)];
         auto const& b = front.options[static_cast<std::size_t>(j)];
-        two_groups const plan{n * a.cost + (L - n) * b.cost, i, j, n};
+        group_plan const plan{n * a.cost + (L - n) * b.cost, i, j, -1, n};
         auto const bound = bound_of(chain, front, plan);
         if (!best.is_there() || bound < least || (bound == least && plan.cost < best.cost))
             best = plan, least = bound;

@@ -7,7 +7,64 @@
 #include <snug/engine/work.hpp>
 
 /// checkpointing::within: the cheapest groups of blocks that fit, found with the planner itself.
-namespace snug::SNUG_TARGET::detail {
+namespace snug::SNUG_TARGET {
+
+namespace refusal {
+
+template <class Model, index_t KindsOfBlocks>
+struct within_a_budget_all_blocks_are_of_one_kind {
+    static constexpr bool holds = KindsOfBlocks == 1;
+    static_assert(holds,
+                  "snug: checkpointing::within looks for what the blocks of one snug::repeat keep, and this "
+                  "model has none, several, or blocks that differ in turn (see Model and KindsOfBlocks). "
+                  "Name what is kept: checkpointing::keep<...>, selective, every_block");
+};
+
+template <class Block, index_t Values>
+struct within_a_budget_a_block_has_at_most_12_values {
+    static constexpr bool holds = Values <= 12;
+    static_assert(holds,
+                  "snug: checkpointing::within tries all sets of the values that backward reads in a block, "
+                  "and there are more than 12 of them (see Block and Values). Name those that are kept: "
+                  "checkpointing::keep<...>");
+};
+
+template <index_t>
+struct the_largest_line_is_weights_MiB;
+template <index_t>
+struct the_largest_line_is_gradients_MiB;
+template <index_t>
+struct the_largest_line_is_optimizer_state_MiB;
+template <index_t>
+struct the_largest_line_is_activations_MiB;
+template <index_t>
+struct the_largest_line_is_communication_MiB;
+
+/// With the bill of the plan that takes least.
+template <class Least, class Budget, class OverBy, class WhatHelps, class Bill>
+struct no_recomputation_fits_the_budget {
+    static constexpr bool holds = Least::amount <= Budget::amount;
+    static_assert(
+        holds,
+        "snug: no recomputation fits the budget of checkpointing::within: the least, by how much it is over, "
+        "and the largest line of its bill are in no_recomputation_fits_the_budget<...>. What makes that line "
+        "smaller: of activations, a smaller snug::batch with more accumulation::micro_batches; of the "
+        "optimizer's "
+        "state, adamw<states<int8>>; of weights and gradients, adapters::lora with a quantization; of any, "
+        "sharding::zero");
+};
+
+template <class Given>
+struct this_trainer_does_not_look_for_its_checkpointing {
+    static constexpr bool holds = false;
+    static_assert(holds && !std::is_void_v<Given>,
+                  "snug: checkpointing::chosen<T> is what checkpointing::within has found, and T has another "
+                  "policy (see Given)");
+};
+
+}  // namespace refusal
+
+namespace detail {
 
 /// The picoseconds that calls take by a device's table, in integers, so that no plan depends on a compiler.
 struct call_rates {
@@ -37,14 +94,14 @@ struct logged_call {
     int at = 0;
     bool is_backward = false;
     int first_buffer = -1;
-    std::array<int, 20> touched{};
+    std::array<int, 32> touched{};
     int size = 0;
 };
 
 /// Writes down what the calls inside of loops touch, by the positions of the recorder.
-template <int Buffers>
+template <int Buffers, int Calls>
 struct logging_walker : recording_walker<static_cast<std::size_t>(Buffers)> {
-    std::array<logged_call, 96> calls{};
+    std::array<logged_call, static_cast<std::size_t>(Calls)> calls{};
     int size = 0;
     int now = -1;
     std::array<lifetime::interval, 2> loops{};
@@ -112,7 +169,7 @@ struct block_study {
         block::input_width * setting::rows * index_t{sizeof(typename setting::activation)};
 
     static constexpr auto log = [] {
-        logging_walker<model::buffer_count> walker;
+        logging_walker<model::buffer_count, 4 * leaf_count> walker;
         model::record(walker);
         return walker;
     }();
@@ -211,7 +268,7 @@ struct block_study {
             end[std::size_t(r)] = now;
         };
         auto const most = [&] {
-            std::array<index_t, 256> change{};
+            std::array<index_t, 16 * facts.size()> change{};
             for (int r = 0; r < buffers; ++r) {
                 auto const& b = buffer_facts[std::size_t(r)];
                 if (begin[std::size_t(r)] >= 0 && !is_kept(b)) {
@@ -265,7 +322,7 @@ struct block_study {
     static constexpr block_chain chain = [] {
         block_chain result;
         result.blocks = repeated::blocks;
-        std::array<index_t, 512> change{};
+        std::array<index_t, static_cast<std::size_t>(log.now) + 2> change{};
         auto const last = std::size_t(log.now);
         index_t floor = 0;
         for (std::size_t i = 0; i < C::plan.declarations.size(); ++i) {
@@ -388,27 +445,42 @@ struct search_within {
                            decltype(keep_of<Mask>(std::make_index_sequence<numbers<Mask>.size()>{}))>;
     static constexpr unsigned mask_of(int option) { return front.options[std::size_t(option)].mask; }
 
-    /// A plan as a policy, and what it takes; one group whose blocks keep everything is `none`.
-    template <unsigned First, unsigned Second, index_t FirstBlocks>
+    static constexpr option_list corners = corners_of(front);
+    static constexpr option_list endings = endings_of(study::chain, front);
+
+    /// Groups as a policy: one is what its blocks keep.
+    template <class... Groups>
+    struct policy_of_groups {
+        using type = checkpointing::plan<Groups...>;
+    };
+    template <class Group>
+    struct policy_of_groups<Group> {
+        using type = typename Group::policy;
+    };
+    template <index_t Blocks, unsigned Mask>
+    using group_list =
+        std::conditional_t<(Blocks > 0), meta::list<checkpointing::group<Blocks, keeps<Mask>>>, meta::list<>>;
+    /// The `plan` that `Has` has as a policy, and what it takes.
+    template <index_t FirstBlocks, unsigned First, index_t SecondBlocks, unsigned Second, index_t Ending,
+              unsigned Last>
     struct laid_out {
-        using policy =
-            checkpointing::plan<checkpointing::group<FirstBlocks, keeps<First>>,
-                                checkpointing::group<study::chain.blocks - FirstBlocks, keeps<Second>>>;
+        using policy = typename meta::mp::mp_rename<
+            meta::mp::mp_append<group_list<FirstBlocks, First>, group_list<SecondBlocks, Second>,
+                                group_list<Ending, Last>>,
+            policy_of_groups>::type;
         static constexpr index_t total = composed<policy>::plan.total().count;
     };
-    template <unsigned First, unsigned Second, index_t FirstBlocks>
-        requires(FirstBlocks == study::chain.blocks)
-    struct laid_out<First, Second, FirstBlocks> {
-        using policy = keeps<First>;
-        static constexpr index_t total = composed<policy>::plan.total().count;
-    };
-    /// Of the `plan` that `Has` has.
     template <class Has>
-    using layout_of = laid_out<mask_of(Has::plan.first), mask_of(Has::plan.second), Has::plan.first_blocks>;
+    static constexpr index_t ending_of = Has::plan.ending < 0 ? 0 : 1;
+    template <class Has>
+    using layout_of =
+        laid_out<Has::plan.first_blocks, mask_of(Has::plan.first),
+                 study::chain.blocks - Has::plan.first_blocks - ending_of<Has>, mask_of(Has::plan.second),
+                 ending_of<Has>, mask_of(Has::plan.ending < 0 ? 0 : Has::plan.ending)>;
 
     /// Of all plans that keep little in most blocks the one whose bound is least.
     struct least {
-        static constexpr two_groups plan = least_plan(study::chain, front);
+        static constexpr group_plan plan = least_plan(study::chain, front);
         static constexpr index_t total = layout_of<least>::total;
     };
 
@@ -416,10 +488,10 @@ struct search_within {
     template <int Number>
     struct attempt {
         using before = attempt<Number - 1>;
-        static constexpr two_groups plan = [] {
+        static constexpr group_plan plan = [] {
             if constexpr (Number < most_in_order)
-                return next_plan(study::chain, front, available, before::plan);
-            else return next_plan(study::chain, front, available - before::waste, {});
+                return next_plan(study::chain, front, corners, endings, available, before::plan);
+            else return next_plan(study::chain, front, corners, endings, available - before::waste, {});
         }();
         static constexpr index_t total = [] {
             if constexpr (plan.is_there()) return layout_of<attempt>::total;
@@ -432,12 +504,12 @@ struct search_within {
     template <int Number>
         requires(Number < 0)
     struct attempt<Number> {
-        static constexpr two_groups plan{};
+        static constexpr group_plan plan{};
         static constexpr index_t waste = 0;
     };
 
     struct outcome {
-        two_groups plan{};
+        group_plan plan{};
         int attempts = 0;
         bool fits = false;
         bool is_proven = true;
@@ -460,19 +532,37 @@ struct search_within {
     static constexpr outcome found = found_from<0>();
     static constexpr bool fits = found.fits;
     struct winner {
-        static constexpr two_groups plan = found.plan;
+        static constexpr group_plan plan = found.plan;
     };
     using policy = typename layout_of<winner>::policy;
     using result = composed<policy>;
+    static constexpr index_t found_total = layout_of<winner>::total;
 
     static constexpr double percent_of(double cost) { return 100.0 * cost / double(forward); }
     static constexpr double percent = percent_of(double(found.plan.cost));
     static constexpr double bound = percent_of(least_cost(study::chain, front, available));
 
-    static constexpr int groups_count = found.plan.first_blocks < study::chain.blocks ? 2 : 1;
-    static constexpr std::array<chosen_blocks, 2> groups{
-        {{0, found.plan.first_blocks - 1, mask_of(found.plan.first)},
-         {found.plan.first_blocks, study::chain.blocks - 1, mask_of(found.plan.second)}}};
+    /// By the numbers of bits.
+    static constexpr auto names = [] {
+        std::array<std::string_view, std::size_t(study::values.second)> all{};
+        for (std::size_t v = 0; v < all.size(); ++v)
+            all[v] = study::facts[std::size_t(study::values.first[v])].name.view();
+        return all;
+    }();
+    static constexpr int groups_count =
+        1 + (found.plan.first_blocks + (found.plan.ending < 0 ? 0 : 1) < study::chain.blocks) +
+        (found.plan.ending < 0 ? 0 : 1);
+    static constexpr auto groups = [] {
+        std::array<chosen_blocks, std::size_t(groups_count)> all{};
+        index_t const last = study::chain.blocks - 1;
+        all[0] = {0, found.plan.first_blocks - 1, mask_of(found.plan.first)};
+        if (groups_count > 1) all[1] = {found.plan.first_blocks, last, mask_of(found.plan.second)};
+        if (groups_count > 2) {
+            all[1].last = last - 1;
+            all[2] = {last, last, mask_of(found.plan.ending)};
+        }
+        return all;
+    }();
 };
 
 template <class Chosen>
@@ -485,4 +575,120 @@ struct resolved<Chosen> {
     using type = with_checkpointing<Chosen, typename search_within<Chosen>::policy>;
 };
 
-}  // namespace snug::SNUG_TARGET::detail
+/// A search that is possible and found something, or a refusal in words.
+template <class Chosen>
+struct recomputation_fits {
+    using search = search_within<Chosen>;
+
+    template <class>
+    struct refused {
+        using C = typename search::result;
+        struct least {
+            using trainer_type = least;
+            using composition = C;
+        };
+        static constexpr memory_bill lines = C::bill;
+        using bill = typename bill_against<least, typename search::budget>::type;
+        static constexpr index_t weights = diagnose::mebibytes(lines.weights + lines.master_weights),
+                                 gradients = diagnose::mebibytes(lines.gradients),
+                                 state = diagnose::mebibytes(lines.optimizer_state),
+                                 activations = diagnose::mebibytes(lines.activations + lines.workspace),
+                                 communication = diagnose::mebibytes(lines.communication);
+        static constexpr index_t most = std::max({weights, gradients, state, activations, communication});
+        template <index_t Amount, class This, class Else>
+        using largest = std::conditional_t<Amount == most, This, Else>;
+        using what_helps =
+            largest<activations, refusal::the_largest_line_is_activations_MiB<most>,
+                    largest<state, refusal::the_largest_line_is_optimizer_state_MiB<most>,
+                            largest<weights, refusal::the_largest_line_is_weights_MiB<most>,
+                                    largest<gradients, refusal::the_largest_line_is_gradients_MiB<most>,
+                                            refusal::the_largest_line_is_communication_MiB<most>>>>>;
+        using type = refusal::no_recomputation_fits_the_budget<
+            least_MiB<bill::total>, budget_MiB<bill::budget>,
+            over_by_MiB<diagnose::mebibytes({search::found_total - search::available})>, what_helps, bill>;
+    };
+    struct accepted_type {
+        using type = std::true_type;
+    };
+    using found = typename std::conditional_t<search::fits, accepted_type, refused<Chosen>>::type;
+    static_assert(sizeof(found) > 0);
+    static constexpr bool value = search::fits;
+};
+
+template <class Body>
+struct kinds_of_blocks {
+    using nodes = typename repeat_inside<node<Body, 0, 0, false>>::type;
+    static constexpr index_t value = []<class... Nodes>(meta::list<Nodes...>) {
+        return (period_of<typename Nodes::type::block> + ... + 0);
+    }(nodes{});
+};
+
+template <class Model>
+struct accepted_blocks : accepted<refusal::within_a_budget_all_blocks_are_of_one_kind<
+                             Model, kinds_of_blocks<typename Model::body>::value>> {};
+template <class Model>
+using block_of_model =
+    typename meta::at<typename kinds_of_blocks<typename Model::body>::nodes, 0>::type::block;
+template <class Model>
+struct accepted_names : accepted<refusal::the_values_of_a_composite_of_your_own_have_no_names<
+                            block_of_model<Model>, names_its_values<block_of_model<Model>>()>> {};
+template <class Model>
+struct accepted_count : accepted<refusal::within_a_budget_a_block_has_at_most_12_values<
+                            block_of_model<Model>, count_of_values(values_of_block<block_of_model<Model>>)>> {
+};
+
+/// What `within` asks of a model and a budget; nothing of other policies.
+template <class Chosen>
+struct accepted_search : std::true_type {};
+template <class Chosen>
+    requires keeps_within_budget<typename Chosen::checkpointing>
+struct accepted_search<Chosen> {
+    using model = typename adapted_model<typename Chosen::model, typename Chosen::quantization,
+                                         typename Chosen::adapters>::type;
+    using setting = snug::setting<Chosen::batch::sequences, Chosen::batch::tokens, typename Chosen::precision,
+                                  typename Chosen::where::backend>;
+    static constexpr bool value =
+        std::conjunction<accepted_blocks<model>, accepted_names<model>, accepted_count<model>,
+                         layers_are_counted<typename model::body, setting>,
+                         recomputation_fits<Chosen>>::value;
+};
+
+template <class T>
+struct search_of {
+    static_assert(sizeof(refusal::this_trainer_does_not_look_for_its_checkpointing<T>) > 0);
+};
+template <class T>
+    requires requires { typename trainer_of<T>::composition::chosen::within; }
+struct search_of<T> {
+    using type = typename trainer_of<T>::composition::chosen::within;
+};
+
+}  // namespace detail
+
+namespace checkpointing {
+
+/// What `within` has found for the trainer T. Constants:
+///
+///     using chosen = snug::checkpointing::chosen<my_trainer>;
+///     static_assert(chosen::recompute_percent < 15);
+template <class T>
+struct chosen {
+    using search = typename detail::search_of<T>::type;
+    /// The policy: `none`, a `keep`, or a `plan` of two groups. A trainer that has it in the place of `within` is the same.
+    using plan = typename search::policy;
+    /// Time of what is computed again, by the rates of the device, in percent of a forward pass of all blocks, in which each layer's call
+    /// takes the longer of its operations and its bytes.
+    static constexpr double recompute_percent = search::percent;
+    /// No plan that fits costs less, of however many groups.
+    static constexpr double bound = search::bound;
+    static constexpr double gap = recompute_percent - bound;
+    /// No cheaper plan of one or two groups fits: each is too large even if it packed without loss, or was laid out and is too large.
+    static constexpr bool proven = search::found.is_proven;
+    /// Plans that were laid out.
+    static constexpr int attempts = search::found.attempts;
+    /// Of the budget.
+    static constexpr bytes unused{search::available - search::found_total};
+};
+
+}  // namespace checkpointing
+}  // namespace snug::SNUG_TARGET

@@ -13,9 +13,11 @@ namespace refusal {
 
 template <class Layer, bool IsOneOfSnugs>
 struct the_values_of_a_composite_of_your_own_have_no_names {
-    static_assert(IsOneOfSnugs,
-                  "snug: checkpointing::keep names values of blocks that are made of snug::sequence and "
-                  "snug::residual, and a layer with children of your own is inside (see Layer)");
+    static constexpr bool holds = IsOneOfSnugs;
+    static_assert(holds,
+                  "snug: checkpointing::keep and within name values of blocks that are made of "
+                  "snug::sequence and snug::residual, and a layer with children of your own is inside (see "
+                  "Layer)");
 };
 
 template <class Layer, bool HasIt>
@@ -129,6 +131,14 @@ inline constexpr auto values_of_block = [] {
 template <std::size_t N>
 constexpr bool is_read_in_backward(std::array<block_value_facts, N> const& facts, std::size_t value) {
     return facts[value].reads_output || (value + 1 < N && facts[value + 1].reads_input);
+}
+
+/// Values of a block that backward reads.
+template <std::size_t N>
+constexpr index_t count_of_values(std::array<block_value_facts, N> const& facts) {
+    index_t count = 0;
+    for (std::size_t v = 0; v + 1 < N; ++v) count += is_read_in_backward(facts, v);
+    return count;
 }
 
 /// A leaf at its place in a block, with the buffer of its output; -1: the block's output.
