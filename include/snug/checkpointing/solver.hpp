@@ -37,6 +37,17 @@ struct option_front {
         if (size == capacity) is_complete = false;
         else all[size++] = given;
     }
+
+    /// Those that pass most come first: in a plan, too, by exchange of neighbours, which is never worse for the bound.
+    constexpr void sort() {
+        auto* const all = options.data();
+        for (int i = 1; i < size; ++i) {
+            auto const moved = all[i];
+            int j = i;
+            for (; j > 0 && all[j - 1].transient < moved.transient; --j) all[j] = all[j - 1];
+            all[j] = moved;
+        }
+    }
 };
 
 /// Equal blocks, and what lies beside them.
@@ -157,6 +168,9 @@ struct plan_finder {
             beside = c.kept + std::max(c.transient, beside);
             at_the_end = c.cost;
         }
+        // Compilers bound the steps of a constant: most options are left here.
+        if (best.is_there() && L * std::min(a.cost, b.cost) + at_the_end > best.cost) return;
+        if (L * std::max(a.cost, b.cost) + at_the_end < last.cost) return;
         index_t low = i == j ? L : 1, high = i == j ? L : L - 1;
         high = std::min(high, divided_down(room - a.transient, a.kept));
         auto const rest = room - std::max(b.transient, beside) - L * b.kept;
@@ -181,26 +195,21 @@ struct plan_finder {
 };
 
 /// The cheapest plan after `last` whose bound is within `budget`. Plans are in the order of (cost, options): of two options as dear
-/// as each other there is one plan. The option that passes more comes first: by exchange of neighbours that is never worse for the bound.
-/// Groups are two of any options, or two of `corners` with one of `endings` for the last block.
+/// as each other there is one plan. Groups are two of any options, in the order of the front, or two of `corners` with one of `endings` for
+/// the last block.
 constexpr group_plan next_plan(block_chain const& chain, option_front const& front,
                                option_list const& corners, option_list const& endings, index_t budget,
                                group_plan const& last) {
     plan_finder finder{chain, front, last, budget - chain.floor};
     if (chain.outside > budget) return {};
-    auto const* const all = front.options.data();
-    auto const in_order = [&](int i, int j) {
-        return all[i].transient > all[j].transient || (all[i].transient == all[j].transient && i <= j);
-    };
     for (int i = 0; i < front.size; ++i)
-        for (int j = 0; j < front.size; ++j)
-            if (in_order(i, j)) finder.consider(i, j, -1);
+        for (int j = i; j < front.size; ++j) finder.consider(i, j, -1);
     if (chain.blocks < 3) return finder.best;
     for (int a = 0; a < corners.size; ++a)
         for (int b = 0; b < corners.size; ++b) {
             auto const i = corners.numbers[static_cast<std::size_t>(a)],
                        j = corners.numbers[static_cast<std::size_t>(b)];
-            if (i == j || !in_order(i, j)) continue;
+            if (i >= j) continue;
             for (int e = 0; e < endings.size; ++e)
                 if (auto const ending = endings.numbers[static_cast<std::size_t>(e)]; ending != j)
                     finder.consider(i, j, ending);
@@ -229,9 +238,7 @@ constexpr group_plan least_plan(block_chain const& chain, option_front const& fr
     try_plan(smallest, smallest, L);
     for (int j = 0; j < front.size; ++j) {
         if (j == smallest) continue;
-        bool const is_first = front.options[static_cast<std::size_t>(smallest)].transient >=
-                              front.options[static_cast<std::size_t>(j)].transient;
-        for (index_t n = 1; n < L; ++n) try_plan(is_first ? smallest : j, is_first ? j : smallest, n);
+        for (index_t n = 1; n < L; ++n) try_plan(std::min(smallest, j), std::max(smallest, j), n);
     }
     return best;
 }

@@ -106,6 +106,23 @@ constexpr index_t sliding_window_of() {
     else return 0;
 }
 
+/// The buffers of a micro-batch, with their lifetimes.
+template <class Model, class Setting>
+constexpr auto buffers_of() {
+    constexpr bool keeps_all = layer::keeps_all_blocks<typename Model::body>();
+    auto all = Model::template declare_buffers<Setting>().entries;
+    auto const lifetimes = Model::lifetimes();
+    std::array<bool, all.size()> is_left_behind{};
+    if constexpr (keeps_all) mark_left_behind<typename Model::nodes::body>(is_left_behind);
+    for (std::size_t b = 0; b < all.size(); ++b) {
+        all[b].alive = lifetimes[b];
+        // Kept from one forward pass of a generated token to the next.
+        if (keeps_all && all[b].line == role::activation && !is_left_behind[b])
+            for (auto& span : all[b].alive.intervals) span.first = 0;
+    }
+    return all;
+}
+
 }  // namespace detail
 
 /// The numbers of a step that lie where it runs: what is known when it begins, and what it finds.
@@ -227,20 +244,7 @@ struct composition {
     static constexpr int after_training = std::numeric_limits<int>::max();
 
     /// The buffers of a micro-batch, with their lifetimes.
-    static constexpr auto buffers = [] {
-        auto all = model::template declare_buffers<setting>().entries;
-        auto const lifetimes = model::lifetimes();
-        std::array<bool, all.size()> is_left_behind{};
-        if constexpr (keeps_all_activations)
-            detail::mark_left_behind<typename model::nodes::body>(is_left_behind);
-        for (std::size_t b = 0; b < all.size(); ++b) {
-            all[b].alive = lifetimes[b];
-            // Kept from one forward pass of a generated token to the next.
-            if (keeps_all_activations && all[b].line == role::activation && !is_left_behind[b])
-                for (auto& span : all[b].alive.intervals) span.first = 0;
-        }
-        return all;
-    }();
+    static constexpr auto buffers = detail::buffers_of<model, setting>();
 
     /// What blocks compute and backward reads, by name.
     static constexpr auto values = detail::values_in<model, setting>();

@@ -396,7 +396,8 @@ struct search_within {
     using budget = typename Chosen::checkpointing::budget;
     template <class Policy>
     using composed = composition<with_checkpointing<Chosen, Policy>>;
-    using study = block_study<composed<checkpointing::none>>;
+    using everything = composed<checkpointing::none>;
+    using study = block_study<everything>;
     using device = typename device_with_rates<budget>::type;
     static constexpr index_t available = (budget::memory - budget::reserve).count;
     static constexpr auto rates = call_rates::of<device, typename study::setting::activation>();
@@ -419,7 +420,11 @@ struct search_within {
             return front;
         }();
     };
-    static constexpr option_front front = front_to<(sets - 1) / 16>::value;
+    static constexpr option_front front = [] {
+        auto all = front_to<(sets - 1) / 16>::value;
+        all.sort();
+        return all;
+    }();
     static constexpr index_t forward = study::time_of_block(rates) * study::chain.blocks;
 
     template <int Value>
@@ -448,6 +453,39 @@ struct search_within {
     static constexpr option_list corners = corners_of(front);
     static constexpr option_list endings = endings_of(study::chain, front);
 
+    /// What the step takes beside the buffers of the model, whatever blocks keep: one buffer for all that always lives, first; behind the
+    /// model's come others.
+    static constexpr auto beside = [] {
+        std::array<declaration, 4> all{};
+        std::size_t size = 1;
+        auto const& declared = everything::plan.declarations;
+        auto const first = std::size_t(everything::places.first_buffer);
+        for (std::size_t i = 0; i < declared.size(); ++i) {
+            auto const& d = declared[i];
+            if (d.where != space::device_memory || (i >= first && i < first + everything::buffers.size()))
+                continue;
+            if (d.alive.forever) all[0].count += round_up(d.size().count, buffer_alignment);
+            else all[size++] = d;
+        }
+        return std::pair{all, size};
+    }();
+    /// What `composed<Policy>` takes, without all that does not depend on the policy. Where parameters are sharded, some room of theirs does.
+    template <class Policy>
+    static constexpr index_t total_with() {
+        if constexpr (everything::is_sharded) {
+            return composed<Policy>::plan.total().count;
+        } else {
+            using model = typename checkpointed_model<typename study::model, Policy>::type;
+            constexpr auto buffers = buffers_of<model, typename study::setting>();
+            std::array<declaration, buffers.size() + beside.first.size()> all{};
+            std::size_t size = 0;
+            all[size++] = beside.first[0];
+            for (auto const& buffer : buffers) all[size++] = buffer;
+            for (std::size_t i = 1; i < beside.second; ++i) all[size++] = beside.first[i];
+            return pack(all).total().count;
+        }
+    }
+
     /// Groups as a policy: one is what its blocks keep.
     template <class... Groups>
     struct policy_of_groups {
@@ -468,7 +506,7 @@ struct search_within {
             meta::mp::mp_append<group_list<FirstBlocks, First>, group_list<SecondBlocks, Second>,
                                 group_list<Ending, Last>>,
             policy_of_groups>::type;
-        static constexpr index_t total = composed<policy>::plan.total().count;
+        static constexpr index_t total = total_with<policy>();
     };
     template <class Has>
     static constexpr index_t ending_of = Has::plan.ending < 0 ? 0 : 1;
@@ -579,6 +617,7 @@ struct resolved<Chosen> {
 template <class Chosen>
 struct recomputation_fits {
     using search = search_within<Chosen>;
+    static_assert(search::found_total == search::result::plan.total().count);
 
     template <class>
     struct refused {
