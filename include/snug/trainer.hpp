@@ -11,6 +11,7 @@
 #include <snug/distributed/names.hpp>
 #include <snug/engine/composition.hpp>
 #include <snug/engine/run.hpp>
+#include <snug/engine/within.hpp>
 #include <snug/memory/budget.hpp>
 #include <snug/models/stack.hpp>
 #include <snug/optimizers/adamw.hpp>
@@ -100,14 +101,15 @@ using accepted_policies = std::conjunction<
     accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
     accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>,
     accepted_adapter<chosen<Policies...>>, accepted_values<chosen<Policies...>>,
-    accepted_to_run<chosen<Policies...>>>;
+    accepted_to_run<chosen<Policies...>>, accepted_search<chosen<Policies...>>>;
 
 /// What a refused trainer is built from instead, so that its refusal is the only error.
 using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;
 
+/// With what checkpointing::within has found.
 template <class... Policies>
-using composition_of =
-    composition<std::conditional_t<accepted_policies<Policies...>::value, chosen<Policies...>, stand_in>>;
+using composition_of = composition<typename resolved<
+    std::conditional_t<accepted_policies<Policies...>::value, chosen<Policies...>, stand_in>>::type>;
 
 }  // namespace detail
 

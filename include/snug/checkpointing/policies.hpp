@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <snug/memory/budget.hpp>
 #include <snug/meta.hpp>
 #include <snug/policy.hpp>
 #include <string_view>
@@ -22,6 +23,11 @@ concept keeps_by_name = requires {
 template <class P>
 concept keeps_by_groups = requires {
     typename P::groups;
+};
+template <class P>
+concept keeps_within_budget = requires {
+    typename P::budget;
+    requires memory_budget<typename P::budget>;
 };
 
 template <class P>
@@ -68,10 +74,11 @@ struct value_name {
 /// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
 /// when backward reaches it. 0 keeps everything. `recomputes_cheap_layers`: outputs of norms and activation functions are
 /// computed again in any case. `keeps(name)`: of what a block computes, the values of these names are kept, and no
-/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Losses and weights are the same to the bit.
+/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Or `budget`, within which the trainer looks for groups itself.
+/// Losses and weights are the same to the bit.
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> &&
-    (detail::keeps_segments<P> || detail::keeps_by_groups<P>);
+    (detail::keeps_segments<P> || detail::keeps_by_groups<P> || detail::keeps_within_budget<P>);
 
 namespace refusal {
 
@@ -101,11 +108,12 @@ struct this_is_not_a_group_of_a_checkpointing_plan {
 
 template <class Inner>
 struct what_is_offloaded_is_a_checkpointing {
-    static constexpr bool holds = checkpointing_policy<Inner>;
-    static_assert(
-        holds,
-        "snug: checkpointing::offloaded takes a policy of the axis checkpointing, such as "
-        "checkpointing::every_block: what blocks keep beside their inputs, which are offloaded (see Inner)");
+    static constexpr bool holds = checkpointing_policy<Inner> && !snug::detail::keeps_within_budget<Inner>;
+    static_assert(holds,
+                  "snug: checkpointing::offloaded takes a policy of the axis checkpointing, such as "
+                  "checkpointing::every_block: what blocks keep beside their inputs, which are offloaded "
+                  "(see Inner). What "
+                  "checkpointing::within finds is not offloaded: take its checkpointing::chosen<T>::plan");
 };
 
 template <class Place>
@@ -229,6 +237,17 @@ template <class Place, class Inner = every_block, text... Values>
 struct offloaded_to : offloaded<Inner, Values...> {
     static_assert(sizeof(refusal::this_is_no_place_for_activations<Place>) > 0);
     using place_of_offloaded = Place;
+};
+
+/// The cheapest recomputation with which the whole step fits `Budget`, a device of `snug::devices` or a `snug::budget<24_GiB>`: a
+/// `plan` of one or two groups, each `none` or a `keep` of some values. Plans are laid out in the order of what they cost by the
+/// device's rates, and the first that fits is taken; `checkpointing::chosen<T>` says which. What fits with nothing computed again is
+/// `none`; when nothing fits, the trainer does not compile, and the error is the bill of the least.
+template <class Budget>
+struct within {
+    static_assert(sizeof(refusal::this_is_not_a_budget<Budget>) > 0);
+    using axis = snug::axis::checkpointing;
+    using budget = Budget;
 };
 
 }  // namespace checkpointing

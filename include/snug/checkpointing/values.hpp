@@ -209,6 +209,31 @@ constexpr void list_values(Buffers const& buffers, value_list<N>& all) {
     }
 }
 
+/// Marks the buffers in stretches of blocks of which the next call of forward finds nothing again: values that no layer behind them
+/// keeps as its input (see layer::keeps_input).
+template <class Node, std::size_t N>
+constexpr void mark_left_behind(std::array<bool, N>& all) {
+    using L = typename Node::type;
+    if constexpr (layer::shares_parameters<L>) {
+        meta::for_each_index<L::length>([&]<int K>() {
+            using stretch = typename L::template child_node<Node, K>;
+            using block = typename stretch::type::block;
+            if constexpr (layer::composite<block> && names_its_values<block>()) {
+                using leaves =
+                    typename leaves_of<typename stretch::type::template block_node<stretch>, -1>::type;
+                constexpr auto& facts = values_of_block<block>;
+                meta::for_each_index<static_cast<int>(facts.size()) - 1>([&]<int V>() {
+                    if constexpr (!facts[V + 1].keeps_input)
+                        all[static_cast<std::size_t>(meta::at<leaves, V>::output)] = true;
+                });
+            }
+        });
+    } else if constexpr (is_sequence<L> && !is_repeat<L>) {
+        meta::for_each_index<L::length>(
+            [&]<int K>() { mark_left_behind<typename L::template child_node<Node, K>>(all); });
+    }
+}
+
 template <class Model, class Setting>
 constexpr auto values_in() {
     value_list<static_cast<std::size_t>(leaves_in<typename Model::body>())> all;

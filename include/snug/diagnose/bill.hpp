@@ -21,6 +21,8 @@ template <index_t> struct activations_MiB;
 template <index_t> struct workspace_MiB;
 template <index_t> struct staging_MiB;
 template <index_t> struct communication_MiB;
+template <index_t N> struct least_MiB { static constexpr index_t amount = N; };
+template <index_t> struct over_by_MiB;
 template <index_t> struct over_budget_by_MiB;
 template <index_t> struct over_budget_by_bytes;
 // NOLINTEND(readability-identifier-naming)

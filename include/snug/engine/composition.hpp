@@ -106,6 +106,28 @@ constexpr index_t smallest_bucket_of() {
     else return 0;
 }
 
+/// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of earlier tokens.
+template <class Model>
+inline constexpr bool keeps_all_activations_of =
+    layer::keeps_all_blocks<typename Model::body>() && Model::all_blocks_have_a_backward;
+
+/// The buffers of a micro-batch, with their lifetimes.
+template <class Model, class Setting>
+constexpr auto buffers_of() {
+    constexpr bool keeps_all = keeps_all_activations_of<Model>;
+    auto all = Model::template declare_buffers<Setting>().entries;
+    auto const lifetimes = Model::lifetimes();
+    std::array<bool, all.size()> is_left_behind{};
+    if constexpr (keeps_all) mark_left_behind<typename Model::nodes::body>(is_left_behind);
+    for (std::size_t b = 0; b < all.size(); ++b) {
+        all[b].alive = lifetimes[b];
+        // Kept from one forward pass of a generated token to the next.
+        if (keeps_all && all[b].line == role::activation && !is_left_behind[b])
+            for (auto& span : all[b].alive.intervals) span.first = 0;
+    }
+    return all;
+}
+
 }  // namespace detail
 
 /// The numbers of a step that lie where it runs: what is known when it begins, and what it finds.
@@ -142,8 +164,7 @@ struct composition {
     static constexpr bool has_master = !std::is_void_v<typename precision::master>;
     /// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of
     /// earlier tokens.
-    static constexpr bool keeps_all_activations =
-        layer::keeps_all_blocks<typename model::body>() && model::all_blocks_have_a_backward;
+    static constexpr bool keeps_all_activations = detail::keeps_all_activations_of<model>;
     static constexpr int state_count = static_cast<int>(meta::size<typename optimizer::states>);
     /// What the optimizer updates: the master copy where there is one.
     using updated = std::conditional_t<has_master, typename precision::master, typename precision::weight>;
@@ -232,17 +253,7 @@ struct composition {
     static constexpr int after_training = std::numeric_limits<int>::max();
 
     /// The buffers of a micro-batch, with their lifetimes.
-    static constexpr auto buffers = [] {
-        auto all = model::template declare_buffers<setting>().entries;
-        auto const lifetimes = model::lifetimes();
-        for (std::size_t b = 0; b < all.size(); ++b) {
-            all[b].alive = lifetimes[b];
-            // Kept from one forward pass of a generated token to the next.
-            if (keeps_all_activations && all[b].line == role::activation)
-                for (auto& span : all[b].alive.intervals) span.first = 0;
-        }
-        return all;
-    }();
+    static constexpr auto buffers = detail::buffers_of<model, setting>();
 
     /// Some of it waits in the host's memory for backward.
     static constexpr bool offloads = [] {

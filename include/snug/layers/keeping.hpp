@@ -13,9 +13,11 @@ namespace refusal {
 
 template <class Layer, bool IsOneOfSnugs>
 struct the_values_of_a_composite_of_your_own_have_no_names {
-    static_assert(IsOneOfSnugs,
-                  "snug: checkpointing::keep names values of blocks that are made of snug::sequence and "
-                  "snug::residual, and a layer with children of your own is inside (see Layer)");
+    static constexpr bool holds = IsOneOfSnugs;
+    static_assert(holds,
+                  "snug: checkpointing::keep and within name values of blocks that are made of "
+                  "snug::sequence and snug::residual, and a layer with children of your own is inside (see "
+                  "Layer)");
 };
 
 template <class Layer, bool HasIt>
@@ -55,6 +57,17 @@ constexpr int leaves_in() {
             return (leaves_in<Children>() + ... + 0);
         }(static_cast<typename L::children*>(nullptr));
     else return 1;
+}
+
+/// L is made of snug's sequences and residual connections, so that what is between its layers has names.
+template <class L>
+constexpr bool names_its_values() {
+    if constexpr (!layer::composite<L>) return true;
+    else if constexpr (!is_residual<L> && !is_sequence<L>) return false;
+    else
+        return []<class... Children>(meta::list<Children...>*) {
+            return (names_its_values<Children>() && ... && true);
+        }(static_cast<typename L::children*>(nullptr));
 }
 
 /// A leaf of a block with its output, the value of its number. A leaf's input is the value before its own; that of the
@@ -120,6 +133,14 @@ constexpr bool is_read_in_backward(std::array<block_value_facts, N> const& facts
     return facts[value].reads_output || (value + 1 < N && facts[value + 1].reads_input);
 }
 
+/// Values of a block that backward reads.
+template <std::size_t N>
+constexpr index_t count_of_values(std::array<block_value_facts, N> const& facts) {
+    index_t count = 0;
+    for (std::size_t v = 0; v + 1 < N; ++v) count += is_read_in_backward(facts, v);
+    return count;
+}
+
 /// A leaf at its place in a block, with the buffer of its output; -1: the block's output.
 template <class Node, int Output>
 struct block_leaf {
@@ -160,14 +181,13 @@ struct block_schedule {
 /// Each value that is not kept is computed again once, just before the first leaf whose backward reads it or needs it
 /// to compute another one, from what is there. Nothing has changed by then: a value gives its place to its gradient
 /// when the leaf that reads it is done, and that is later.
-template <class Policy, std::size_t N>
-constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& facts) {
+template <std::size_t N, class Keeps>
+constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& facts, Keeps const& keeps) {
     constexpr auto count = static_cast<int>(N);
     block_schedule<N> result;
     auto const at = [](int i) { return static_cast<std::size_t>(i); };
     for (int v = 0; v < count; ++v) {
-        result.is_kept[at(v)] =
-            v + 1 < count && is_read_in_backward(facts, at(v)) && Policy::keeps(facts[at(v)].name.view());
+        result.is_kept[at(v)] = v + 1 < count && is_read_in_backward(facts, at(v)) && keeps(v);
         result.again[at(v)] = block_schedule<N>::never;
         result.last_reader[at(v)] = v + 1 < count ? v + 1 : v;
         if (facts[at(v)].adds && facts[at(v)].base >= 0) result.last_reader[at(facts[at(v)].base)] = v;
@@ -191,7 +211,9 @@ constexpr block_schedule<N> schedule_of(std::array<block_value_facts, N> const& 
 }
 
 template <class Block, class Policy>
-inline constexpr auto schedule_of_block = schedule_of<Policy>(values_of_block<Block>);
+inline constexpr auto schedule_of_block = schedule_of(values_of_block<Block>, [](int value) {
+    return Policy::keeps(values_of_block<Block>[static_cast<std::size_t>(value)].name.view());
+});
 
 /// Leaf K changes its input, which is kept as it left it while its output is computed again, or the other way.
 template <class Block, class Policy>

@@ -401,8 +401,9 @@ struct a_layer_does_not_say_what_its_calls_do {
     static constexpr bool holds = IsThere;
     static_assert(
         holds,
-        "snug: snug::work<T> cannot count a layer that does not say what its calls do (see Layer). Give it "
-        "'template <class Setting> static constexpr snug::layer_work work()': operations and bytes of "
+        "snug: snug::work<T> cannot count a layer that does not say what its calls do (see Layer), nor can "
+        "checkpointing::within. Give it 'template <class Setting> static constexpr snug::layer_work work()': "
+        "operations and bytes of "
         ".forward and .backward (see docs/layers.md)");
 };
 

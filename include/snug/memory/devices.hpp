@@ -21,27 +21,44 @@ namespace devices {
 /// Allowance for context and handles where nothing has been measured.
 inline constexpr bytes unmeasured_reserve = 768_MiB;
 
+/// What long calls attain of a device's peaks, in percent.
+struct attained_share {
+    index_t product = 75;
+    index_t attention = 50;
+    index_t memory = 85;
+};
+
 struct device {
     static constexpr bytes reserve = unmeasured_reserve;
+    static constexpr attained_share attained{};
+};
+struct geforce : device {
+    static constexpr attained_share attained{85, 60, 85};
+};
+/// The rates of a bare budget: 250 operations of a product for each byte.
+struct generic {
+    static constexpr double fp32_rate = 250, tf32_rate = 250, bf16_rate = 250, fp8_rate = 250,
+                            bandwidth = 1000;
+    static constexpr attained_share attained{100, 60, 100};
 };
 
 // GeForce: NVIDIA Ampere GA102 / Ada / Blackwell architecture whitepapers (16-bit rates with fp32 accumulation).
-struct rtx_3070 : device {
+struct rtx_3070 : geforce {
     static constexpr bytes memory = 8192_MiB;
     static constexpr double fp32_rate = 20.3, tf32_rate = 20.3, bf16_rate = 40.6, fp8_rate = 0,
                             bandwidth = 448;
 };
-struct rtx_3090 : device {
+struct rtx_3090 : geforce {
     static constexpr bytes memory = 24576_MiB;
     static constexpr double fp32_rate = 35.6, tf32_rate = 35.6, bf16_rate = 71.0, fp8_rate = 0,
                             bandwidth = 936;
 };
-struct rtx_4090 : device {
+struct rtx_4090 : geforce {
     static constexpr bytes memory = 24564_MiB;
     static constexpr double fp32_rate = 82.6, tf32_rate = 82.6, bf16_rate = 165.2, fp8_rate = 330.3,
                             bandwidth = 1008;
 };
-struct rtx_5090 : device {
+struct rtx_5090 : geforce {
     static constexpr bytes memory = 32607_MiB;
     static constexpr double fp32_rate = 104.8, tf32_rate = 104.8, bf16_rate = 209.5, fp8_rate = 419,
                             bandwidth = 1792;

@@ -56,9 +56,37 @@ std::string idle_sharding(memory_bill const& bill) {
     return {};
 }
 
+/// What checkpointing::within has found, in words; `Search`: its search.
+template <class Search>
+std::string recomputation_found(bytes total) {
+    std::ostringstream text;
+    text << std::fixed << std::setprecision(1);
+    for (auto const& blocks : Search::groups) {
+        bool const is_one = blocks.first == blocks.last;
+        text << (is_one ? "  block " : "  blocks ") << blocks.first;
+        if (!is_one) text << '-' << blocks.last;
+        char const* before = is_one ? " keeps " : " keep ";
+        for (std::size_t v = 0; v < Search::names.size(); ++v)
+            if (blocks.kept >> v & 1) {
+                text << before << Search::names[v];
+                before = ", ";
+            }
+        if (blocks.kept == 0) text << before << "no more than " << (is_one ? "its input" : "their inputs");
+        text << '\n';
+    }
+    text << "  within the budget of " << to_string(bytes{Search::available}) << ", "
+         << to_string(bytes{Search::available - total.count}) << " unused: computes " << Search::percent
+         << " % of a forward pass again\n  (no plan that fits less than " << Search::bound << ", a gap of "
+         << Search::percent - Search::bound << "); "
+         << (Search::found.is_proven ? "no cheaper of those that it looks at fits, "
+                                     : "a cheaper of those that it looks at may fit, ")
+         << Search::found.attempts << " laid out\n";
+    return text.str();
+}
+
 /// The bill of T as text: a line for each part, the total, what packing saved, and on a host with more threads than T uses how
 /// to use them. Of a sharded trainer it is the bill of a rank, with what a rank sends in a step. Where checkpointing keeps by name it says
-/// what. Streams.
+/// what, and of checkpointing::within what it has found. Streams.
 template <class T>
 struct bill_report {
     friend std::ostream& operator<<(std::ostream& out, bill_report) {
@@ -117,6 +145,8 @@ struct bill_report {
                      "  " + std::to_string(value.kept) + " of " + std::to_string(value.blocks) + " blocks");
             }
         }
+        if constexpr (requires { typename composition::chosen::within; })
+            text << recomputation_found<typename composition::chosen::within>(bill.total);
         using backend = typename composition::backend;
         if constexpr (requires { backend::max_threads; })
             text << idle_threads(backend::max_threads, static_cast<int>(std::thread::hardware_concurrency()));
@@ -131,7 +161,8 @@ constexpr bill_report<T> report() {
 
 /// The bill of T for programs: one JSON object, all amounts in bytes. Of a sharded trainer also `ranks`, `replicas` and, by kind, what a
 /// rank sends in a step. Where checkpointing keeps by name, `values`: what a block computes, the bytes of one, how many blocks have it and
-/// how many keep it.
+/// how many keep it. Of checkpointing::within also its budget, what is computed again in percent of a forward pass, and how near that is
+/// to what any plan costs.
 template <class T>
 std::string report_json() {
     constexpr auto bill = footprint<T>;
@@ -163,6 +194,13 @@ std::string report_json() {
                 << ", \"kept\": " << value.kept << '}';
         }
         out << ']';
+    }
+    if constexpr (requires { typename composition::chosen::within; }) {
+        using found = typename composition::chosen::within;
+        out << ", \"budget\": " << found::available << ", \"recompute_percent\": " << found::percent
+            << ", \"recompute_percent_bound\": " << found::bound
+            << ", \"recompute_proven\": " << (found::found.is_proven ? "true" : "false")
+            << ", \"plans_laid_out\": " << found::found.attempts;
     }
     out << '}';
     return out.str();
