@@ -126,6 +126,7 @@ using checkpointed = snug::trainer<
         snug::checkpointing::group<8, snug::checkpointing::keep<"qkv.output", "attention.output">>,
         snug::checkpointing::group<4, snug::checkpointing::none>>>;
 static_assert(snug::values<checkpointed>.size() == 7);
+// Within a budget: tests/static/within.cpp has the trainer.
 
 /// Activations of Llama-2 70B, to the nearest tenth of a GiB, in tenths.
 template <class Checkpointing>
