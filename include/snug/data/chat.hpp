@@ -130,8 +130,7 @@ inline jinja::moment now() {
     auto const seconds = std::time(nullptr);
     std::tm here{};
     if (localtime_r(&seconds, &here) == nullptr) return {};
-    return {here.tm_year + 1900, here.tm_mon + 1, here.tm_mday, here.tm_hour,
-            here.tm_min,         here.tm_sec,     here.tm_wday};
+    return {here.tm_year + 1900, here.tm_mon + 1, here.tm_mday, here.tm_hour, here.tm_min, here.tm_sec};
 }
 
 /// Conversations as the tokenizer's own chat template writes them; in ChatML where it has none.

@@ -186,10 +186,13 @@ TEST_CASE("what counts of a conversation is what a model would write") {
     CHECK(counts("instruction", std::vector<message>(talk.begin(), talk.begin() + 2)).empty());
     // The date of the template.
     auto const tokens = with_template(source_of("dated"));
-    chat const dated(tokens, {.day = jinja::moment{2026, 1, 2, 0, 0, 0, 5}});
+    chat const dated(tokens, {.day = jinja::moment{2026, 1, 2}});
     auto const example = dated.conversation(talk);
     CHECK_THAT(tokens.decode(example.tokens), Contains("Today: 02 Jan 2026"));
     CHECK(counted(tokens, example) == "12.<|end|>~Bye<|end|>");
+    CHECK(jinja::render(jinja::read("{{ strftime_now('%a %A %B %y %H:%M:%S%%') }}", {}), {},
+                        {2024, 2, 29, 1, 2, 3}, 0, 0)
+              .written.bytes == "Thu Thursday February 24 01:02:03%");
 }
 
 TEST_CASE("a prompt is what the template writes before a reply") {

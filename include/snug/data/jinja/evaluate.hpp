@@ -34,7 +34,6 @@ struct rendering {
 /// The day and time of `strftime_now`.
 struct moment {
     int year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0;
-    int weekday = 4;  ///< 0: Sunday
 };
 
 using variables = std::vector<std::pair<std::string, value>>;
@@ -929,7 +928,8 @@ class evaluator {
     value joined(node const& at, value const& of, text const& between, bool texts_alone) {
         text all;
         auto first = true;
-        for (auto const& one : items_of(at, of)->elements) {
+        auto const items = items_of(at, of);
+        for (auto const& one : items->elements) {
             if (!first) all.append(between);
             first = false;
             auto const part = texts_alone ? need_text(at, one) : as_text(at, one);
@@ -937,6 +937,15 @@ class evaluator {
             all.append(part);
         }
         return all;
+    }
+
+    /// Of the calendar's 400 years, counted from Sunday (Sakamoto 1992).
+    std::size_t weekday() const {
+        constexpr std::array<int, 12> before{0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4};
+        auto const year = now_.year - (now_.month < 3 ? 1 : 0);
+        auto const days = year + year / 4 - year / 100 + year / 400 +
+                          before[static_cast<std::size_t>(now_.month - 1) % 12] + now_.day;
+        return static_cast<std::size_t>((days % 7 + 7) % 7);
     }
 
     value date(node const& at, std::string_view format) const {
@@ -958,7 +967,7 @@ class evaluator {
             }
             auto const letter = ++i < format.size() ? format[i] : '\0';
             auto const month = months[static_cast<std::size_t>(now_.month - 1) % 12];
-            auto const day = days[static_cast<std::size_t>(now_.weekday) % 7];
+            auto const day = days[weekday()];
             switch (letter) {
             case 'd': number(now_.day, 2); break;
             case 'm': number(now_.month, 2); break;
@@ -1038,7 +1047,8 @@ class evaluator {
             auto all = of;
             if (by) {
                 std::vector<value> picked;
-                for (auto const& one : items_of(at, of)->elements) picked.push_back(deep(at, one, *by));
+                auto const items = items_of(at, of);
+                for (auto const& one : items->elements) picked.push_back(deep(at, one, *by));
                 all = list_of(at, std::move(picked));
             }
             return joined(at, all, between ? as_text(at, *between) : text(), false);
@@ -1108,7 +1118,8 @@ class evaluator {
         if (given.all.size() > first + 1)
             rest.all.assign(given.all.begin() + static_cast<std::ptrdiff_t>(first + 1), given.all.end());
         std::vector<value> kept;
-        for (auto const& one : items_of(at, of)->elements) {
+        auto const items = items_of(at, of);
+        for (auto const& one : items->elements) {
             spend(at);
             auto const tested = by_attribute ? deep(at, one, given.all[0]) : one;
             if ((test_name.empty() ? holds(at, tested) : test(at, test_name, tested, rest)) == wanted)
@@ -1146,7 +1157,8 @@ class evaluator {
             auto const* const by = given.find(0, "attribute");
             auto const* const otherwise = given.find(1, "default");
             if (!by) refuse(at, "map without an attribute", "one");
-            for (auto const& one : items_of(at, of)->elements) all.push_back(deep(at, one, *by, otherwise));
+            auto const items = items_of(at, of);
+            for (auto const& one : items->elements) all.push_back(deep(at, one, *by, otherwise));
             return list_of(at, std::move(all), true);
         }
         auto const& name = need_text(at, given.all[0]).bytes;
@@ -1155,7 +1167,8 @@ class evaluator {
         // A filter of filters could nest as deep as it likes.
         if (name == "map") refuse(at, "map by map", "another filter");
         arguments rest{{given.all.begin() + 1, given.all.end()}, given.names};
-        for (auto const& one : items_of(at, of)->elements) {
+        auto const items = items_of(at, of);
+        for (auto const& one : items->elements) {
             auto made = filter(at, name, one, rest);
             require_kept(at, made);
             all.push_back(element(at, made));
