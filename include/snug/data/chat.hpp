@@ -179,13 +179,9 @@ class chat {
         for (auto const& span : spans) {
             auto const begin = place(whole.written, placed, span.begin, work);
             auto const end = place(whole.written, placed, span.end, work);
-            for (std::size_t i = 0; i < placed.tokens.size(); ++i) {
-                auto const from = i == 0 ? 0 : placed.ends[i - 1];
-                // A token that the beginning of a reply shares is of the prompt, but inside of the tags of a template.
-                result.counted[i] =
-                    result.counted[i] ||
-                    (from < end && (program_->has_generation ? placed.ends[i] > begin : from >= begin));
-            }
+            // A token that the beginning of a reply shares is of the prompt, but inside of the tags of a template.
+            auto const first = begin.token - (begin.is_inside && program_->has_generation ? 1 : 0);
+            for (auto token = first; token < end.token; ++token) result.counted[token] = true;
         }
         return result;
     }
@@ -275,20 +271,28 @@ class chat {
         });
     }
 
-    /// A byte of the text among the ends of the tokens.
-    std::size_t place(jinja::text const& written, placed_tokens const& placed, std::size_t at,
-                      std::size_t& work) const {
-        if (placed.exact) return at;
-        // The tokens of what is before say how many bytes of tokens that is, and of those the ends are counted here.
+    /// Where a byte of the text is among its tokens: the first that begins there or later.
+    struct place_of_byte {
+        std::size_t token;
+        bool is_inside;  ///< the byte is not the first of the token before, but inside of it
+    };
+    place_of_byte place(jinja::text const& written, placed_tokens const& placed, std::size_t at,
+                        std::size_t& work) const {
+        auto const count = placed.tokens.size();
+        if (placed.exact) {
+            // The first token that ends behind it, or the one after that.
+            auto const found = static_cast<std::size_t>(
+                std::upper_bound(placed.ends.begin(), placed.ends.end(), at) - placed.ends.begin());
+            auto const inside = found < count && at > (found == 0 ? 0 : placed.ends[found - 1]);
+            return {found + (inside ? 1 : 0), inside};
+        }
+        // The tokens of what is before say how many bytes of tokens that is.
         spend(work, written.size());
         auto const before = encode(written.part(0, at));
-        std::size_t bytes = 0, here = 0;
-        for (auto const token : before.tokens) bytes += tokenizer_->token(token).size();
-        for (std::size_t i = 0; i < placed.tokens.size(); ++i) {
-            if (here >= bytes) return i == 0 ? 0 : placed.ends[i - 1];
-            here += tokenizer_->token(placed.tokens[i]).size();
-        }
-        return written.size();
+        std::size_t bytes = 0, here = 0, token = 0;
+        for (auto const one : before.tokens) bytes += tokenizer_->token(one).size();
+        for (; token < count && here < bytes; ++token) here += tokenizer_->token(placed.tokens[token]).size();
+        return {token, here > bytes};
     }
 
     static bool is_reply(message const& one) { return one.role == "assistant"; }
@@ -327,13 +331,15 @@ class chat {
             if (!is_reply(messages[i]) || !messages[i].counts) continue;
             spend(work, whole.size());
             auto const begin = begin_of_reply(messages, i, whole, work);
-            auto end = std::max(begin, end_of(whole, i));
+            auto const said = end_of(whole, i);
+            auto end = std::max(begin, said);
             auto const next = std::find_if(placed.specials.begin(), placed.specials.end(),
                                            [&](auto const& one) { return one.begin >= end; });
             if (next != placed.specials.end()) {
                 auto between = end;
-                while (between < next->begin && jinja::is_space(whole.bytes, between) &&
-                       of_template(whole, between))
+                // Behind an empty reply too, whatever the template writes in its place.
+                while (between < next->begin && of_template(whole, between) &&
+                       (said == 0 || jinja::is_space(whole.bytes, between)))
                     ++between;
                 if (between == next->begin) end = next->end;
             }
@@ -354,16 +360,19 @@ class chat {
                 "a chat template that writes the messages before a reply alike with it and without it");
         };
         auto const prompt = render(std::span(messages).first(i), true, work).written;
+        auto const first = whole.from.find(static_cast<char32_t>(i + 1));
         auto begin = prompt.size();
         if (!whole.bytes.starts_with(prompt.bytes)) {
             // The text of earlier messages has changed; what is behind the last of them may have not.
             auto const behind = i == 0 ? 0 : end_of(prompt, i - 1), here = i == 0 ? 0 : end_of(whole, i - 1);
             auto const opening = std::string_view(prompt.bytes).substr(behind);
-            if (behind == 0 || here == 0 || !std::string_view(whole.bytes).substr(here).starts_with(opening))
+            auto const all = std::string_view(whole.bytes);
+            // Before the first message some templates write what they do not write before none.
+            if (i == 0 && first != whole.from.npos && all.substr(0, first).ends_with(opening)) return first;
+            if (behind == 0 || here == 0 || !all.substr(here).starts_with(opening))
                 refuse("before which the chat template writes something else once it is there");
             begin = here + opening.size();
         }
-        auto const first = whole.from.find(static_cast<char32_t>(i + 1));
         if (first != whole.from.npos && first < begin)
             refuse("of which the chat template writes a part before its beginning");
         return begin;

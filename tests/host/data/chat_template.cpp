@@ -184,6 +184,15 @@ TEST_CASE("what counts of a conversation is what a model would write") {
     one[4].counts = false;
     CHECK(counts("tagged", one) == "12.<|end|>~");
     CHECK(counts("instruction", std::vector<message>(talk.begin(), talk.begin() + 2)).empty());
+    // An answer to nothing: before the first message this template writes what it does not write before none.
+    std::vector<message> const answer{{"assistant", "Hi"}, {"user", "b"}};
+    // Nor is there nothing to learn of an empty one.
+    CHECK(counts("turns", {{"user", "a"}, {"assistant", ""}}) == "<think>\n\n</think>\n\n<|im_end|>~");
+    auto const opened = with_template(
+        "{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}<|start|>{{ m.role }}<|sep|>{{ "
+        "m.content }}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|start|>assistant<|sep|>{% endif %}");
+    CHECK(counted(opened, chat(opened).conversation(answer)) == "Hi<|end|>~");
     // The date of the template.
     auto const tokens = with_template(source_of("dated"));
     chat const dated(tokens, {.day = jinja::moment{2026, 1, 2}});
@@ -193,6 +202,19 @@ TEST_CASE("what counts of a conversation is what a model would write") {
     CHECK(jinja::render(jinja::read("{{ strftime_now('%a %A %B %y %H:%M:%S%%') }}", {}), {},
                         {2024, 2, 29, 1, 2, 3}, 0, 0)
               .written.bytes == "Thu Thursday February 24 01:02:03%");
+}
+
+TEST_CASE("bytes without a token do not move what counts") {
+    // SmolLM's small vocabulary has none for some of them.
+    auto const tokens = with_template(
+        "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}");
+    auto const one =
+        chat(tokens).conversation(std::vector<message>{{"user", "a\x01\x02\x03\xf0\x9f\x9b\xb6z"},
+                                                       {"assistant", "two"},
+                                                       {"user", "b"},
+                                                       {"assistant", "three"}});
+    CHECK(counted(tokens, one) == " two~ three~");
 }
 
 TEST_CASE("a prompt is what the template writes before a reply") {
