@@ -80,7 +80,7 @@ struct base_model {
 // Data --------------------------------------------------------------------------------------------------------
 
 /// "What is X?" and the entry, which loses sentences at its end until it fits a row of `length` tokens.
-io::examples questions_of(std::string const& dictionary, io::chatml const& chat, std::int64_t length) {
+io::examples questions_of(std::string const& dictionary, io::chat const& chat, std::int64_t length) {
     constexpr std::size_t most_characters = 1000;
     io::examples all(dictionary);
     for (auto& [headword, text] : example::read_dictionary(dictionary)) {
@@ -123,7 +123,7 @@ data_sets split(io::examples const& all) {
 
 io::examples read_data(example::fine_tune_options const& given, io::tokenizer const& tokens,
                        std::int64_t length) {
-    if (!given.dictionary.empty()) return questions_of(given.dictionary, io::chatml(tokens), length);
+    if (!given.dictionary.empty()) return questions_of(given.dictionary, io::chat(tokens), length);
     if (given.data.ends_with(".jsonl")) {
         auto all = io::examples::from_json_lines(given.data, tokens);
         for (auto const& [reason, count, first] : all.left_out())
@@ -144,7 +144,7 @@ std::vector<std::vector<std::int32_t>> prompts_of(example::fine_tune_options con
                                                   snug::index_t length) {
     std::vector<std::vector<std::int32_t>> prompts;
     for (auto const& question : given.questions) {
-        prompts.push_back(io::chatml(tokens).prompt(std::vector<io::message>{{"user", question}}));
+        prompts.push_back(io::chat(tokens).prompt(std::vector<io::message>{{"user", question}}));
         snug::index_t const found = std::ssize(prompts.back());
         if (found + longest_answer > length)
             throw error({}, "a question of " + std::to_string(found) + " tokens",
@@ -166,9 +166,12 @@ std::vector<std::vector<std::int32_t>> prompts_of(example::fine_tune_options con
 template <class Run>
 std::string answer(Run& run, io::tokenizer const& tokens, std::vector<std::int32_t> const& prompt) {
     generation_options options{.tokens = longest_answer, .temperature = 0};
-    for (std::int32_t token = 0; token < tokens.vocabulary(); ++token)
-        if (token == tokens.end_of_text() || tokens.token(token) == "<|im_end|>")
-            options.ends.push_back(token);
+    if (tokens.end_of_text()) options.ends.push_back(*tokens.end_of_text());
+    try {
+        if (auto const end = io::chat(tokens).end_of_reply()) options.ends.push_back(*end);
+    } catch (error const&) {
+        // A model for texts has no chats, and none are asked of it.
+    }
     return tokens.decode(run.generate(prompt, options));
 }
 

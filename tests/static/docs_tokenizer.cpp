@@ -27,9 +27,10 @@ void show(std::string const& text) {
 
 std::string reply(my_trainer& run, snug::io::tokenizer const& tokenizer,
                   std::vector<snug::io::message> const& messages) {
-    snug::io::chatml const chat(tokenizer);
+    snug::io::chat const chat(tokenizer);
     auto tokens = run.generate(chat.prompt(messages), {.tokens = 200});
-    tokens.erase(std::find(tokens.begin(), tokens.end(), chat.end_of_reply()), tokens.end());
+    if (auto const end = chat.end_of_reply())
+        tokens.erase(std::find(tokens.begin(), tokens.end(), *end), tokens.end());
     return tokenizer.decode(tokens);
 }
 
@@ -44,7 +45,7 @@ void fine_tune(my_trainer& run, snug::io::tokenizer const& tokenizer) {
 
 void with_choices(snug::io::tokenizer const& tokenizer) {
     auto const data = snug::io::examples::from_json_lines(
-        "train.jsonl", tokenizer, {.chat = snug::io::chatml(tokenizer, "You are brief.")});
+        "train.jsonl", tokenizer, {.chat = snug::io::chat(tokenizer, {.system = "You are brief."})});
     auto const batches =
         snug::io::packed_batches<my_trainer>(data, /* seed */ 7, snug::io::long_examples::cut);
     std::cout << batches.packing().rows() << " rows, " << 100 * batches.packing().waste() << "% empty, "

@@ -40,8 +40,8 @@ class examples {
     };
 
     struct json_lines_options {
-        /// How "messages" are written; without it they are ChatML, with the system message of the tokenizer's template, if any.
-        std::optional<chatml> chat = {};
+        /// How "messages" are written; without it as the tokenizer's own chat template says.
+        std::optional<io::chat> chat = {};
         bool begin_of_text = false;  ///< a prompt begins with the tokenizer's begin_of_text()
         bool end_of_text = true;     ///< a completion ends with the tokenizer's end_of_text(), which counts
         /// In bytes. To read a line takes four times as many, and 64 MiB, at most.

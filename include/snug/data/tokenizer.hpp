@@ -4,6 +4,7 @@
 /// \file
 /// Needs PCRE2 and utf8proc (link snug::tokenizer); snug.hpp leaves it out.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -57,48 +58,45 @@ class tokenizer {
     std::vector<std::int32_t> encode(std::string_view text,
                                      special_tokens special = special_tokens::recognised) const {
         std::vector<std::int32_t> tokens;
-        // Words stay below 2^32 bytes, with a space before them too.
-        constexpr std::size_t longest = std::numeric_limits<std::int32_t>::max();
-        if (text.size() > longest)
-            throw error({}, "a text of " + std::to_string(text.size()) + " bytes",
-                        "at most " + std::to_string(longest) + " at a time");
-        auto cutter = pre_tokenizer::cutter(all_->rules);
-        search_work work(text.size());
-        byte_pairs::workspace space;
-        auto const word = [&](std::string_view bytes) {
-            if (auto const whole = all_->whole_words.find(bytes); whole != all_->whole_words.end())
-                tokens.push_back(whole->second);
-            else all_->pairs.encode(bytes, tokens, space);
-        };
-        auto const plain = [&](std::string_view part) {
-            while (!part.empty()) {
-                auto const valid = utf8::valid_prefix(part);
-                cutter.words(part.substr(0, valid), work, word);
-                part.remove_prefix(valid);
-                std::size_t invalid = 0;
-                while (invalid < part.size() && utf8::character(part.substr(invalid)) == 0) ++invalid;
-                if (invalid > 0) word(part.substr(0, invalid));
-                part.remove_prefix(invalid);
-            }
-        };
-        auto const token = [&](added_token const& found) {
-            tokens.push_back(static_cast<std::int32_t>(found.id));
-        };
         auto const as_text = special == special_tokens::plain_text;
-        all_->added_first.split(
-            text, as_text,
-            [&](std::string_view part) {
-                std::string normal, next;
-                for (auto const form : all_->forms) {
-                    next.clear();
-                    normalize(part, form, next);
-                    normal.swap(next);
-                    part = normal;
-                }
-                all_->added_then.split(part, as_text, plain, token);
-            },
-            token);
+        encode(
+            text, tokens, [&](std::size_t, std::size_t) { return as_text; }, [](std::string_view) {},
+            [](auto&&...) {});
         return tokens;
+    }
+
+    /// Tokens, and where in the text they are.
+    struct placed_tokens {
+        struct special {
+            std::size_t begin, end;  ///< bytes of the text
+        };
+        std::vector<std::int32_t> tokens{};
+        std::vector<std::size_t> ends{};  ///< of each token the byte of the text behind it
+        std::vector<special> specials{};  ///< the special tokens that were recognised
+        /// False: in a part between added tokens the text is not the bytes of its tokens, as a normal form was made of it,
+        /// so the ends inside of that part may be a few bytes off.
+        bool exact = true;
+    };
+
+    /// As the first, and a special token is plain text where `is_text(begin, end)`.
+    template <class IsText>
+    placed_tokens encode_placed(std::string_view text, IsText&& is_text) const {
+        placed_tokens result;
+        auto const end_of_part = [&](std::string_view part) {
+            auto at = static_cast<std::size_t>(part.data() - text.data());
+            auto const last = at + part.size();
+            while (result.ends.size() < result.tokens.size()) {
+                at += token(result.tokens[result.ends.size()]).size();
+                result.ends.push_back(std::min(at, last));
+            }
+            result.exact = result.exact && at == last;
+        };
+        encode(text, result.tokens, is_text, end_of_part,
+               [&](added_token const& found, std::size_t begin, std::size_t end, bool is_apart) {
+                   if (is_apart) result.ends.push_back(end);
+                   if (found.special) result.specials.push_back({begin, end});
+               });
+        return result;
     }
 
     /// The bytes of the tokens, one after the other. Where they end or begin inside a character, so does the result. Throws
@@ -141,6 +139,68 @@ class tokenizer {
 
   private:
     explicit tokenizer(std::shared_ptr<tokenizer_tables const> all) : all_(std::move(all)) {}
+
+    /// `is_text(begin, end)`: whether a special token there is plain text. `end_of_part(part)` is called behind the tokens of a
+    /// part between the tokens that are found first, `at_token(token, begin, end, is_apart)` behind one of those, or one inside of
+    /// a part.
+    template <class IsText, class EndOfPart, class AtToken>
+    void encode(std::string_view text, std::vector<std::int32_t>& tokens, IsText&& is_text,
+                EndOfPart&& end_of_part, AtToken&& at_token) const {
+        // Words stay below 2^32 bytes, with a space before them too.
+        constexpr std::size_t longest = std::numeric_limits<std::int32_t>::max();
+        if (text.size() > longest)
+            throw error({}, "a text of " + std::to_string(text.size()) + " bytes",
+                        "at most " + std::to_string(longest) + " at a time");
+        auto cutter = pre_tokenizer::cutter(all_->rules);
+        search_work work(text.size());
+        byte_pairs::workspace space;
+        auto const word = [&](std::string_view bytes) {
+            if (auto const whole = all_->whole_words.find(bytes); whole != all_->whole_words.end())
+                tokens.push_back(whole->second);
+            else all_->pairs.encode(bytes, tokens, space);
+        };
+        auto const plain = [&](std::string_view part) {
+            while (!part.empty()) {
+                auto const valid = utf8::valid_prefix(part);
+                cutter.words(part.substr(0, valid), work, word);
+                part.remove_prefix(valid);
+                std::size_t invalid = 0;
+                while (invalid < part.size() && utf8::character(part.substr(invalid)) == 0) ++invalid;
+                if (invalid > 0) word(part.substr(0, invalid));
+                part.remove_prefix(invalid);
+            }
+        };
+        all_->added_first.split(
+            text, is_text,
+            [&](std::string_view part) {
+                auto const given = part;
+                auto const from = static_cast<std::size_t>(part.data() - text.data());
+                std::string normal, next;
+                for (auto const form : all_->forms) {
+                    next.clear();
+                    normalize(part, form, next);
+                    normal.swap(next);
+                    part = normal;
+                }
+                // Where a normal form has moved the bytes it is the whole part that is asked about.
+                auto const kept = all_->forms.empty() || part == given;
+                all_->added_then.split(
+                    part,
+                    [&](std::size_t begin, std::size_t end) {
+                        return kept ? is_text(from + begin, from + end) : is_text(from, from + given.size());
+                    },
+                    plain,
+                    [&](added_token const& found, std::size_t begin, std::size_t end) {
+                        tokens.push_back(static_cast<std::int32_t>(found.id));
+                        if (kept) at_token(found, from + begin, from + end, false);
+                    });
+                end_of_part(given);
+            },
+            [&](added_token const& found, std::size_t begin, std::size_t end) {
+                tokens.push_back(static_cast<std::int32_t>(found.id));
+                at_token(found, begin, end, true);
+            });
+    }
 
     std::shared_ptr<tokenizer_tables const> all_;
 };

@@ -48,10 +48,10 @@ class added_tokens {
 
     std::vector<added_token> const& tokens() const noexcept { return tokens_; }
 
-    /// Calls `use_text(part)` and `use_token(added_token)` in the order of the text. A special token is text where
-    /// `special_is_text`.
-    template <class UseText, class UseToken>
-    void split(std::string_view text, bool special_is_text, UseText&& use_text, UseToken&& use_token) const {
+    /// Calls `use_text(part)` and `use_token(added_token, begin, end)` in the order of the text. A special token is text where
+    /// `is_text(begin, end)`.
+    template <class IsText, class UseText, class UseToken>
+    void split(std::string_view text, IsText&& is_text, UseText&& use_text, UseToken&& use_token) const {
         std::size_t done = 0, at = 0;
         // Blocks, so that what is known of the places takes little memory; each sees the tokens that reach out of it.
         auto const block = std::max<std::size_t>(1 << 16, 4 * longest_);
@@ -68,11 +68,11 @@ class added_tokens {
                 auto const& found = tokens_[static_cast<std::size_t>(number)];
                 auto begin = at;
                 at += found.text.size();
-                if (found.special && special_is_text) continue;
+                if (found.special && is_text(begin, at)) continue;
                 if (found.left_strip) begin = spaces_begin(text.substr(0, begin), done);
                 if (found.right_strip) at = spaces_end(text, at);
                 if (begin > done) use_text(text.substr(done, begin - done));
-                use_token(found);
+                use_token(found, begin, at);
                 done = at;
             }
         }
