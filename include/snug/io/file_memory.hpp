@@ -36,7 +36,10 @@ inline void* map_nameless(std::string const& folder, std::size_t size) {
     auto const file = open_nameless(folder);
     if (file.get() < 0) refuse_call({folder}, "a file without a name", expected);
     // Room that is not there would be missed in the middle of a step, by a signal.
-    if (auto const failed = calls().reserve(file.get(), static_cast<off_t>(whole)); failed != 0) {
+    int failed = 0;
+    do failed = calls().reserve(file.get(), static_cast<off_t>(whole));
+    while (failed == EINTR);
+    if (failed != 0) {
         errno = failed;
         refuse_call({folder}, "the room of a file", expected);
     }

@@ -81,10 +81,12 @@ enum class call {
     unlink,
     make_folder,
     map,
+    map_shared,
+    reserve,
     unmap,
     advise
 };
-inline constexpr int kinds_of_call = 18;
+inline constexpr int kinds_of_call = 20;
 
 struct fault_state {
     std::array<int, kinds_of_call> made{};
@@ -134,6 +136,11 @@ class faults {
             .make_folder = [](char const* p,
                               mode_t m) { return hit(call::make_folder) ? -1 : original_.make_folder(p, m); },
             .map = [](std::size_t n, int f) { return hit(call::map) ? MAP_FAILED : original_.map(n, f); },
+            .map_shared =
+                [](std::size_t n, int f) {
+                    return hit(call::map_shared) ? MAP_FAILED : original_.map_shared(n, f);
+                },
+            .reserve = [](int f, off_t n) { return hit(call::reserve) ? errno : original_.reserve(f, n); },
             .unmap = [](void* p, std::size_t n) { return hit(call::unmap) ? -1 : original_.unmap(p, n); },
             .advise = [](void* p, std::size_t n,
                          int a) { return hit(call::advise) ? -1 : original_.advise(p, n, a); },
@@ -169,8 +176,8 @@ class faults {
     static bool hit(call kind) {
         if (++state_.total == state_.death) state_.deed();
         auto const now = ++state_.made[static_cast<std::size_t>(kind)];
-        auto const uninterruptible = kind == call::close || kind == call::map || kind == call::unmap ||
-                                     kind == call::advise || kind == call::unlink;
+        auto const uninterruptible = kind == call::close || kind == call::map || kind == call::map_shared ||
+                                     kind == call::unmap || kind == call::advise || kind == call::unlink;
         if (state_.disturbed && !uninterruptible && now % 2 == 1) return errno = EINTR, true;
         if (kind == state_.kind && now == state_.nth) return errno = state_.code, true;
         return false;
