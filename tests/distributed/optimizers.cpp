@@ -40,7 +40,9 @@ TEST_CASE("ranks with other groups, or another rate in this step, do not step") 
             if (what == 0 && rank == 1) trainer.options.groups[1].weight_decay.reset();
             if (what == 1 && rank == 1) trainer.options.groups[0].where = "blocks.0.*";
             if (what == 2)
-                trainer.options.learning_rate = [=](snug::index_t step) { return 1e-3 * (step + rank); };
+                trainer.options.learning_rate = [=](snug::index_t step) {
+                    return 1e-3 * static_cast<double>(step + rank);
+                };
             if (what == 3 && rank == 1)
                 trainer.options.learning_rate = [](snug::index_t) -> double {
                     throw std::runtime_error("no rate");
