@@ -5,6 +5,9 @@
 
 // First, so that a refusal is not preceded by a long list of includes that lead to it.
 #include <snug/layers/refusals.hpp>
+#include <snug/layers/sequence.hpp>
+
+#include <snug/layers/keeping.hpp>
 
 #include <snug/adapters/partial.hpp>
 #include <snug/backend/cuda/tag.hpp>

@@ -76,7 +76,8 @@ template <class Chosen>
 struct accepted_adapter
     : something_trains<typename Chosen::model, typename Chosen::quantization, typename Chosen::adapters> {};
 
-/// The model as it will run, adapted and quantized: every layer's functions are there and can be called.
+/// The model as it will run, adapted and quantized: every layer's functions are there and can be called. Last
+/// what a checkpointing within a budget looks for, as it lays models out.
 template <class Chosen>
 struct accepted_to_run {
     using model = typename adapted_model<typename Chosen::model, typename Chosen::quantization,
@@ -86,7 +87,9 @@ struct accepted_to_run {
     static constexpr bool value =
         layers_run<typename model::body, setting>::value &&
         accepted<refusal::the_update_of_an_optimizer_takes_a_weight_a_gradient_and_its_states<
-            typename Chosen::optimizer, typename setting::statistic>>::value;
+            typename Chosen::optimizer, typename setting::statistic>>::value &&
+        std::conditional_t<layers_run<typename model::body, setting>::value, accepted_search<Chosen>,
+                           std::false_type>::value;
 };
 
 /// What checkpointing keeps by name is there.
@@ -101,7 +104,7 @@ using accepted_policies = std::conjunction<
     accepted_by_axis<refusal::a_required_axis_is_missing, meta::list<axis::model, axis::batch>, Policies...>,
     accepted_one_by_one<chosen<Policies...>>, accepted_together<chosen<Policies...>>,
     accepted_adapter<chosen<Policies...>>, accepted_values<chosen<Policies...>>,
-    accepted_to_run<chosen<Policies...>>, accepted_search<chosen<Policies...>>>;
+    accepted_to_run<chosen<Policies...>>>;
 
 /// What a refused trainer is built from instead, so that its refusal is the only error.
 using stand_in = chosen<stack<embedding<1, 1>, head_with_loss<1, 1, true>>, batch<1, 1>>;
