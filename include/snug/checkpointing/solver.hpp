@@ -159,21 +159,21 @@ struct plan_finder {
     constexpr void consider(int i, int j, int ending) {
         auto const* const all = front.options.data();
         auto const &a = all[i], &b = all[j];
-        auto L = chain.blocks;
+        auto length = chain.blocks;
         auto beside = chain.between;
         index_t at_the_end = 0;
         if (ending >= 0) {
             auto const& c = all[ending];
-            --L;
+            --length;
             beside = c.kept + std::max(c.transient, beside);
             at_the_end = c.cost;
         }
         // Compilers bound the steps of a constant: most options are left here.
-        if (best.is_there() && L * std::min(a.cost, b.cost) + at_the_end > best.cost) return;
-        if (L * std::max(a.cost, b.cost) + at_the_end < last.cost) return;
-        index_t low = i == j ? L : 1, high = i == j ? L : L - 1;
+        if (best.is_there() && length * std::min(a.cost, b.cost) + at_the_end > best.cost) return;
+        if (length * std::max(a.cost, b.cost) + at_the_end < last.cost) return;
+        index_t low = i == j ? length : 1, high = i == j ? length : length - 1;
         high = std::min(high, divided_down(room - a.transient, a.kept));
-        auto const rest = room - std::max(b.transient, beside) - L * b.kept;
+        auto const rest = room - std::max(b.transient, beside) - length * b.kept;
         auto const more = a.kept - b.kept;
         if (more > 0) high = std::min(high, divided_down(rest, more));
         else if (more < 0) low = std::max(low, divided_up(-rest, -more));
@@ -182,7 +182,7 @@ struct plan_finder {
         group_plan plan{0, i, j, ending, 0};
         auto const least = last.cost + (last.is_before(plan) ? 0 : 1);
         auto const slope = a.cost - b.cost;
-        auto const fixed = L * b.cost + at_the_end;
+        auto const fixed = length * b.cost + at_the_end;
         if (slope > 0) low = std::max(low, divided_up(least - fixed, slope));
         else if (slope < 0) high = std::min(high, divided_down(fixed - least, -slope));
         if (low > high) return;
@@ -226,19 +226,19 @@ constexpr group_plan least_plan(block_chain const& chain, option_front const& fr
             smallest = i;
     group_plan best;
     index_t least = 0;
-    auto const L = chain.blocks;
+    auto const length = chain.blocks;
     auto const try_plan = [&](int i, int j, index_t n) {
         auto const& a = front.options[static_cast<std::size_t>(i)];
         auto const& b = front.options[static_cast<std::size_t>(j)];
-        group_plan const plan{n * a.cost + (L - n) * b.cost, i, j, -1, n};
+        group_plan const plan{n * a.cost + (length - n) * b.cost, i, j, -1, n};
         auto const bound = bound_of(chain, front, plan);
         if (!best.is_there() || bound < least || (bound == least && plan.cost < best.cost))
             best = plan, least = bound;
     };
-    try_plan(smallest, smallest, L);
+    try_plan(smallest, smallest, length);
     for (int j = 0; j < front.size; ++j) {
         if (j == smallest) continue;
-        for (index_t n = 1; n < L; ++n) try_plan(std::min(smallest, j), std::max(smallest, j), n);
+        for (index_t n = 1; n < length; ++n) try_plan(std::min(smallest, j), std::max(smallest, j), n);
     }
     return best;
 }

@@ -75,7 +75,9 @@ struct call_rates {
         double const peak =
             sizeof(Element) < 4 && Device::bf16_rate > 0 ? Device::bf16_rate : Device::fp32_rate;
         auto const part = [](double rate, index_t thousands, index_t percent) {
-            return static_cast<index_t>(rate * 10 + 0.5) * thousands / 10 * percent / 100;
+            auto const tenths = static_cast<index_t>(rate * 10);
+            index_t const rounded = tenths + (rate * 10 - static_cast<double>(tenths) < 0.5 ? 0 : 1);
+            return rounded * thousands / 10 * percent / 100;
         };
         constexpr auto share = Device::attained;
         return {part(peak, 1000, share.product), part(peak, 1000, share.attention),
@@ -242,13 +244,13 @@ struct block_study {
         auto const plan = schedule_of(facts, [&](int v) { return keeps[std::size_t(v)]; });
         keep_option result{mask, input, 0, 0};
         for (int k = 0; k < leaf_count; ++k) {
-            auto const K = std::size_t(k);
-            bool const again = plan.again[K] >= 0, input_again = k > 0 && plan.again[K - 1] >= 0;
-            auto const& work = leaf_facts[K].work;
-            if (facts[K].changes_input && again != input_again) {
-                if (!leaf_facts[K].goes_on) return {false, result};
+            auto const at = std::size_t(k);
+            bool const again = plan.again[at] >= 0, input_again = k > 0 && plan.again[at - 1] >= 0;
+            auto const& work = leaf_facts[at].work;
+            if (facts[at].changes_input && again != input_again) {
+                if (!leaf_facts[at].goes_on) return {false, result};
                 result.cost += again ? rates.of(work.forward + work.change * -1) : rates.of(work.change);
-            } else if (again && !(facts[K].joins_products && plan.again[K - 1] == plan.again[K])) {
+            } else if (again && !(facts[at].joins_products && plan.again[at - 1] == plan.again[at])) {
                 result.cost += rates.of(work.forward);
             }
         }
@@ -291,18 +293,18 @@ struct block_study {
                     int leaf = 0;
                     while (leaf_facts[std::size_t(leaf)].first_buffer != call.first_buffer) ++leaf;
                     for (int k = 0; k < leaf_count; ++k) {
-                        auto const K = std::size_t(k);
-                        if (plan.again[K] != leaf) continue;
-                        bool const joint = facts[K].joins_products && plan.again[K - 1] == leaf;
-                        auto const& f = leaf_facts[K];
+                        auto const at = std::size_t(k);
+                        if (plan.again[at] != leaf) continue;
+                        bool const joint = facts[at].joins_products && plan.again[at - 1] == leaf;
+                        auto const& f = leaf_facts[at];
                         touch(f.output);
                         if (joint) continue;
                         bool const joins =
-                            k + 1 < leaf_count && facts[K + 1].joins_products && plan.again[K + 1] == leaf;
-                        if (joins) touch(leaf_facts[K + 1].output);
-                        if (k > 0) touch(leaf_facts[K - 1].output);
-                        if (facts[K].adds && facts[K].base >= 0)
-                            touch(leaf_facts[std::size_t(facts[K].base)].output);
+                            k + 1 < leaf_count && facts[at + 1].joins_products && plan.again[at + 1] == leaf;
+                        if (joins) touch(leaf_facts[at + 1].output);
+                        if (k > 0) touch(leaf_facts[at - 1].output);
+                        if (facts[at].adds && facts[at].base >= 0)
+                            touch(leaf_facts[std::size_t(facts[at].base)].output);
                         for (int i = 0; i < f.saved; ++i) touch(f.first_buffer - first + i);
                         touch(f.workspace);
                         ++now;

@@ -174,7 +174,8 @@ class schedule {
             double const height = within <= up
                                       ? static_cast<double>(within) / static_cast<double>(up)
                                       : static_cast<double>(up + down - within) / static_cast<double>(down);
-            return low + (peak - low) * height * std::pow(shrink, static_cast<double>(step / (up + down)));
+            index_t const cycle = step / (up + down);
+            return low + (peak - low) * height * std::pow(shrink, static_cast<double>(cycle));
         }
 
       private:
