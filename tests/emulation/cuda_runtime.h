@@ -13,7 +13,8 @@
 #include "warp_matrices.hpp"
 
 /// A stand-in for NVIDIA's header of this name, for tests: the part of the runtime API and of the device language that
-/// include/snug/backend/cuda uses, on the host. Device memory is memory that the host may touch only in a kernel or a copy.
+/// include/snug/backend/cuda uses, on the host. Device memory is memory that the host may touch only in a kernel or a
+/// copy.
 #define SNUG_CUDA_EMULATION 1
 
 // The language. Static shared arrays keep what the previous block left; dynamic_shared() is poisoned for each block.
@@ -191,8 +192,8 @@ struct task {
 };
 using work = std::vector<task>;
 
-/// What was captured, in the order in which it was asked for: that of the stream of number 0 of the capture, and of those that wait for
-/// its events. `after`: it waits for so many nodes of another.
+/// What was captured, in the order in which it was asked for: that of the stream of number 0 of the capture, and of
+/// those that wait for its events. `after`: it waits for so many nodes of another.
 struct graph {
     struct node {
         task what;
@@ -245,10 +246,11 @@ struct stream {
     int device = 0;  ///< its number
 };
 
-/// What the tests may change: how many devices there are (which differ by their number only, and have one memory) and what they
-/// say of themselves; whether work waits until the host synchronises, which shows where the host does not; whether then copies
-/// run as early as their stream and the events that it waits for allow, which shows where one stream does not wait for another;
-/// whether then messages to other devices come last, behind all that other streams can do.
+/// What the tests may change: how many devices there are (which differ by their number only, and have one memory) and
+/// what they say of themselves; whether work waits until the host synchronises, which shows where the host does not;
+/// whether then copies run as early as their stream and the events that it waits for allow, which shows where one
+/// stream does not wait for another; whether then messages to other devices come last, behind all that other streams
+/// can do.
 struct device_state {
     int count = 1;
     cudaDeviceProp properties;
@@ -284,8 +286,8 @@ struct device_state {
                !within(pinned, [](std::size_t size) { return size; });
     }
     stream& of(stream* s) { return s ? *s : default_stream; }
-    /// Device memory is closed to the host when it has synchronised, until there is work again: that finds most of what would
-    /// read or write it without a copy, and closing it after every kernel would take longer than the kernels.
+    /// Device memory is closed to the host when it has synchronised, until there is work again: that finds most of what
+    /// would read or write it without a copy, and closing it after every kernel would take longer than the kernels.
     void open(bool wanted) {
         if (wanted == is_open) return;
         is_open = wanted;
@@ -339,8 +341,8 @@ inline void run_early_copies() {
             }
 }
 
-/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once, unless something before
-/// it waits.
+/// Every asynchronous call of a library comes through here: it is captured, put off, or done at once, unless something
+/// before it waits.
 inline void enqueue(stream* s, task t) {
     auto& target = device().of(s);
     if (target.captured) {

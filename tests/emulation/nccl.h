@@ -6,9 +6,9 @@
 
 #include "cuda_runtime.h"
 
-/// A stand-in for NVIDIA's header of this name, for tests: the part that include/snug/distributed/nccl.cuh uses, for ranks
-/// that are threads of one process, each with a device of its own number. Groups are tasks of their streams, which are over when all
-/// that they send and receive has come and gone. Only memory of devices is taken.
+/// A stand-in for NVIDIA's header of this name, for tests: the part that include/snug/distributed/nccl.cuh uses, for
+/// ranks that are threads of one process, each with a device of its own number. Groups are tasks of their streams,
+/// which are over when all that they send and receive has come and gone. Only memory of devices is taken.
 #define NCCL_MAJOR 2
 #define NCCL_MINOR 28
 #define NCCL_PATCH 9
@@ -49,8 +49,8 @@ inline nccl_fault& fault_of_nccl() {
     static nccl_fault only;
     return only;
 }
-/// Calls that send, receive or gather, and those that began a group of them, of all ranks since the program began; and groups
-/// that came last (see `device_state`) and let some work of their device that was begun later go before them.
+/// Calls that send, receive or gather, and those that began a group of them, of all ranks since the program began; and
+/// groups that came last (see `device_state`) and let some work of their device that was begun later go before them.
 struct nccl_counts {
     std::int64_t sends = 0, receives = 0, gathers = 0, groups = 0;
     std::int64_t passed_gathers = 0, passed_exchanges = 0;

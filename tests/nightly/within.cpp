@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// checkpointing::within from the least memory to that of keeping everything, for one model: what it computes again against the published
-// optimum of a model of the memory (in percent of a forward pass), and the laws of every budget.
+// checkpointing::within from the least memory to that of keeping everything, for one model: what it computes again
+// against the published optimum of a model of the memory (in percent of a forward pass), and the laws of every budget.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>

@@ -29,7 +29,8 @@ inline snug::io::jinja::value value_of(nlohmann::ordered_json const& json) {
     return jinja::make_dict(std::move(all));
 }
 
-/// What make_chat_fixtures.py notes of a rendering: {"text", "spans"}. `given`: the variables. At noon of 28 November 2026.
+/// What make_chat_fixtures.py notes of a rendering: {"text", "spans"}. `given`: the variables. At noon of 28 November
+/// 2026.
 inline nlohmann::ordered_json rendered(snug::io::jinja::program const& program,
                                        nlohmann::ordered_json const& given) {
     snug::io::jinja::variables variables;

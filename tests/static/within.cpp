@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// checkpointing::within: the plan that it finds, and what is always true of it. Other models and budgets are for the night
-// (tests/nightly/within.cpp).
+// checkpointing::within: the plan that it finds, and what is always true of it. Other models and budgets are for the
+// night (tests/nightly/within.cpp).
 #include <snug/plan.hpp>
 
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trainers of several ranks whose devices talk over NCCL: each rank a thread with a device of its own. The bits are those of
-// messages that are staged in the program's memory, for which one device is enough.
+// Trainers of several ranks whose devices talk over NCCL: each rank a thread with a device of its own. The bits are
+// those of messages that are staged in the program's memory, for which one device is enough.
 #pragma once
 
 #include "place.hpp"

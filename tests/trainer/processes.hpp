@@ -11,8 +11,8 @@
 
 namespace snug_test {
 
-/// Three steps of four micro-batches over all ranks; in place of the snapshot, of which every rank would have to know the file,
-/// all weights.
+/// Three steps of four micro-batches over all ranks; in place of the snapshot, of which every rank would have to know
+/// the file, all weights.
 template <class World, class Sharding>
 trained train_in(World& world) {
     using its = job_over<World, tiny_gpt2, Sharding, 4 / Sharding::ranks, place>;

@@ -24,8 +24,8 @@ struct last_blocks {
     static constexpr index_t last_of(index_t all) { return all - 1; }
 };
 
-/// Layers by what stands before a parameter's own name in the parameter table, or by the end of it after a dot: "blocks.qkv" or
-/// "qkv" of "blocks.qkv.weight".
+/// Layers by what stands before a parameter's own name in the parameter table, or by the end of it after a dot:
+/// "blocks.qkv" or "qkv" of "blocks.qkv.weight".
 template <text... Paths>
 struct layers_called {
     static_assert(sizeof...(Paths) > 0, "snug: layers_called<> names no layer");
@@ -126,14 +126,14 @@ using blocks_among = meta::mp::mp_copy_if<meta::list<Parts...>, is_part_in_block
 
 namespace adapters {
 
-/// No adapter: what is in one of the parts trains, and the rest has no gradient, no master weights and no states, and may be
-/// quantized. What stands before all that trains has no backward either, and keeps no activations. `snug::trains` is its other
-/// name:
+/// No adapter: what is in one of the parts trains, and the rest has no gradient, no master weights and no states, and
+/// may be quantized. What stands before all that trains has no backward either, and keeps no activations.
+/// `snug::trains` is its other name:
 ///
 ///     snug::trainer<snug::models::llama3_2_1b, snug::batch<1, 1024>, snug::trains<snug::last_blocks<4>, snug::norms>>
 ///
-/// Parts: `block_range<First, Last>` or `last_blocks<N>`, with all that is in them; layers by kind, `norms`, `embeddings`, `head`; layers by
-/// name, `layers_called<"qkv">`, of every block.
+/// Parts: `block_range<First, Last>` or `last_blocks<N>`, with all that is in them; layers by kind, `norms`,
+/// `embeddings`, `head`; layers by name, `layers_called<"qkv">`, of every block.
 template <class... Parts>
 struct partial {
     using axis = snug::axis::adapters;

@@ -70,12 +70,12 @@ struct value_name {
 
 }  // namespace detail
 
-/// What a checkpointing policy decides: `segment(blocks)`, the number of consecutive blocks whose activations are
-/// kept at once. Only the input of every segment is kept through the forward pass, and a segment is computed again
-/// when backward reaches it. 0 keeps everything. `recomputes_cheap_layers`: outputs of norms and activation functions are
+/// What a checkpointing policy decides: `segment(blocks)`, the number of consecutive blocks whose activations are kept
+/// at once. Only the input of every segment is kept through the forward pass, and a segment is computed again when
+/// backward reaches it. 0 keeps everything. `recomputes_cheap_layers`: outputs of norms and activation functions are
 /// computed again in any case. `keeps(name)`: of what a block computes, the values of these names are kept, and no
-/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Or `budget`, within which the trainer looks for groups itself.
-/// Losses and weights are the same to the bit.
+/// others. Or `groups`, a `meta::list` of `checkpointing::group`. Or `budget`, within which the trainer looks for
+/// groups itself. Losses and weights are the same to the bit.
 template <class P>
 concept checkpointing_policy = policy<P> && std::same_as<typename P::axis, axis::checkpointing> &&
     (detail::keeps_segments<P> || detail::keeps_by_groups<P> || detail::keeps_within_budget<P>);
@@ -197,8 +197,8 @@ struct group {
     using policy = Policy;
 };
 
-/// The blocks of the model in groups, from the first block to the last, all of them: `plan<group<5, every_block>, group<7, selective>>`
-/// computes the first 5 of 12 again as a whole and of the others what is cheap.
+/// The blocks of the model in groups, from the first block to the last, all of them: `plan<group<5, every_block>,
+/// group<7, selective>>` computes the first 5 of 12 again as a whole and of the others what is cheap.
 template <class... Groups>
 struct plan {
     static_assert(sizeof...(Groups) > 0, "snug: checkpointing::plan needs a group at least");
@@ -208,9 +208,9 @@ struct plan {
 };
 
 /// What blocks keep by `Inner`, but their inputs wait in the host's memory for backward: three are in the step's
-/// memory, whatever the number of blocks (Rajbhandari et al., "ZeRO-Infinity", arXiv 2104.07857). With segments of blocks, the inputs of
-/// segments. Of a `plan` the inputs of each group; between groups one stays. `Values`: the names of values that blocks keep by `Inner`,
-/// which go the same way. The bill has all of it on the line `paged`.
+/// memory, whatever the number of blocks (Rajbhandari et al., "ZeRO-Infinity", arXiv 2104.07857). With segments of
+/// blocks, the inputs of segments. Of a `plan` the inputs of each group; between groups one stays. `Values`: the names
+/// of values that blocks keep by `Inner`, which go the same way. The bill has all of it on the line `paged`.
 template <class Inner = every_block, text... Values>
 struct offloaded
     : std::conditional_t<refusal::what_is_offloaded_is_a_checkpointing<Inner>::holds, Inner, every_block> {
@@ -231,18 +231,19 @@ struct file {
     static constexpr auto folder = Folder;
 };
 
-/// As `offloaded`, in a file in the place of the host's memory: for trainers on the host, whose activations are larger than
-/// its memory. The system keeps in memory what there is room for, and reads and writes the rest.
+/// As `offloaded`, in a file in the place of the host's memory: for trainers on the host, whose activations are larger
+/// than its memory. The system keeps in memory what there is room for, and reads and writes the rest.
 template <class Place, class Inner = every_block, text... Values>
 struct offloaded_to : offloaded<Inner, Values...> {
     static_assert(sizeof(refusal::this_is_no_place_for_activations<Place>) > 0);
     using place_of_offloaded = Place;
 };
 
-/// The cheapest recomputation with which the whole step fits `Budget`, a device of `snug::devices` or a `snug::budget<24_GiB>`: a
-/// `plan` of one or two groups, each `none` or a `keep` of some values. Plans are laid out in the order of what they cost by the
-/// device's rates, and the first that fits is taken; `checkpointing::chosen<T>` says which. What fits with nothing computed again is
-/// `none`; when nothing fits, the trainer does not compile, and the error is the bill of the least.
+/// The cheapest recomputation with which the whole step fits `Budget`, a device of `snug::devices` or a
+/// `snug::budget<24_GiB>`: a `plan` of one or two groups, each `none` or a `keep` of some values. Plans are laid out in
+/// the order of what they cost by the device's rates, and the first that fits is taken; `checkpointing::chosen<T>` says
+/// which. What fits with nothing computed again is `none`; when nothing fits, the trainer does not compile, and the
+/// error is the bill of the least.
 template <class Budget>
 struct within {
     static_assert(sizeof(refusal::this_is_not_a_budget<Budget>) > 0);

@@ -110,7 +110,8 @@ constexpr option_list endings_of(block_chain const& chain, option_front const& f
     return result;
 }
 
-/// `first_blocks` blocks that keep by option `first`, behind them others by `second`, and the last block by `ending` unless that is -1.
+/// `first_blocks` blocks that keep by option `first`, behind them others by `second`, and the last block by `ending`
+/// unless that is -1.
 struct group_plan {
     index_t cost = -1;
     int first = -1;
@@ -194,9 +195,9 @@ struct plan_finder {
     }
 };
 
-/// The cheapest plan after `last` whose bound is within `budget`. Plans are in the order of (cost, options): of two options as dear
-/// as each other there is one plan. Groups are two of any options, in the order of the front, or two of `corners` with one of `endings` for
-/// the last block.
+/// The cheapest plan after `last` whose bound is within `budget`. Plans are in the order of (cost, options): of two
+/// options as dear as each other there is one plan. Groups are two of any options, in the order of the front, or two of
+/// `corners` with one of `endings` for the last block.
 constexpr group_plan next_plan(block_chain const& chain, option_front const& front,
                                option_list const& corners, option_list const& endings, index_t budget,
                                group_plan const& last) {

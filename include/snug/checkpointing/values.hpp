@@ -209,8 +209,8 @@ constexpr void list_values(Buffers const& buffers, value_list<N>& all) {
     }
 }
 
-/// Marks the buffers in stretches of blocks of which the next call of forward finds nothing again: values that no layer behind them
-/// keeps as its input (see layer::keeps_input).
+/// Marks the buffers in stretches of blocks of which the next call of forward finds nothing again: values that no layer
+/// behind them keeps as its input (see layer::keeps_input).
 template <class Node, std::size_t N>
 constexpr void mark_left_behind(std::array<bool, N>& all) {
     using L = typename Node::type;

@@ -44,9 +44,9 @@ struct example {
 /// text, so that no message can end itself and speak for another role.
 class chatml {
   public:
-    /// `system`: the system message of a conversation that brings none, empty for none; without it the one of the tokenizer's
-    /// own chat template, if that has one. Throws when the template is not ChatML as it is written here, or the vocabulary has no
-    /// `<|im_start|>` or no `<|im_end|>`.
+    /// `system`: the system message of a conversation that brings none, empty for none; without it the one of the
+    /// tokenizer's own chat template, if that has one. Throws when the template is not ChatML as it is written here, or
+    /// the vocabulary has no `<|im_start|>` or no `<|im_end|>`.
     explicit chatml(tokenizer tokens, std::optional<std::string> system = {})
         : tokenizer_(std::move(tokens)),
           system_(system_of(tokenizer_, std::move(system))),
@@ -64,8 +64,8 @@ class chatml {
         return result;
     }
 
-    /// The conversation so far and the beginning of the assistant's reply, for a model to go on from. A reply is at its end
-    /// with `end_of_reply()`.
+    /// The conversation so far and the beginning of the assistant's reply, for a model to go on from. A reply is at its
+    /// end with `end_of_reply()`.
     std::vector<std::int32_t> prompt(std::span<message const> messages) const {
         auto tokens = conversation(messages).tokens;
         tokens.push_back(start_);
@@ -101,8 +101,8 @@ class chatml {
         auto const header = tokenizer_.encode(message.role + '\n', special_tokens::plain_text);
         auto const said =
             tokenizer_.encode(message.role + '\n' + message.content, special_tokens::plain_text);
-        // White space that the content begins with may share a token with the line break before it. That token is of the
-        // header: a reply that is generated does not begin with it.
+        // White space that the content begins with may share a token with the line break before it. That token is of
+        // the header: a reply that is generated does not begin with it.
         auto const shared =
             std::mismatch(header.begin(), header.end(), said.begin(), said.end()).first - header.begin();
         auto const all_shared = shared == static_cast<std::ptrdiff_t>(header.size());
@@ -135,12 +135,13 @@ inline jinja::moment now() {
 
 /// Conversations as the tokenizer's own chat template writes them; in ChatML where it has none.
 ///
-/// The template is a program in Jinja's language, set up as transformers does. The tokens are those of the whole text, but for
-/// one thing, as with `chatml`: a special token that is written out in a message is plain text.
+/// The template is a program in Jinja's language, set up as transformers does. The tokens are those of the whole text,
+/// but for one thing, as with `chatml`: a special token that is written out in a message is plain text.
 class chat {
   public:
     struct options {
-        /// The system message of a conversation that brings none, empty for none; without it the template's own, if any.
+        /// The system message of a conversation that brings none, empty for none; without it the template's own, if
+        /// any.
         std::optional<std::string> system = {};
         /// What the template is given beside the messages, as {"enable_thinking", false}.
         jinja::variables variables = {};
@@ -163,10 +164,10 @@ class chat {
         if (!options_.day) options_.day = now();
     }
 
-    /// A conversation to learn from. What counts is what the model would write: where the template has {% generation %} what is
-    /// inside; otherwise what follows the beginning of a reply that the template writes for the messages before, up to the end of
-    /// what the assistant says and the special token that follows it. Throws when the template refuses the conversation, or
-    /// writes what is before a reply in another way once the reply is there.
+    /// A conversation to learn from. What counts is what the model would write: where the template has {% generation %}
+    /// what is inside; otherwise what follows the beginning of a reply that the template writes for the messages
+    /// before, up to the end of what the assistant says and the special token that follows it. Throws when the template
+    /// refuses the conversation, or writes what is before a reply in another way once the reply is there.
     example conversation(std::span<message const> messages) const {
         if (chatml_) return chatml_->conversation(messages);
         auto const all = checked_messages(messages);

@@ -36,19 +36,20 @@ enum class special_tokens {
     plain_text   ///< ten characters, as in a text that a stranger wrote
 };
 
-/// Byte-level BPE, as GPT-2, SmolLM2, Qwen2 and Llama-3 use it: text to tokens and back. The tokens are those of Hugging
-/// Face's `tokenizers` with `add_special_tokens=False`: nothing is put before or behind the text.
+/// Byte-level BPE, as GPT-2, SmolLM2, Qwen2 and Llama-3 use it: text to tokens and back. The tokens are those of
+/// Hugging Face's `tokenizers` with `add_special_tokens=False`: nothing is put before or behind the text.
 ///
-/// A text need not be valid UTF-8. Bytes that are not are words of their own: they part the words around them, and become
-/// tokens of bytes. Bytes that the vocabulary has no token for (SmolLM2's has none for some control characters) become its
-/// unknown token or, as in `tokenizers`, nothing; any other text comes back from
-/// `decode` byte for byte, in the normal form that the file asks for.
+/// A text need not be valid UTF-8. Bytes that are not are words of their own: they part the words around them, and
+/// become tokens of bytes. Bytes that the vocabulary has no token for (SmolLM2's has none for some control characters)
+/// become its unknown token or, as in `tokenizers`, nothing; any other text comes back from `decode` byte for byte, in
+/// the normal form that the file asks for.
 ///
 /// Immutable, cheap to copy; threads may share one.
 class tokenizer {
   public:
-    /// Reads a `tokenizer.json`; where a `tokenizer_config.json` or a `chat_template.jinja` lies beside it, these say what
-    /// begins and ends a text and what a chat looks like. Throws when it is damaged, or holds anything but byte-level BPE.
+    /// Reads a `tokenizer.json`; where a `tokenizer_config.json` or a `chat_template.jinja` lies beside it, these say
+    /// what begins and ends a text and what a chat looks like. Throws when it is damaged, or holds anything but
+    /// byte-level BPE.
     static tokenizer from_json(std::string const& path) { return tokenizer(read_tokenizer_json(path)); }
 
     /// Reads the keys `tokenizer.ggml.*`. Throws when they are damaged or describe anything but byte-level BPE.
@@ -73,8 +74,8 @@ class tokenizer {
         std::vector<std::int32_t> tokens{};
         std::vector<std::size_t> ends{};  ///< of each token the byte of the text behind it
         std::vector<special> specials{};  ///< the special tokens that were recognised
-        /// False: in a part between added tokens the text is not the bytes of its tokens, as a normal form was made of it,
-        /// so the ends inside of that part may be a few bytes off.
+        /// False: in a part between added tokens the text is not the bytes of its tokens, as a normal form was made of
+        /// it, so the ends inside of that part may be a few bytes off.
         bool exact = true;
     };
 
@@ -99,8 +100,8 @@ class tokenizer {
         return result;
     }
 
-    /// The bytes of the tokens, one after the other. Where they end or begin inside a character, so does the result. Throws
-    /// when one is not in the vocabulary.
+    /// The bytes of the tokens, one after the other. Where they end or begin inside a character, so does the result.
+    /// Throws when one is not in the vocabulary.
     std::string decode(std::span<std::int32_t const> tokens) const {
         std::string text;
         for (auto const id : tokens) text += token(id);
@@ -140,9 +141,9 @@ class tokenizer {
   private:
     explicit tokenizer(std::shared_ptr<tokenizer_tables const> all) : all_(std::move(all)) {}
 
-    /// `is_text(begin, end)`: whether a special token there is plain text. `end_of_part(part)` is called behind the tokens of a
-    /// part between the tokens that are found first, `at_token(token, begin, end, is_apart)` behind one of those, or one inside of
-    /// a part.
+    /// `is_text(begin, end)`: whether a special token there is plain text. `end_of_part(part)` is called behind the
+    /// tokens of a part between the tokens that are found first, `at_token(token, begin, end, is_apart)` behind one of
+    /// those, or one inside of a part.
     template <class IsText, class EndOfPart, class AtToken>
     void encode(std::string_view text, std::vector<std::int32_t>& tokens, IsText&& is_text,
                 EndOfPart&& end_of_part, AtToken&& at_token) const {

@@ -31,8 +31,8 @@
 
 namespace snug::SNUG_TARGET::distributed {
 
-/// The world of an MPI program, for the life of this object: it initialises MPI and finalises it. One of a process, made and used by
-/// its main thread, before anything that talks over it.
+/// The world of an MPI program, for the life of this object: it initialises MPI and finalises it. One of a process,
+/// made and used by its main thread, before anything that talks over it.
 ///
 ///     int main() {
 ///         snug::distributed::mpi world;
@@ -248,8 +248,8 @@ class mpi {
         detail::say_late(rank_, doing, missing.is_receive, missing.other, waited);
         end_late();
     }
-    // Ranks wait for one that waits for another. A moment for all of them to say so: what they wait for in the end is the
-    // rank that is named and says nothing itself.
+    // Ranks wait for one that waits for another. A moment for all of them to say so: what they wait for in the end is
+    // the rank that is named and says nothing itself.
     [[noreturn]] static void end_late() {
         ::usleep(300'000);
         abort();
@@ -266,8 +266,9 @@ class mpi {
         std::_Exit(1);
     }
 
-    // Messages that nobody waited for. What is asked for is taken back, what is being sent has to be taken, as its memory may go
-    // next; but not while an exception is on its way: then nothing can be said of these messages any more, and the world ends.
+    // Messages that nobody waited for. What is asked for is taken back, what is being sent has to be taken, as its
+    // memory may go next; but not while an exception is on its way: then nothing can be said of these messages any
+    // more, and the world ends.
     void leave(state& s) noexcept {
         if (s.left == 0) return;
         for (std::size_t i = 0; i < s.used; ++i)

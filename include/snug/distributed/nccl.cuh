@@ -40,21 +40,21 @@ struct nccl_stands_beside_a_world_that_is_in_this_file {
 
 namespace distributed {
 
-/// NCCL between the devices of ranks, of which each has its own, beside a world of the same ranks for the program's memory, which
-/// outlives it: `distributed::nccl` is that beside `distributed::mpi`.
+/// NCCL between the devices of ranks, of which each has its own, beside a world of the same ranks for the program's
+/// memory, which outlives it: `distributed::nccl` is that beside `distributed::mpi`.
 ///
 ///     snug::distributed::mpi processes;
 ///     snug::distributed::nccl world(processes);
 ///     my_trainer run(world);  // on<cuda>, over<distributed::nccl>
 ///
-/// It moves bytes and adds nothing. Messages of the program's memory (agreements, files) go over the world beside
-/// it, as do the deadline and what is said when it passes. Those of a device's memory have transfers of their own: `send`,
+/// It moves bytes and adds nothing. Messages of the program's memory (agreements, files) go over the world beside it,
+/// as do the deadline and what is said when it passes. Those of a device's memory have transfers of their own: `send`,
 /// `receive` and `all_gather` note a message, `depart` puts those noted on their way behind what the device has to do
 /// until then, and the program waits for them, so nothing that a device does waits for another rank but these messages.
 /// All ranks that a departure concerns call it for the same messages, in the same order of departures.
 ///
-/// A message that does not come within the deadline, and an error of NCCL's, end everybody's run with one line. Errors of
-/// NCCL's are looked for whenever this rank waits.
+/// A message that does not come within the deadline, and an error of NCCL's, end everybody's run with one line. Errors
+/// of NCCL's are looked for whenever this rank waits.
 template <class World>
 class nccl_beside {
     static_assert(sizeof(refusal::nccl_stands_beside_a_world_that_is_in_this_file<World>) > 0);
@@ -108,9 +108,9 @@ class nccl_beside {
         std::unique_ptr<state> state_;
     };
 
-    /// All ranks construct it. Rank r of a machine takes its device number r, modulo how many it sees, for the calling thread.
-    /// Throws the same `snug::error` on all of them where a rank has no device that can be used, two have one device, or their
-    /// versions of NCCL differ.
+    /// All ranks construct it. Rank r of a machine takes its device number r, modulo how many it sees, for the calling
+    /// thread. Throws the same `snug::error` on all of them where a rank has no device that can be used, two have one
+    /// device, or their versions of NCCL differ.
     explicit nccl_beside(World& of)
         : deadline(of.deadline), doing(of.doing), world_(of), exceptions_(std::uncaught_exceptions()) {
         join();
@@ -371,8 +371,8 @@ class nccl_beside {
             "an answer");
     }
 
-    // The world beside it ends everybody's run: processes end here, and their kernels with them, where NCCL's abort might wait;
-    // threads throw, and then nothing that a device does may go on waiting.
+    // The world beside it ends everybody's run: processes end here, and their kernels with them, where NCCL's abort
+    // might wait; threads throw, and then nothing that a device does may go on waiting.
     [[noreturn]] void end(std::string const& found, std::string const& expected) {
         try {
             world_.end(found, expected);

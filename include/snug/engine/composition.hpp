@@ -106,7 +106,8 @@ constexpr index_t smallest_bucket_of() {
     else return 0;
 }
 
-/// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of earlier tokens.
+/// Activations of all blocks of every `repeat` are kept: generation can go on from the keys and values of earlier
+/// tokens.
 template <class Model>
 inline constexpr bool keeps_all_activations_of =
     layer::keeps_all_blocks<typename Model::body>() && Model::all_blocks_have_a_backward;
@@ -320,8 +321,8 @@ struct composition {
         static_cast<index_t>(sizeof(kernels::exact_sum)) + micro_batches * index_t{sizeof(double)}, 64);
     /// Bytes of what a rank states before a step.
     static constexpr index_t statement_size = sizeof(distributed::statement);
-    /// Elements of a group that travel at once between two of `among` ranks, when each of them adds up one of `parts` of
-    /// the group.
+    /// Elements of a group that travel at once between two of `among` ranks, when each of them adds up one of `parts`
+    /// of the group.
     static constexpr index_t piece_elements([[maybe_unused]] int among, [[maybe_unused]] int parts) {
         if constexpr (is_sharded) {
             index_t longest = 0;

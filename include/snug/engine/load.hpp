@@ -46,7 +46,8 @@ std::uint64_t fingerprint_of(File const& file) {
     return sum.value();
 }
 
-/// The tensor of a piece. Hugging Face's files come with and without the prefix of the model inside, or with another one.
+/// The tensor of a piece. Hugging Face's files come with and without the prefix of the model inside, or with another
+/// one.
 template <class File>
 io::file_tensor const& tensor_of(File const& file, std::string const& name, std::string_view prefix,
                                  std::span<std::string_view const> other_prefixes) {

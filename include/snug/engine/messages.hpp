@@ -6,8 +6,8 @@
 #include <snug/ops/copy.hpp>
 #include <span>
 
-/// Messages of a trainer's own memory to other ranks. Where that is a device's, a world moves it there, in the order of the
-/// operations; or, where the world moves the program's memory only, messages are staged: what is sent is copied out
+/// Messages of a trainer's own memory to other ranks. Where that is a device's, a world moves it there, in the order of
+/// the operations; or, where the world moves the program's memory only, messages are staged: what is sent is copied out
 /// first, what arrives is copied in when it is waited for.
 namespace snug::SNUG_TARGET::engine {
 

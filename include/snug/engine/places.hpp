@@ -60,8 +60,8 @@ struct group_places {
     region unit_gradient{};  ///< the gradients of a copy while its unit is worked on
 };
 
-/// How the program's memory is divided in which messages of a trainer on a device are staged, in bytes: two exchanges, one
-/// for what is waited for at once, and the gatherings under way.
+/// How the program's memory is divided in which messages of a trainer on a device are staged, in bytes: two exchanges,
+/// one for what is waited for at once, and the gatherings under way.
 struct staging_rooms {
     index_t of_exchange = 0, of_talk = 0, of_gathering = 0;
 
@@ -86,8 +86,8 @@ struct layout {
     region staged{};      ///< messages of a device's memory on their way through the program's
     int declarations = 0;
 
-    /// Everything is nowhere. Default member initializers alone do not reach programs always: g++ 12 leaves them out of some
-    /// constants, which then hold zeros (tests/host/compiler/constants.cpp).
+    /// Everything is nowhere. Default member initializers alone do not reach programs always: g++ 12 leaves them out of
+    /// some constants, which then hold zeros (tests/host/compiler/constants.cpp).
     constexpr void clear() {
         for (auto& its : parameters) its = {};
         for (auto& its : groups) its = {};

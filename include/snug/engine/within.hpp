@@ -455,8 +455,8 @@ struct search_within {
     static constexpr option_list corners = corners_of(front);
     static constexpr option_list endings = endings_of(study::chain, front);
 
-    /// What the step takes beside the buffers of the model, whatever blocks keep: one buffer for all that always lives, first; behind the
-    /// model's come others.
+    /// What the step takes beside the buffers of the model, whatever blocks keep: one buffer for all that always lives,
+    /// first; behind the model's come others.
     static constexpr auto beside = [] {
         std::array<declaration, 4> all{};
         std::size_t size = 1;
@@ -471,7 +471,8 @@ struct search_within {
         }
         return std::pair{all, size};
     }();
-    /// What `composed<Policy>` takes, without all that does not depend on the policy. Where parameters are sharded, some room of theirs does.
+    /// What `composed<Policy>` takes, without all that does not depend on the policy. Where parameters are sharded,
+    /// some room of theirs does.
     template <class Policy>
     static constexpr index_t total_with() {
         if constexpr (everything::is_sharded) {
@@ -715,15 +716,17 @@ namespace checkpointing {
 template <class T>
 struct chosen {
     using search = typename detail::search_of<T>::type;
-    /// The policy: `none`, a `keep`, or a `plan` of two groups. A trainer that has it in the place of `within` is the same.
+    /// The policy: `none`, a `keep`, or a `plan` of two groups. A trainer that has it in the place of `within` is the
+    /// same.
     using plan = typename search::policy;
-    /// Time of what is computed again, by the rates of the device, in percent of a forward pass of all blocks, in which each layer's call
-    /// takes the longer of its operations and its bytes.
+    /// Time of what is computed again, by the rates of the device, in percent of a forward pass of all blocks, in which
+    /// each layer's call takes the longer of its operations and its bytes.
     static constexpr double recompute_percent = search::percent;
     /// No plan that fits costs less, of however many groups.
     static constexpr double bound = search::bound;
     static constexpr double gap = recompute_percent - bound;
-    /// No cheaper plan of one or two groups fits: each is too large even if it packed without loss, or was laid out and is too large.
+    /// No cheaper plan of one or two groups fits: each is too large even if it packed without loss, or was laid out and
+    /// is too large.
     static constexpr bool proven = search::found.is_proven;
     /// Plans that were laid out.
     static constexpr int attempts = search::found.attempts;

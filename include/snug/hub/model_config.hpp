@@ -168,7 +168,8 @@ class config_reader {
             refuse(other, "the same number as for " + printable(number.key));
         return read(other);
     }
-    /// Its own where a type has a key for it and the file has that, or the type a default, else the heads' equal share of the width.
+    /// Its own where a type has a key for it and the file has that, or the type a default, else the heads' equal share
+    /// of the width.
     void read_head_width(model_numbers& found, models::config_type const& type) const {
         auto const entry_of = [&](index_t model_numbers::*wanted) {
             auto const number = std::ranges::find(type.numbers, wanted, &models::config_number::number);
@@ -321,8 +322,8 @@ class config_reader {
             require_same(config_.at("rope_parameters").at("rope_theta"));
     }
 
-    /// The same where layers with a window have frequencies of their own, which are not scaled: newer files have both kinds in
-    /// `rope_parameters`.
+    /// The same where layers with a window have frequencies of their own, which are not scaled: newer files have both
+    /// kinds in `rope_parameters`.
     void read_frequencies_by_kind(model_numbers& found, models::config_type const& type) const {
         constexpr std::string_view both = "rope_parameters";
         json const* full = nullptr;
@@ -534,7 +535,8 @@ class gguf_config_reader {
         return result;
     }
 
-    /// Linear scaling is in the metadata, Llama 3's in a tensor of what each frequency is divided by. A file may have both.
+    /// Linear scaling is in the metadata, Llama 3's in a tensor of what each frequency is divided by. A file may have
+    /// both.
     void read_frequencies(model_numbers& found) const {
         if (auto const turned = positive_or("rope.dimension_count", found.head_width);
             turned != found.head_width)

@@ -51,8 +51,8 @@ struct one_more {
     constexpr S operator[](index_t i) const { return S(1) + static_cast<S>(stored[i]); }
 };
 
-/// RMSNorm of one row (Zhang and Sennrich, arXiv 1910.07467): y(row, i, x[i] · rstd · weight[i]). The weight is a pointer, or
-/// `one_more` than what one points to.
+/// RMSNorm of one row (Zhang and Sennrich, arXiv 1910.07467): y(row, i, x[i] · rstd · weight[i]). The weight is a
+/// pointer, or `one_more` than what one points to.
 template <class Statistic, class Team, class X, class Weight, class Sink>
 constexpr void rms_norm_forward(Team team, index_t width, X const* x, Weight weight, double epsilon,
                                 Statistic& rstd_out, Sink y, index_t row) {

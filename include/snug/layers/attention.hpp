@@ -14,8 +14,8 @@ struct no_rotation {
     static constexpr bool rotates = false;
 };
 
-/// Rotary position embedding with base `Theta` (10000 in RoFormer and Llama 2, 500000 in Llama 3), its frequencies scaled
-/// by `Scaling`: `rope::plain`, `rope::linear<...>` or `rope::llama3<...>`.
+/// Rotary position embedding with base `Theta` (10000 in RoFormer and Llama 2, 500000 in Llama 3), its frequencies
+/// scaled by `Scaling`: `rope::plain`, `rope::linear<...>` or `rope::llama3<...>`.
 template <index_t Theta, class Scaling = rope::plain>
 struct rotary {
     static constexpr bool rotates = true;
@@ -65,8 +65,9 @@ struct attends {
                                                                                Setting::tokens);
     }
 
-    /// Queries by keys and scores by values, 2 · rows · keys · heads · head width operations each, where keys are those that a query
-    /// sees on average, the causal half and within the window; backward twice that, without the scores that it computes again.
+    /// Queries by keys and scores by values, 2 · rows · keys · heads · head width operations each, where keys are those
+    /// that a query sees on average, the causal half and within the window; backward twice that, without the scores
+    /// that it computes again.
     template <class Setting>
     static constexpr layer_work work() {
         using namespace bytes_of;
@@ -138,24 +139,24 @@ struct attends {
 
 }  // namespace detail
 
-/// Causal self-attention with grouped queries (Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245).
-/// x holds queries, keys and values, shape (rows, (Heads + 2 KvHeads) · HeadWidth); y has shape (rows, Heads · HeadWidth).
-/// Queries and keys are rotated where they lie, so the layer before must not need its output again.
+/// Causal self-attention with grouped queries (Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245). x
+/// holds queries, keys and values, shape (rows, (Heads + 2 KvHeads) · HeadWidth); y has shape (rows, Heads ·
+/// HeadWidth). Queries and keys are rotated where they lie, so the layer before must not need its output again.
 template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Rotation = no_rotation>
 struct causal_attention : detail::attends<attention_shape<Heads, KvHeads, HeadWidth>, Rotation> {
     static_assert(sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Heads, KvHeads>) > 0);
 };
 
-/// Causal self-attention within a sliding window (Beltagy et al., arXiv 2004.05150; as Mistral has it, arXiv 2310.06825): a
-/// query sees the last `Window` keys, its own included. Else as `causal_attention`.
+/// Causal self-attention within a sliding window (Beltagy et al., arXiv 2004.05150; as Mistral has it, arXiv
+/// 2310.06825): a query sees the last `Window` keys, its own included. Else as `causal_attention`.
 template <index_t Heads, index_t KvHeads, index_t HeadWidth, index_t Window, class Rotation = no_rotation>
 struct sliding_attention : detail::attends<attention_shape<Heads, KvHeads, HeadWidth, Window>, Rotation> {
     static_assert(sizeof(refusal::the_heads_must_be_a_multiple_of_the_kv_heads<Heads, KvHeads>) > 0);
     static_assert(Window > 0, "snug: a sliding window of attention holds at least the query's own key");
 };
 
-/// Causal self-attention of any `attention_shape`: within a window or without one, its scores divided by any root. Else as
-/// `causal_attention`.
+/// Causal self-attention of any `attention_shape`: within a window or without one, its scores divided by any root. Else
+/// as `causal_attention`.
 template <class Shape, class Rotation = no_rotation>
 struct attention_of : detail::attends<Shape, Rotation> {
     static_assert(

@@ -86,7 +86,8 @@ struct embedding {
     };
 };
 
-/// y = √Width · table[token], the root rounded to the type of the weights (Gemma, arXiv 2403.08295). Else as `embedding`.
+/// y = √Width · table[token], the root rounded to the type of the weights (Gemma, arXiv 2403.08295). Else as
+/// `embedding`.
 template <index_t Vocabulary, index_t Width>
 struct scaled_embedding : embedding<Vocabulary, Width> {
     using table = typename embedding<Vocabulary, Width>::table;

@@ -95,7 +95,8 @@ struct normalises_heads : layer::norm {
                                       as_heads<HeadWidth>(dx)));
     }
 
-    // What is done to a head, number h of all rows' heads. Not private: a device compiler takes no private type into a kernel.
+    // What is done to a head, number h of all rows' heads. Not private: a device compiler takes no private type into a
+    // kernel.
     struct forward_head {
         constexpr void operator()(auto team, index_t h, auto x, auto query, auto key, auto rstds,
                                   auto y) const {
@@ -141,8 +142,8 @@ struct normalises_heads : layer::norm {
 
 /// RMSNorm of each head of queries and of keys, before they are rotated (Henry et al., "Query-Key Normalization for
 /// Transformers", arXiv 2010.04245; as Qwen3 has it, arXiv 2505.09388). x and y hold queries, keys and values, shape
-/// (rows, (Heads + 2 KvHeads) · HeadWidth); values pass. All heads of queries share one weight of shape (HeadWidth), those of
-/// keys another.
+/// (rows, (Heads + 2 KvHeads) · HeadWidth); values pass. All heads of queries share one weight of shape (HeadWidth),
+/// those of keys another.
 ///
 /// Not `cheap_to_recompute`: attention, which comes next, rotates what this layer has stored, and keeps it.
 template <index_t Heads, index_t KvHeads, index_t HeadWidth, class Epsilon = std::ratio<1, 100000>>

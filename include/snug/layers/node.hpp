@@ -26,10 +26,6 @@ constexpr int buffer_declarations() {
     else return static_cast<int>(meta::size<saved<L>>) + 2;
 }
 
-}  // namespace layer
-
-namespace layer {
-
 /// Some parameter of a layer, or of what is inside it, trains.
 template <class L>
 constexpr bool trains_anything() {
@@ -45,10 +41,10 @@ constexpr bool trains_anything() {
 
 }  // namespace layer
 
-/// A layer at its place in a model: where its parameters and buffers stand in the tables of declarations. The buffers of a leaf
-/// are those that it saves, then the workspace of forward and that of backward.
-/// `KeepsOutputGradient`: somebody still needs the gradient of the output after this layer's backward. `IsFirst`: nothing
-/// before it trains, so nobody needs the gradient of its input.
+/// A layer at its place in a model: where its parameters and buffers stand in the tables of declarations. The buffers
+/// of a leaf are those that it saves, then the workspace of forward and that of backward. `KeepsOutputGradient`:
+/// somebody still needs the gradient of the output after this layer's backward. `IsFirst`: nothing before it trains, so
+/// nobody needs the gradient of its input.
 template <class Layer, int FirstParameter, int FirstBuffer, bool KeepsOutputGradient, bool IsFirst = false>
 struct node {
     using type = Layer;

@@ -191,7 +191,8 @@ struct normalises : layer::norm {
 template <index_t Width, class Epsilon = std::ratio<1, 100000>>
 struct rms_norm : detail::normalises<Width, Epsilon, false> {};
 
-/// RMSNorm whose factors are 1 + weight (Gemma, arXiv 2403.08295): a weight of 0 changes nothing, and decay draws it there.
+/// RMSNorm whose factors are 1 + weight (Gemma, arXiv 2403.08295): a weight of 0 changes nothing, and decay draws it
+/// there.
 template <index_t Width, class Epsilon = std::ratio<1, 100000>>
 struct zero_centered_rms_norm : detail::normalises<Width, Epsilon, true> {};
 

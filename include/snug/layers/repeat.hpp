@@ -117,13 +117,13 @@ constexpr declaration_context in_some_blocks(declaration_context where, path con
 
 }  // namespace detail
 
-/// The same block `Blocks` times, each with parameters of its own. Runs as a loop: compile time does not
-/// depend on the number of blocks. What backward needs is kept for all blocks (`Segment` 0), or only the
-/// input of every `Segment` blocks; the rest is recomputed segment by segment (Chen et al., "Training Deep
-/// Nets with Sublinear Memory Cost", arXiv 1604.06174). `First`: the number of its first block, in a
-/// `grouped`. `Offloads`, unless void: of the inputs that are kept, three at a time are in the step's memory, and the
-/// others wait in the host's for backward (Rajbhandari et al., "ZeRO-Infinity", arXiv 2104.07857); so do the values of a block that it
-/// lists by name, if all blocks keep them.
+/// The same block `Blocks` times, each with parameters of its own. Runs as a loop: compile time does not depend on the
+/// number of blocks. What backward needs is kept for all blocks (`Segment` 0), or only the input of every `Segment`
+/// blocks; the rest is recomputed segment by segment (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
+/// arXiv 1604.06174). `First`: the number of its first block, in a `grouped`. `Offloads`, unless void: of the inputs
+/// that are kept, three at a time are in the step's memory, and the others wait in the host's for backward (Rajbhandari
+/// et al., "ZeRO-Infinity", arXiv 2104.07857); so do the values of a block that it lists by name, if all blocks keep
+/// them.
 template <index_t Blocks, class Block, index_t Segment = 0, index_t First = -1, class Offloads = void>
 struct repeat : detail::stretch_name<First, Blocks> {
     static_assert(Blocks > 0, "snug: a repeated block needs at least one block");
@@ -150,7 +150,8 @@ struct repeat : detail::stretch_name<First, Blocks> {
     /// Blocks kept at once, and how often.
     static constexpr index_t segment = keeps_all_blocks ? Blocks : Segment;
     static constexpr index_t segments = (Blocks + segment - 1) / segment;
-    /// Inputs that are kept from forward to backward, beside that of the first block, and how many of them wait in the host's memory.
+    /// Inputs that are kept from forward to backward, beside that of the first block, and how many of them wait in the
+    /// host's memory.
     static constexpr index_t kept_inputs = (keeps_all_blocks ? Blocks : segments) - 1;
     static constexpr index_t offloaded_inputs =
         !std::is_void_v<Offloads> && kept_inputs > ops::offload_slots ? kept_inputs - ops::offload_slots : 0;
@@ -158,8 +159,8 @@ struct repeat : detail::stretch_name<First, Blocks> {
     static constexpr auto offloaded_values =
         detail::values_that_travel<Block, Offloads>(keeps_all_blocks && Blocks > ops::offload_slots);
 
-    /// Inputs of the blocks of one segment, inputs of the segments, gradients between blocks; then, in the host's memory, inputs and
-    /// values.
+    /// Inputs of the blocks of one segment, inputs of the segments, gradients between blocks; then, in the host's
+    /// memory, inputs and values.
     static constexpr int own_buffers =
         3 + (offloaded_inputs > 0 ? 1 : 0) + static_cast<int>(offloaded_values.size);
 
@@ -290,7 +291,8 @@ struct repeat : detail::stretch_name<First, Blocks> {
     /// Blocks between two inputs that are kept. Input k is what its stretch k + 1 of the blocks begins with.
     static constexpr index_t blocks_of_input = keeps_all_blocks ? 1 : segment;
 
-    /// What is there when a stretch begins leaves beside the two stretches that run next; then its slot is written again.
+    /// What is there when a stretch begins leaves beside the two stretches that run next; then its slot is written
+    /// again.
     template <class Node, class Walker>
     static constexpr void before_forward(Walker& walker, index_t stretch) {
         input_travels<Node>(walker, offloading::leaves, stretch - 1);
@@ -428,8 +430,8 @@ constexpr auto in_a_pattern() {
 
 }  // namespace detail
 
-/// `Blocks` blocks, of which every `Period`-th is an `Nth` and the others are a `Block` each; period 0: none is. `every_nth<10, 4,
-/// A, B>` are A A A B, A A A B, A A.
+/// `Blocks` blocks, of which every `Period`-th is an `Nth` and the others are a `Block` each; period 0: none is.
+/// `every_nth<10, 4, A, B>` are A A A B, A A A B, A A.
 template <index_t Blocks, index_t Period, class Block, class Nth>
 using every_nth = typename decltype(detail::in_a_pattern<Blocks, Period, Block, Nth>())::type;
 
@@ -455,8 +457,8 @@ constexpr bool all_blocks_have_a_backward() {
     (std::make_index_sequence<static_cast<std::size_t>(L::length)>{});
     else return true; }
 
-/// What a forward pass of all blocks leaves for the next call of forward is there after it: no block is run again in the
-/// place of another, and of each is kept what its layers say they find again (`keeps_input`).
+/// What a forward pass of all blocks leaves for the next call of forward is there after it: no block is run again in
+/// the place of another, and of each is kept what its layers say they find again (`keeps_input`).
 template <class L>
 constexpr bool keeps_all_blocks() {
     if constexpr (requires { L::keeps_all_blocks; })

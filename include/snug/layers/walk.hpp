@@ -6,11 +6,12 @@
 #include <snug/layers/node.hpp>
 #include <snug/memory/recorder.hpp>
 
-/// A walk over a model: composites pass on, leaves are what the walker is called for. The recorder of the plan, the step and
-/// whoever counts what a step does walk the same way.
+/// A walk over a model: composites pass on, leaves are what the walker is called for. The recorder of the plan, the
+/// step and whoever counts what a step does walk the same way.
 ///
-/// A walker has one function for leaves, `leaf(call)`, with one of the calls below, and says how a loop is gone through; most
-/// derive from `in_order` and have `leaf` alone. A call names the leaf by its node and has its operands as references to buffers.
+/// A walker has one function for leaves, `leaf(call)`, with one of the calls below, and says how a loop is gone
+/// through; most derive from `in_order` and have `leaf` alone. A call names the leaf by its node and has its operands
+/// as references to buffers.
 namespace snug::SNUG_TARGET {
 
 namespace calls {
@@ -125,8 +126,8 @@ class in_order {
     constexpr void release(int, int) const {}
     /// The buffer goes through the loop beside this.
     constexpr void carry(buffer_reference) const {}
-    /// A value that stands `here` in the step's memory, in a slot, and `away` in the host's, is on its way, unless the walk is where
-    /// there is none.
+    /// A value that stands `here` in the step's memory, in a slot, and `away` in the host's, is on its way, unless the
+    /// walk is where there is none.
     constexpr void offload(offloading, bool, int, buffer_reference, buffer_reference) const {}
 
   protected:

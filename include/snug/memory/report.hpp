@@ -84,9 +84,9 @@ std::string recomputation_found(bytes total) {
     return text.str();
 }
 
-/// The bill of T as text: a line for each part, the total, what packing saved, and on a host with more threads than T uses how
-/// to use them. Of a sharded trainer it is the bill of a rank, with what a rank sends in a step. Where checkpointing keeps by name it says
-/// what, and of checkpointing::within what it has found. Streams.
+/// The bill of T as text: a line for each part, the total, what packing saved, and on a host with more threads than T
+/// uses how to use them. Of a sharded trainer it is the bill of a rank, with what a rank sends in a step. Where
+/// checkpointing keeps by name it says what, and of checkpointing::within what it has found. Streams.
 template <class T>
 struct bill_report {
     friend std::ostream& operator<<(std::ostream& out, bill_report) {
@@ -159,10 +159,10 @@ constexpr bill_report<T> report() {
     return {};
 }
 
-/// The bill of T for programs: one JSON object, all amounts in bytes. Of a sharded trainer also `ranks`, `replicas` and, by kind, what a
-/// rank sends in a step. Where checkpointing keeps by name, `values`: what a block computes, the bytes of one, how many blocks have it and
-/// how many keep it. Of checkpointing::within also its budget, what is computed again in percent of a forward pass, and how near that is
-/// to what any plan costs.
+/// The bill of T for programs: one JSON object, all amounts in bytes. Of a sharded trainer also `ranks`, `replicas`
+/// and, by kind, what a rank sends in a step. Where checkpointing keeps by name, `values`: what a block computes, the
+/// bytes of one, how many blocks have it and how many keep it. Of checkpointing::within also its budget, what is
+/// computed again in percent of a forward pass, and how near that is to what any plan costs.
 template <class T>
 std::string report_json() {
     constexpr auto bill = footprint<T>;

@@ -89,7 +89,8 @@ struct config_type {
     window_rule window = window_rule::unknown;
     bool is_rotary = false;     ///< reads `rope_theta` and scalings of rotary frequencies
     double rope_theta = 10000;  ///< where `config.json` does not say it
-    /// Every so many-th block does not rotate, where `config.json` does not say it, and in GGUF; 0: the type has no such blocks.
+    /// Every so many-th block does not rotate, where `config.json` does not say it, and in GGUF; 0: the type has no
+    /// such blocks.
     index_t no_rope_interval = 0;
     /// Of layers with a window, where `config.json` does not say it; 0: they have no base of their own.
     double local_rope_theta = 0;

@@ -184,11 +184,11 @@ struct gemma3_for {
 
 }  // namespace detail
 
-/// Gemma 3 without images (arXiv 2503.19786): norms around attention and the feed-forward part whose factors are 1 + weight, queries and
-/// keys normalised by head, GeGLU, an embedding times √width. Attention of every sixth block sees all tokens, that of the others a window,
-/// with a rotary base of their own. Options: layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, sliding_window,
-/// full_attention_interval, rope_theta and rope_scaling of the blocks that see all, local_rope_theta of the others, query_scalar,
-/// norm_epsilon_inverse, tied_head<0 or 1>.
+/// Gemma 3 without images (arXiv 2503.19786): norms around attention and the feed-forward part whose factors are 1 +
+/// weight, queries and keys normalised by head, GeGLU, an embedding times √width. Attention of every sixth block sees
+/// all tokens, that of the others a window, with a rotary base of their own. Options: layers, heads, kv_heads,
+/// head_width, width, mlp, vocabulary, context, sliding_window, full_attention_interval, rope_theta and rope_scaling of
+/// the blocks that see all, local_rope_theta of the others, query_scalar, norm_epsilon_inverse, tied_head<0 or 1>.
 template <class... Options>
 struct gemma3 : detail::gemma3_for<Options...>::type {
     /// As values, to be compared with what a file says.

@@ -21,8 +21,9 @@ struct model_numbers {
     index_t mlp = 0;               ///< inner width
     index_t vocabulary = 0;        ///< tokens
     index_t context = 0;           ///< longest sequence
-    /// Tokens that attention looks back on, itself included, less than the context; 0: all; -1: a file does not say it. As long as the
-    /// context where a file has windows in some layers that are full attention elsewhere: they end its context.
+    /// Tokens that attention looks back on, itself included, less than the context; 0: all; -1: a file does not say it.
+    /// As long as the context where a file has windows in some layers that are full attention elsewhere: they end its
+    /// context.
     index_t sliding_window = 0;
     index_t no_rope_interval = 0;  ///< every so many-th block does not rotate; 0: all do, or none
     /// Every so many-th block attends to everything where the others have the window; 0: none does, or all are alike.

@@ -43,7 +43,8 @@ struct llama3_2_3b
     : llama<layers<28>, heads<24>, kv_heads<8>, width<3072>, mlp<8192>, vocabulary<128256>, context<131072>,
             rope_theta<500000>, rope_scaling<rope::llama3<32>>, tied_head<1>> {};
 
-// Mistral 7B, arXiv 2310.06825: v0.1, with a sliding window, and v0.3, without one; Mistral NeMo, Small and Ministral (2024).
+// Mistral 7B, arXiv 2310.06825: v0.1, with a sliding window, and v0.3, without one; Mistral NeMo, Small and Ministral
+// (2024).
 struct mistral_7b : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32000>,
                           context<32768>, sliding_window<4096>> {};
 struct mistral_7b_v0_3 : llama<layers<32>, heads<32>, kv_heads<8>, width<4096>, mlp<14336>, vocabulary<32768>,

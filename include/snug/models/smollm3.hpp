@@ -102,9 +102,9 @@ struct smollm3_for {
 
 }  // namespace detail
 
-/// SmolLM3 (Hugging Face, 2025): Llama of whose blocks every fourth does not rotate queries and keys (Yang et al., arXiv
-/// 2501.18795). Options: layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, rope_theta, rope_scaling,
-/// norm_epsilon_inverse, tied_head<0 or 1>, no_rope_layer_interval.
+/// SmolLM3 (Hugging Face, 2025): Llama of whose blocks every fourth does not rotate queries and keys (Yang et al.,
+/// arXiv 2501.18795). Options: layers, heads, kv_heads, head_width, width, mlp, vocabulary, context, rope_theta,
+/// rope_scaling, norm_epsilon_inverse, tied_head<0 or 1>, no_rope_layer_interval.
 template <class... Options>
 struct smollm3 : detail::smollm3_for<Options...>::type {
     /// As values, to be compared with what a file says.

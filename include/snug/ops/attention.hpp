@@ -47,10 +47,10 @@ concept has_attention_forward = takes_bodies_for_granted ||
     attention_forward_on(on, Shape{}, n, n, n, qkv, starts, out, logsumexp, workspace);
 };
 
-/// out = softmax(Q Kᵀ / √scalar, causal and within the window) V for `sequences` sequences of `tokens` rows each. Row 0 of a
-/// sequence stands at position `past`; the rows of earlier positions precede it in memory. `logsumexp` has
-/// shape (rows, heads). `starts`, unless null: for each row the first position of its sequence that it
-/// attends to, not falling from row to row. Never stores a score matrix of tokens × tokens.
+/// out = softmax(Q Kᵀ / √scalar, causal and within the window) V for `sequences` sequences of `tokens` rows each. Row 0
+/// of a sequence stands at position `past`; the rows of earlier positions precede it in memory. `logsumexp` has shape
+/// (rows, heads). `starts`, unless null: for each row the first position of its sequence that it attends to, not
+/// falling from row to row. Never stores a score matrix of tokens × tokens.
 template <class Shape, class Backend, class T, class S>
 inline void attention_forward(Backend on, index_t sequences, index_t tokens, index_t past, T const* qkv,
                               std::int32_t const* starts, T* out, S* logsumexp, std::byte* workspace) {

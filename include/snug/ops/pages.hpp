@@ -10,8 +10,9 @@ struct copy;
 
 namespace snug::SNUG_TARGET::ops {
 
-/// Slots of the optimizer's pages, of which one is worked on while the other travels. Behind them those of offloaded inputs of blocks,
-/// and those of other values that are offloaded: one is worked on, and each of the others has the time of two blocks to travel.
+/// Slots of the optimizer's pages, of which one is worked on while the other travels. Behind them those of offloaded
+/// inputs of blocks, and those of other values that are offloaded: one is worked on, and each of the others has the
+/// time of two blocks to travel.
 inline constexpr int page_slots = 2;
 inline constexpr int offload_slots = 3;
 inline constexpr int all_slots = page_slots + 2 * offload_slots;

@@ -146,8 +146,8 @@ TEST_CASE("of two neighbours the one that passes more goes first") {
 
 namespace {
 
-/// Equal blocks x -> q -> m -> u -> the next x, with sizes 1, 3, 1, 8, where x costs 16 and q, m, u 6, 7, 16. Every step needs 1 beside
-/// what is alive. Backward reads u, m, q and x of each block, from the last.
+/// Equal blocks x -> q -> m -> u -> the next x, with sizes 1, 3, 1, 8, where x costs 16 and q, m, u 6, 7, 16. Every
+/// step needs 1 beside what is alive. Backward reads u, m, q and x of each block, from the last.
 struct toy_chain {
     static constexpr std::array<index_t, 3> size{3, 1, 8}, cost{6, 7, 16};
     index_t alive = 1, most = 0;
@@ -201,7 +201,8 @@ struct toy_chain {
 
 }  // namespace
 
-// As cheaply as by any schedule: the costs were found by a search over all of them, which may drop and compute anything at any time.
+// As cheaply as by any schedule: the costs were found by a search over all of them, which may drop and compute anything
+// at any time.
 TEST_CASE("three blocks are recomputed as cheaply as by any schedule") {
     option_front front;
     for (unsigned kept = 0; kept < 8; ++kept) {

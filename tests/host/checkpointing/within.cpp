@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A trainer that finds itself what its blocks keep: it takes the memory that it was given, and nothing but memory and time changes.
+// A trainer that finds itself what its blocks keep: it takes the memory that it was given, and nothing but memory and
+// time changes.
 #include "kept.hpp"
 
 namespace {

@@ -134,8 +134,8 @@ inline void check_allocations(subject const& s) {
     }
 }
 
-/// The seam is asked once for each memory, for the plan's size; nothing is written outside; and a step reads nothing but the state and
-/// what it has written itself: filling everything else with junk before every step changes no bit.
+/// The seam is asked once for each memory, for the plan's size; nothing is written outside; and a step reads nothing
+/// but the state and what it has written itself: filling everything else with junk before every step changes no bit.
 inline void check_memory(subject const& s) {
     INFO(s.name);
     auto const allocations = s.bill.paged.count > 0 ? 2 : 1;

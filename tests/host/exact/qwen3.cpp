@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plan is what runs, for layers that only Qwen3 has.
-#include "plans.hpp"
-#include "promises.hpp"
-
-#include <snug/quantization/nf4.hpp>
+#include "families.hpp"
 
 namespace {
 
@@ -25,17 +22,4 @@ auto const all = test::trainers_of<
 
 }  // namespace
 
-TEST_CASE("qwen3: every line of the bill is what it stands for, and nothing overlaps what is needed") {
-    for (auto const& s : all) {
-        test::check_bill(s);
-        test::check_layout(s);
-    }
-}
-
-TEST_CASE("qwen3: construction allocates the plan, and a step nothing") {
-    for (auto const& s : all) test::check_allocations(s);
-}
-
-TEST_CASE("qwen3: the allocation is the footprint, and a step reads only what it has written") {
-    for (auto const& s : all) test::check_memory(s);
-}
+TEST_CASE("qwen3: the promises of memory are kept") { test::check_promises(all); }

@@ -1,36 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plan is what runs, where blocks differ in turn and by range.
-#include "plans.hpp"
-#include "promises.hpp"
-
-#include <snug/quantization/nf4.hpp>
+#include "families.hpp"
 
 namespace {
 
 using model =
     snug::models::smollm3<snug::layers<5>, snug::heads<3>, snug::kv_heads<1>, snug::width<18>, snug::mlp<25>,
                           snug::vocabulary<29>, snug::context<16>, snug::no_rope_layer_interval<2>>;
-template <class... Policies>
-using run = snug::trainer<model, snug::batch<2, 11>, Policies...>;
-
-auto const all = test::trainers_of<
-    test::mp::mp_list<run<snug::precision::mixed<snug::bf16>, snug::checkpointing::selective>,
-                      run<snug::adapters::lora<snug::rank<3>>, snug::quantization::nf4<32>,
-                          snug::checkpointing::every_block>>>();
 
 }  // namespace
 
-TEST_CASE("smollm3: every line of the bill is what it stands for, and nothing overlaps what is needed") {
-    for (auto const& s : all) {
-        test::check_bill(s);
-        test::check_layout(s);
-    }
-}
-
-TEST_CASE("smollm3: construction allocates the plan, and a step nothing") {
-    for (auto const& s : all) test::check_allocations(s);
-}
-
-TEST_CASE("smollm3: the allocation is the footprint, and a step reads only what it has written") {
-    for (auto const& s : all) test::check_memory(s);
-}
+TEST_CASE("smollm3: the promises of memory are kept") { test::check_promises(test::trainers_over<model>()); }

@@ -16,8 +16,8 @@
 #include "../../reference/tiny.hpp"
 #include "../io/faults.hpp"
 
-/// What the tests of a family share: what transformers and PEFT make of tiny models of it is in tests/reference, made and opened again by
-/// make_family_fixtures.py.
+/// What the tests of a family share: what transformers and PEFT make of tiny models of it is in tests/reference, made
+/// and opened again by make_family_fixtures.py.
 namespace {
 
 using namespace snug;
@@ -114,8 +114,22 @@ class family_files {
         }
     }
 
-    /// PEFT's adapter gives its logits here; what is saved of it gives the same again, and `make_family_fixtures.py check` has PEFT
-    /// open it.
+    /// What `tied`, whose logits are `found`, and `untied` write says the same of itself; `make_family_fixtures.py
+    /// check` has transformers open it.
+    template <class Tied, class Untied>
+    void check_written(Tied const& tied, std::vector<double> const& found, Untied const& untied) const {
+        output_folder const output(name);
+        tied.save_model(output / "tied/model");
+        untied.save_model(output / "untied/model");
+        Tied again(4);
+        again.load(io::safetensors(output / "tied/model"));
+        CHECK(logits_of(again) == found);
+        CHECK(io::read_model_config(output / "tied/model") == Tied::composition::chosen::model::numbers);
+        CHECK(io::read_model_config(output / "untied/model") == Untied::composition::chosen::model::numbers);
+    }
+
+    /// PEFT's adapter gives its logits here; what is saved of it gives the same again, and `make_family_fixtures.py
+    /// check` has PEFT open it.
     template <class Run>
     void exchange(std::string const& adapter) const {
         INFO(adapter);
@@ -135,7 +149,8 @@ class family_files {
         CHECK(logits_of(again) == found);
     }
 
-    /// What is said of the folder of `model` whose configuration and tensors (names, shapes, bytes) `change` has changed.
+    /// What is said of the folder of `model` whose configuration and tensors (names, shapes, bytes) `change` has
+    /// changed.
     template <class Run, class Change>
     std::string said_of_changed(Run& run, std::string const& model, Change const& change) const {
         test::scratch changed;
@@ -193,6 +208,27 @@ std::vector<std::byte> history(family_files const& files) {
         all.insert(all.end(), bits.begin(), bits.end());
     });
     return all;
+}
+
+/// Whatever is kept for backward, what is trained is the same to the bit; returns it.
+template <class Model, class... Policies>
+std::vector<std::byte> checkpointing_changes_no_bit(family_files const& files) {
+    auto const expected = history<fine_tuning<Model, Policies...>>(files);
+    CHECK(history<fine_tuning<Model, Policies..., checkpointing::every_block>>(files) == expected);
+    CHECK(history<fine_tuning<Model, Policies..., checkpointing::selective>>(files) == expected);
+    return expected;
+}
+
+/// The adapters of a family's folder beside its plain LoRA.
+template <class Model>
+void exchange_dora_and_norms(family_files const& files) {
+    using adapters::dora;
+    using adapters::lora;
+    files.exchange<fine_tuning<Model, dora<rank<4>, alpha<8>, targets<"q_proj", "v_proj", "down_proj">>>>(
+        "dora");
+    files.exchange<
+        fine_tuning<Model, lora<rank<4>, alpha<8>, targets<"q_proj", "k_proj">, also_train<norms>>>>(
+        "lora_norms");
 }
 
 }  // namespace

@@ -29,15 +29,7 @@ TEST_CASE("a Gemma 3 gives the logits of transformers, from its folder and from 
     // Norms lie there as 1 more than here, rounded.
     CHECK(files.apart(files.logits_of(from_gguf), "untied") < near);
 
-    // And what is written says the same of itself; `make_family_fixtures.py check` has transformers open it.
-    output_folder const output("gemma3");
-    run.save_model(output / "tied/model");
-    from_gguf.save_model(output / "untied/model");
-    whole again(4);
-    again.load(io::safetensors(output / "tied/model"));
-    CHECK(files.logits_of(again) == found);
-    CHECK(io::read_model_config(output / "tied/model") == tied::numbers);
-    CHECK(io::read_model_config(output / "untied/model") == untied::numbers);
+    files.check_written(run, found, from_gguf);
 }
 
 TEST_CASE("a Gemma 3 trains as transformers' does: losses, norms and gradients of five steps") {

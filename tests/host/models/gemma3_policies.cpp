@@ -1,37 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Policies over Gemma 3, whose blocks are of two kinds and have norms behind their products: adapters, and that memory policies do not change its mathematics.
+// Policies over Gemma 3, whose blocks are of two kinds and have norms behind their products: adapters, and that memory
+// policies do not change its mathematics.
 #include "family.hpp"
 
 #include <snug/quantization/nf4.hpp>
 
 namespace {
 
-using adapters::dora;
 using adapters::lora;
 using tied =
     models::gemma3<layers<3>, heads<4>, kv_heads<2>, head_width<6>, width<16>, mlp<20>, vocabulary<26>,
                    context<64>, sliding_window<8>, full_attention_interval<2>, query_scalar<10>>;
-template <class Adapter>
-using adapted = fine_tuning<tied, Adapter>;
 family_files const files("gemma3");
-
-template <class... Policies>
-void checkpointing_changes_no_bit() {
-    auto const expected = history<fine_tuning<tied, Policies...>>(files);
-    CHECK(history<fine_tuning<tied, Policies..., checkpointing::every_block>>(files) == expected);
-    CHECK(history<fine_tuning<tied, Policies..., checkpointing::selective>>(files) == expected);
-}
 
 }  // namespace
 
 TEST_CASE("DoRA, and LoRA with norms that train, go to and from PEFT's files of a Gemma 3") {
-    files.exchange<adapted<dora<rank<4>, alpha<8>, targets<"q_proj", "v_proj", "down_proj">>>>("dora");
-    files.exchange<adapted<lora<rank<4>, alpha<8>, targets<"q_proj", "k_proj">, also_train<norms>>>>(
-        "lora_norms");
+    exchange_dora_and_norms<tied>(files);
 }
 
 TEST_CASE("checkpointing does not change a bit of a Gemma 3") {
-    checkpointing_changes_no_bit<>();
-    checkpointing_changes_no_bit<precision::mixed<bf16>>();
-    checkpointing_changes_no_bit<lora<rank<4>>, quantization::nf4<16>>();
+    checkpointing_changes_no_bit<tied>(files);
+    checkpointing_changes_no_bit<tied, precision::mixed<bf16>>(files);
+    checkpointing_changes_no_bit<tied, lora<rank<4>>, quantization::nf4<16>>(files);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What transformers and PEFT make of tiny Mistrals, one with a sliding window that is shorter than the batch's sequences.
+// What transformers and PEFT make of tiny Mistrals, one with a sliding window that is shorter than the batch's
+// sequences.
 #include "family.hpp"
 
 namespace {
@@ -30,15 +31,7 @@ TEST_CASE("a Mistral gives the logits of transformers, from its folder and from 
     run.load(io::gguf(files / "untied.gguf"));
     CHECK(files.logits_of(run) == same);
 
-    // And what is written says the same of itself; `make_family_fixtures.py check` has transformers open it.
-    output_folder const output("mistral");
-    from_folder.save_model(output / "tied/model");
-    run.save_model(output / "untied/model");
-    whole again(4);
-    again.load(io::safetensors(output / "tied/model"));
-    CHECK(files.logits_of(again) == found);
-    CHECK(io::read_model_config(output / "tied/model") == tied::numbers);
-    CHECK(io::read_model_config(output / "untied/model") == untied::numbers);
+    files.check_written(from_folder, found, run);
 }
 
 TEST_CASE("a Mistral trains as transformers' does: losses, norms and gradients of five steps") {

@@ -30,15 +30,7 @@ TEST_CASE("a Qwen3 gives the logits of transformers, from its folder and from GG
     run.load(io::gguf(files / "untied.gguf"));
     CHECK(files.logits_of(run) == same);
 
-    // And what is written says the same of itself; `make_family_fixtures.py check` has transformers open it.
-    output_folder const output("qwen3");
-    from_folder.save_model(output / "tied/model");
-    run.save_model(output / "untied/model");
-    whole again(4);
-    again.load(io::safetensors(output / "tied/model"));
-    CHECK(files.logits_of(again) == found);
-    CHECK(io::read_model_config(output / "tied/model") == tied::numbers);
-    CHECK(io::read_model_config(output / "untied/model") == untied::numbers);
+    files.check_written(from_folder, found, run);
 }
 
 TEST_CASE("a Qwen3 trains as transformers' does: losses, norms and gradients of five steps") {

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Learning rates over steps: the schedules against PyTorch's and transformers'
+// SPDX-License-Identifier: Apache-2.0
+// Learning rates over steps: the schedules against PyTorch's and transformers'
 // (tests/reference/make_schedule_fixtures.py), and the numbers that they refuse.
 #include <catch2/catch.hpp>
 #include <cmath>

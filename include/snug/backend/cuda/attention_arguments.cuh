@@ -64,7 +64,8 @@ struct task {
         : tile{number / heads / sequences}, sequence{number / heads % sequences}, head{number % heads} {}
 };
 
-/// The first position that a row sees, which stands at `position` of its sequence: where its example or its window begins.
+/// The first position that a row sees, which stands at `position` of its sequence: where its example or its window
+/// begins.
 template <class Shape>
 __device__ int first_key(std::int32_t const* starts, index_t row, index_t position) {
     int const first = starts != nullptr ? starts[row] : 0;
@@ -94,8 +95,8 @@ __device__ void store_elements(T* to, elements<T, Count> const& value) {
 inline constexpr unsigned small_kernel_threads = 256;
 inline constexpr int lanes_per_row = 8;
 
-/// Fills `exponents` and `row_sums`. Eight lanes share a row of a head. Rows beyond a sequence's end get an exponent that
-/// makes their probabilities zero.
+/// Fills `exponents` and `row_sums`. Eight lanes share a row of a head. Rows beyond a sequence's end get an exponent
+/// that makes their probabilities zero.
 template <class Shape, class T, class S>
 __global__ void __launch_bounds__(small_kernel_threads)
     row_statistics_kernel(backward_arguments<T, S> const a) {

@@ -9,8 +9,8 @@
 /// has the layout of the left operand of the next: scores and probabilities are never stored.
 namespace snug::SNUG_TARGET::backend::cuda::attending::tiled {
 
-/// Rows of a tile lie this many elements apart: 16 bytes more than they are wide, an odd number of 16 bytes, so that any
-/// eight rows that ldmatrix reads at once lie in different banks.
+/// Rows of a tile lie this many elements apart: 16 bytes more than they are wide, an odd number of 16 bytes, so that
+/// any eight rows that ldmatrix reads at once lie in different banks.
 template <int Width>
 inline constexpr int tile_stride = Width + 8;
 
@@ -45,7 +45,8 @@ struct backward_tiling {
     static constexpr int resident_tile = rows * stride;
     static constexpr int buffers = 4 * tile + 2 * resident_tile;
     static_assert(rows % passing == 0 || passing % rows == 0);
-    /// Behind the buffers, where keys stay: exponents and row sums of a tile of queries, twice; then an end for each key.
+    /// Behind the buffers, where keys stay: exponents and row sums of a tile of queries, twice; then an end for each
+    /// key.
     static constexpr std::size_t shared_bytes = 2u * buffers + 4 * 4u * passing + 4u * rows;
 };
 
@@ -63,8 +64,8 @@ __device__ inline int lane() { return static_cast<int>(threadIdx.x) % warp_width
 /// Of this thread; the shuffle tells the compiler that all lanes of a warp have the same, and take the same branches.
 __device__ inline int warp() { return __shfl_sync(full_warp, static_cast<int>(threadIdx.x) / warp_width, 0); }
 
-/// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros, and their addresses are not read
-/// (compute-sanitizer before 2026.4 may say that they are).
+/// Starts to copy a tile of `Rows` rows, of which `valid` exist; the others become zeros, and their addresses are not
+/// read (compute-sanitizer before 2026.4 may say that they are).
 template <int Rows, int Width, int Threads, class T>
 __device__ __forceinline__ void copy_tile(T* tile, T const* from, index_t stride, int valid) {
     constexpr int row_pieces = Width / 8;
@@ -125,8 +126,8 @@ struct left_rows {
 __device__ __forceinline__ int row_in_block(int i) { return lane() / 4 + i / 2 * 8; }
 __device__ __forceinline__ int column_of(int group, int i) { return group * 8 + lane() % 4 * 2 + i % 2; }
 
-/// Sums of a warp: blocks of 16 rows by groups of 8 columns. Lane l holds, of a block and a group, columns 2 (l % 4) and
-/// one more of row l / 4, then the same of row l / 4 + 8.
+/// Sums of a warp: blocks of 16 rows by groups of 8 columns. Lane l holds, of a block and a group, columns 2 (l % 4)
+/// and one more of row l / 4, then the same of row l / 4 + 8.
 template <int Blocks, int Columns>
 struct sums {
     float at[Blocks][Columns / 8][4];
@@ -208,8 +209,8 @@ __device__ __forceinline__ void add_product(sums<Blocks, Width>& to, sums<Blocks
     }
 }
 
-/// Stores sums times a factor for each row, `valid` rows of them. They pass through this warp's rows of a tile, which no
-/// other warp touches, so that a store is of 16 bytes.
+/// Stores sums times a factor for each row, `valid` rows of them. They pass through this warp's rows of a tile, which
+/// no other warp touches, so that a store is of 16 bytes.
 template <class T, int Width, int Blocks>
 __device__ __forceinline__ void store_rows(sums<Blocks, Width> const& from, float const (&factor)[Blocks][2],
                                            T* tile, T* to, index_t stride, int valid) {
@@ -400,7 +401,8 @@ __global__ void __launch_bounds__(forward_tiling<Shape>::threads)
                Shape::output_width, rows - warp_row);
 }
 
-/// The first query after row `key` of a sequence that does not see it: that of a later example, or beyond the window, or none.
+/// The first query after row `key` of a sequence that does not see it: that of a later example, or beyond the window,
+/// or none.
 template <class Shape>
 __device__ int end_of_queries(std::int32_t const* starts, int tokens, int key) {
     if constexpr (Shape::window > 0)
@@ -415,8 +417,8 @@ __device__ int end_of_queries(std::int32_t const* starts, int tokens, int key) {
     return low;
 }
 
-/// dK and dV of a tile of keys, from all the queries of its group of heads that see it. Scores are computed transposed, a
-/// key to a row, so that their transpose is what stands in registers.
+/// dK and dV of a tile of keys, from all the queries of its group of heads that see it. Scores are computed transposed,
+/// a key to a row, so that their transpose is what stands in registers.
 template <class Shape, class T, class S>
 __global__ void __launch_bounds__(key_tiling<Shape>::threads)
     key_gradients_kernel(backward_arguments<T, S> const a, score_scales<Shape, float> const scale) {

@@ -8,8 +8,8 @@
 #include <snug/backend/cuda/tag.hpp>
 #include <snug/ops/pages.hpp>
 
-/// Pages of paged states, and activations that are offloaded: a stream for each direction beside that of the kernels, so that one
-/// comes while another is worked on and a third leaves.
+/// Pages of paged states, and activations that are offloaded: a stream for each direction beside that of the kernels,
+/// so that one comes while another is worked on and a third leaves.
 namespace snug::SNUG_TARGET::backend::cuda {
 
 namespace detail {

@@ -15,7 +15,8 @@ namespace snug::SNUG_TARGET::backend::host {
 
 namespace detail {
 
-/// The first key that the query of a row sees, which stands at `position` of its sequence: that of its example, or of its window.
+/// The first key that the query of a row sees, which stands at `position` of its sequence: that of its example, or of
+/// its window.
 template <class Shape>
 index_t first_key(std::int32_t const* starts, index_t row, index_t position) {
     index_t const first = starts != nullptr ? starts[row] : 0;
@@ -40,7 +41,8 @@ void attention_forward_on(tag<Threads>, Shape, index_t sequences, index_t tokens
         auto const head = task % Shape::heads;
         auto const sequence = task / Shape::heads % sequences;
         auto const rows = std::min(tile, tokens - first);
-        // Examples follow each other, and windows move on: no query of the tile sees a key before the first query's first.
+        // Examples follow each other, and windows move on: no query of the tile sees a key before the first query's
+        // first.
         auto const begin = detail::first_key<Shape>(starts, sequence * tokens + first, past + first);
         auto const keys = past + first + rows - begin;
 

@@ -26,8 +26,8 @@ struct added_token {
 /// Finds added tokens: from left to right, of several at one place the longest.
 ///
 /// The time grows with the text and not with the tokens: an automaton of the tokens spelled backwards (Aho, Corasick,
-/// "Efficient String Matching: An Aid to Bibliographic Search", 1975) goes over the text from its end and knows, for every
-/// place, the longest token that begins there.
+/// "Efficient String Matching: An Aid to Bibliographic Search", 1975) goes over the text from its end and knows, for
+/// every place, the longest token that begins there.
 class added_tokens {
   public:
     /// Of all texts together, in bytes.
@@ -48,8 +48,8 @@ class added_tokens {
 
     std::vector<added_token> const& tokens() const noexcept { return tokens_; }
 
-    /// Calls `use_text(part)` and `use_token(added_token, begin, end)` in the order of the text. A special token is text where
-    /// `is_text(begin, end)`.
+    /// Calls `use_text(part)` and `use_token(added_token, begin, end)` in the order of the text. A special token is
+    /// text where `is_text(begin, end)`.
     template <class IsText, class UseText, class UseToken>
     void split(std::string_view text, IsText&& is_text, UseText&& use_text, UseToken&& use_token) const {
         std::size_t done = 0, at = 0;
