@@ -26,6 +26,15 @@ namespace snug::SNUG_TARGET {
 
 namespace detail {
 
+template <class Where>
+concept on_a_device = where_policy<Where> && runs_ahead<typename Where::backend>;
+
+/// What ranks talk over where nothing is said: what moves the memory that they compute in.
+template <class Sharding, class Where>
+using default_world =
+    std::conditional_t<std::is_same_v<Sharding, snug::sharding::none>, distributed::self,
+                       std::conditional_t<on_a_device<Where>, distributed::nccl, distributed::mpi>>;
+
 /// One policy for every axis: the given one or the default.
 template <class... Policies>
 struct chosen {
@@ -37,12 +46,9 @@ struct chosen {
     using accumulation = pick<axis::accumulation, snug::accumulation::micro_batches<1>, Policies...>;
     using checkpointing = pick<axis::checkpointing, snug::checkpointing::none, Policies...>;
     using sharding = pick<axis::sharding, snug::sharding::none, Policies...>;
-    using transport = pick<axis::transport,
-                           over<std::conditional_t<std::is_same_v<sharding, snug::sharding::none>,
-                                                   distributed::self, distributed::mpi>>,
-                           Policies...>;
     using optimizer = pick<axis::optimizer, optimizers::adamw<>, Policies...>;
     using where = pick<axis::where, on<host>, Policies...>;
+    using transport = pick<axis::transport, over<default_world<sharding, where>>, Policies...>;
 };
 
 template <class Chosen>

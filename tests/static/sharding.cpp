@@ -236,4 +236,13 @@ static_assert(shares_make_up_the_model<
               trainer<models::llama2_7b, batch<1, 64>, precision::mixed<bf16>, quantization::nf4<64>,
                       adapters::dora<rank<16>, alpha<32>, targets<all_linear>>>>);
 
+// What ranks talk over moves the memory that they compute in, unless another is named.
+template <class... Policies>
+using world_of = typename trainer<models::gpt2_124m, batch<1, 64>, Policies...>::composition::world;
+static_assert(std::is_same_v<world_of<>, distributed::self>);
+static_assert(std::is_same_v<world_of<on<cuda>>, distributed::self>);
+static_assert(std::is_same_v<world_of<data_parallel<2>>, distributed::mpi>);
+static_assert(std::is_same_v<world_of<data_parallel<2>, on<cuda>>, distributed::nccl>);
+static_assert(std::is_same_v<world_of<data_parallel<2>, on<cuda>, over<distributed::mpi>>, distributed::mpi>);
+
 }  // namespace
