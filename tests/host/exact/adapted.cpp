@@ -4,7 +4,13 @@
 
 namespace {
 
-auto const all = test::trainers_of<test::adapted_in_pairs::type>();
+template <class Policies>
+using at = test::mp::mp_apply<test::adapted, Policies>;
+using in_pairs =
+    test::mp::mp_transform<at, test::covering_of<test::adapters, test::adapter_storage, test::adapter_states,
+                                                 test::adapter_checkpointings, test::adapted_precisions,
+                                                 test::adapted_models>::type>;
+auto const all = test::trainers_of<in_pairs>();
 
 }  // namespace
 

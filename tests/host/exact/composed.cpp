@@ -4,7 +4,13 @@
 
 namespace {
 
-auto const all = test::trainers_of<test::composed_in_pairs::type>();
+/// Any two policies of two axes meet.
+using rows = test::covering_of<test::precisions, test::models, test::accumulations, test::checkpointings,
+                               test::optimizers, test::batches>::type;
+using in_pairs =
+    test::mp::mp_transform<test::composed_in_order, rows, test::mp::mp_iota<test::mp::mp_size<rows>>>;
+
+auto const all = test::trainers_of<in_pairs>();
 
 }  // namespace
 

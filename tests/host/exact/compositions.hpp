@@ -70,13 +70,6 @@ struct covering_of {
     using type = mp::mp_transform<at, mp::mp_iota_c<rows::rows>>;
 };
 
-/// Compositions in which any two policies of two axes meet.
-struct composed_in_pairs {
-    using rows =
-        typename covering_of<precisions, models, accumulations, checkpointings, optimizers, batches>::type;
-    using type = mp::mp_transform<composed_in_order, rows, mp::mp_iota<mp::mp_size<rows>>>;
-};
-
 class running;
 
 /// What the tests need to know of a composition, without its type: the checks are compiled once for all of them.
@@ -232,14 +225,6 @@ struct adapted_in {
                 mp::mp_at_c<adapter_checkpointings, (I::value / 9 + I::value / 3 + I::value) % 3>>,
         mp::mp_rename<Policies, snug::trainer>>;
     using type = mp::mp_transform<at, product, mp::mp_iota<mp::mp_size<product>>>;
-};
-/// The same in both precisions, so that any two policies of two axes meet.
-struct adapted_in_pairs {
-    template <class Policies>
-    using at = mp::mp_apply<adapted, Policies>;
-    using type = mp::mp_transform<
-        at, typename covering_of<adapters, adapter_storage, adapter_states, adapter_checkpointings,
-                                 adapted_precisions, adapted_models>::type>;
 };
 
 }  // namespace test
