@@ -44,6 +44,11 @@ constexpr bool costs_no_more = footprint<in_memory_of<Policy>>.total <=
                                chosen<in_memory_of<Policy>>::recompute_percent;
 static_assert(costs_no_more<checkpointing::every_block>);
 static_assert(costs_no_more<checkpointing::selective>);
+// There is a plan for the least, of however large a budget it is asked.
+constexpr bytes least = chosen<everything>::least;
+static_assert(least == chosen<in_memory_of<checkpointing::every_block>>::least);
+static_assert(least <= footprint<small<checkpointing::every_block>>.total);
+static_assert(footprint<small<within<budget<least>>>>.total <= least);
 static_assert(chosen<in_memory_of<checkpointing::every_block>>::recompute_percent >
               chosen<in_memory_of<checkpointing::selective>>::recompute_percent);
 

@@ -732,6 +732,8 @@ struct chosen {
     static constexpr int attempts = search::found.attempts;
     /// Of the budget.
     static constexpr bytes unused{search::available - search::found_total};
+    /// With so much memory or more there is a plan for this trainer, with every budget of these rates.
+    static constexpr bytes least{search::least::total};
 };
 
 }  // namespace checkpointing
