@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a budget costs in time: of three models what is computed again, predicted, and the total, exact, when the step may take
-// from the least memory that there is a plan for to that of keeping everything. Nothing runs but the compiler. Prints the table
-// of docs/checkpointing.md.
+// What a budget costs in time: of three models what is computed again, predicted, and the total, exact, when the step
+// may take from the least memory that there is a plan for to that of keeping everything. Nothing runs but the compiler.
+// Prints the table of docs/checkpointing.md.
 #include <snug/plan.hpp>
 
 #include <cstdio>

@@ -80,19 +80,26 @@ index_t most_alive() {
     return most;
 }
 
+/// A set of values, and where inputs of blocks wait elsewhere as well.
+constexpr unsigned away = detail::offloads_inputs;
+template <class Search, unsigned Set>
+constexpr detail::keep_option option = [] {
+    constexpr auto here = Search::study::option(Set & ~away, Search::rates);
+    static_assert(here.first);
+    return (Set & away) != 0 ? Search::study::offloading_inputs(here.second, Search::rates) : here.second;
+}();
+
 /// The bound of a plan of two groups is never above what is alive.
 template <class Search, unsigned First, unsigned Second, index_t Blocks>
 void check_bound() {
-    constexpr auto first = Search::study::option(First, Search::rates),
-                   second = Search::study::option(Second, Search::rates);
-    static_assert(first.first && second.first);
-    constexpr bool is_first = first.second.transient >= second.second.transient;
+    constexpr auto first = option<Search, First>, second = option<Search, Second>;
+    constexpr bool is_first = first.transient >= second.transient;
     using policy = typename Search::template laid_out<Blocks, is_first ? First : Second,
                                                       Search::study::chain.blocks - Blocks,
                                                       is_first ? Second : First, 0, 0>::policy;
     detail::option_front both;
-    both.options[0] = is_first ? first.second : second.second;
-    both.options[1] = is_first ? second.second : first.second;
+    both.options[0] = is_first ? first : second;
+    both.options[1] = is_first ? second : first;
     both.size = 2;
     using C = typename Search::template composed<policy>;
     auto const bound = detail::bound_of(Search::study::chain, both, {0, 0, 1, -1, Blocks});
@@ -150,6 +157,9 @@ TEST_CASE("the bound of a plan is not above what is alive") {
     check_bound<found, 38, 2, 1>();
     check_bound<found, 64, 47, 6>();
     check_bound<found, 127, 0, 2>();
+    check_bound<found, away | 64, 47, 6>();
+    check_bound<found, away | 14, away | 38, 6>();
+    check_bound<found, away | 127, away, 6>();
 }
 
 template <class T, class Device>
@@ -173,9 +183,24 @@ struct llama3_qlora_of_2 {
                             quantization::double_quantized<quantization::nf4<64>>,
                             adapters::lora<rank<16>, alpha<32>, targets<all_linear>>, Policy, on<cuda>>;
 };
+/// Beside a plan without, within the same memory.
+template <class T, class Device>
+void check_offloading() {
+    using here = typename T::template trained<checkpointing::within<Device>>;
+    using trained = typename T::template trained<checkpointing::within<Device, checkpointing::offloading>>;
+    using found = checkpointing::chosen<trained>;
+    static_assert(fits<trained, Device>);
+    CHECK(found::recompute_percent <= checkpointing::chosen<here>::recompute_percent);
+    CHECK(found::bound <= found::recompute_percent);
+    CHECK(found::offloaded == footprint<trained>.paged);
+    CHECK(found::least <= checkpointing::chosen<here>::least);
+}
+
 TEST_CASE("a batch for the whole of a card costs little to fit") {
     if constexpr (std::is_same_v<tested, llama2>)
-        check_device<llama2_of_4, devices::h100_80gb>(15, 84'622'811'328);
+        check_device<llama2_of_4, devices::h100_80gb>(15, 84'622'811'328),
+            check_offloading<llama2_of_4, devices::h100_80gb>();
     if constexpr (std::is_same_v<tested, llama3_qlora>)
-        check_device<llama3_qlora_of_2, devices::rtx_4090>(26, 24'915'959'872);
+        check_device<llama3_qlora_of_2, devices::rtx_4090>(26, 24'915'959'872),
+            check_offloading<llama3_qlora_of_2, devices::rtx_4090>();
 }

@@ -69,10 +69,9 @@ constexpr bytes least = chosen<everything>::least;
 static_assert(least == chosen<in_memory_of<checkpointing::every_block>>::least);
 static_assert(least <= footprint<small<checkpointing::every_block>>.total);
 static_assert(footprint<small<within<budget<least>>>>.total <= least);
-// There is less where inputs leave: 2 of the 5, beside that of the first block.
+// Where all fits nothing leaves, and there is no more to be had without.
 using with_less = chosen<small<within<budget<footprint<small<checkpointing::none>>.total>, offloading>>>;
-static_assert(with_less::least < least && with_less::offloaded == bytes{});
-static_assert(chosen<in_memory_of<checkpointing::every_block>>::recompute_percent >
-              chosen<in_memory_of<checkpointing::selective>>::recompute_percent);
+static_assert(with_less::least <= least && with_less::offloaded == bytes{} &&
+              with_less::recompute_percent == 0);
 
 }  // namespace

@@ -262,9 +262,9 @@ struct offloading {};
 /// `snug::budget<24_GiB>`: a `plan` of one or two groups, each `none` or a `keep` of some values. Plans are laid out in
 /// the order of what they cost by the device's rates, and the first that fits is taken; `checkpointing::chosen<T>` says
 /// which. What fits with nothing computed again is `none`; when nothing fits, the trainer does not compile, and the
-/// error is the bill of the least. `within<Budget, offloading>`: inputs of the blocks of a group may also be `offloaded`.
-/// That counts nothing where a block computes longer than its input travels over the device's `host_link`, forward and
-/// backward, and else the time by which it waits.
+/// error is the bill of the least. `within<Budget, offloading>`: inputs of the blocks of a group may also be
+/// `offloaded`. That counts nothing where a block computes longer than its input travels over the device's `host_link`,
+/// forward and backward, and else the time by which it waits.
 template <class Budget, class... Offloading>
 struct within {
     static_assert(sizeof(refusal::this_is_not_a_budget<Budget>) > 0);

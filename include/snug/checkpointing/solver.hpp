@@ -231,13 +231,16 @@ constexpr group_plan next_plan(block_chain const& chain, option_front const& fro
     return finder.best;
 }
 
-/// Of plans in which some blocks keep as little as they can, the one of the least bound, and of these the cheapest.
-constexpr group_plan least_plan(block_chain const& chain, option_front const& front) {
+/// Of plans in which some blocks keep as little as they can, the one of the least bound, and of these the cheapest;
+/// `offloads`: of those, too, whose options need groups of several blocks.
+constexpr group_plan least_plan(block_chain const& chain, option_front const& front, bool offloads = true) {
+    auto const may_be = [&](int i) {
+        return front.options[static_cast<std::size_t>(i)].least_blocks <= (offloads ? chain.blocks : 1);
+    };
     int smallest = -1;
     for (int i = 0; i < front.size; ++i) {
         auto const& o = front.options[static_cast<std::size_t>(i)];
-        if (o.least_blocks <= chain.blocks &&
-            (smallest < 0 || o.kept < front.options[static_cast<std::size_t>(smallest)].kept))
+        if (may_be(i) && (smallest < 0 || o.kept < front.options[static_cast<std::size_t>(smallest)].kept))
             smallest = i;
     }
     group_plan best;
@@ -254,7 +257,7 @@ constexpr group_plan least_plan(block_chain const& chain, option_front const& fr
     };
     try_plan(smallest, smallest, length);
     for (int j = 0; j < front.size; ++j) {
-        if (j == smallest) continue;
+        if (j == smallest || !may_be(j)) continue;
         for (index_t n = 1; n < length; ++n) try_plan(std::min(smallest, j), std::max(smallest, j), n);
     }
     return best;

@@ -557,10 +557,17 @@ struct search_within {
                  ending_of<Has>, mask_of(Has::plan.ending < 0 ? 0 : Has::plan.ending)>;
 
     /// Of all plans that keep little in most blocks the one whose bound is least.
-    struct least {
-        static constexpr group_plan plan = least_plan(study::chain, front);
-        static constexpr index_t total = layout_of<least>::total;
+    template <bool Offloads>
+    struct least_that {
+        static constexpr group_plan plan = least_plan(study::chain, front, Offloads);
+        static constexpr index_t total = layout_of<least_that>::total;
     };
+    /// What offloads has the lower bound, and may pack worse.
+    static constexpr bool least_offloads = [] {
+        if constexpr (may_offload) return least_that<true>::total < least_that<false>::total;
+        else return false;
+    }();
+    using least = least_that<least_offloads>;
 
     /// A plan, and what laying it out told.
     template <int Number>

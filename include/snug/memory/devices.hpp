@@ -15,8 +15,8 @@ struct budget {
 /// Real devices as budgets. `memory` is what the driver reports as total (nvidia-smi); `reserve` is what a CUDA context
 /// and the library handles take before a trainer allocates anything. The reserve is an allowance here: it becomes a
 /// measured figure per device with the CUDA backend. Rates are the dense peaks of the maker's data sheet named beside
-/// each device, in 10^12 operations per second; 0 where the device has no such unit. Bandwidth in 10^9 bytes per second,
-/// and so that of the link to the host's memory, `host_link`, each way: 16 lanes of PCI Express.
+/// each device, in 10^12 operations per second; 0 where the device has no such unit. Bandwidth in 10^9 bytes per
+/// second, and so that of the link to the host's memory, `host_link`, each way: 16 lanes of PCI Express.
 namespace devices {
 
 /// Allowance for context and handles where nothing has been measured.
