@@ -113,19 +113,19 @@ template <class Tested>
 using search = typename Tested::template trained<
     checkpointing::within<of_memory<typename Tested::device, 8000>>>::composition::chosen::within;
 
-std::vector<outcome> outcomes(std::type_identity<gpt2>) {
+[[maybe_unused]] std::vector<outcome> outcomes(std::type_identity<gpt2>) {
     using T = gpt2;
     return {at<T, 280, 584>(), at<T, 300, 510>(), at<T, 350, 409>(), at<T, 400, 312>(), at<T, 450, 240>(),
             at<T, 500, 184>(), at<T, 550, 139>(), at<T, 600, 92>(),  at<T, 650, 37>(),  at<T, 690, 0>()};
 }
-std::vector<outcome> outcomes(std::type_identity<llama2>) {
+[[maybe_unused]] std::vector<outcome> outcomes(std::type_identity<llama2>) {
     using T = llama2;
     // At 41 GiB 65.2 without the rotation of keys that are computed again for attention's backward, which is 1.5.
     return {at<T, 3950, 788>(), at<T, 4100, 667>(), at<T, 4300, 513>(),
             at<T, 4500, 373>(), at<T, 4700, 234>(), at<T, 4900, 94>(),
             at<T, 5100, 35>(),  at<T, 5300, 11>(),  at<T, 5450, 0>()};
 }
-std::vector<outcome> outcomes(std::type_identity<llama3_qlora>) {
+[[maybe_unused]] std::vector<outcome> outcomes(std::type_identity<llama3_qlora>) {
     using T = llama3_qlora;
     return {at<T, 800, 709>(), at<T, 1000, 561>(), at<T, 1200, 427>(), at<T, 1400, 294>(), at<T, 1600, 161>(),
             at<T, 1800, 37>(), at<T, 2000, 21>(),  at<T, 2200, 7>(),   at<T, 2324, 0>()};
