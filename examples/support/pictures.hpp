@@ -94,6 +94,39 @@ struct rectangle {
     snug::index_t copies = 1;           ///< side by side, from bottom to top
     snug::role line = snug::role::workspace;
     std::string_view name;
+    paint looks;
+};
+
+/// What checkpointing does to a buffer of a block.
+constexpr paint computed_again{"computed again", "f4e3b5", "3d2c00"};
+constexpr paint offloaded{"offloaded, here", "e76f51", "ffffff"};
+
+/// Which buffers forward fills a second time, behind the loss, and from which values leave for the host's memory.
+template <std::size_t Buffers>
+struct marking_walker : snug::in_order {
+    std::array<bool, Buffers> again{}, leaves{};
+    bool is_behind_loss = false;
+
+    template <class Node, class Tied>
+    void leaf(snug::calls::loss<Node, Tied> const&) {
+        is_behind_loss = true;
+    }
+    template <class Call>
+    void leaf(Call const& call) {
+        if constexpr (Call::which == snug::pass::forward) {
+            if (!is_behind_loss) return;
+            if constexpr (requires { call.between; }) mark(again, call.between);
+            if constexpr (requires { call.y; }) mark(again, call.y);
+        }
+    }
+    void offload(snug::offload_step, bool happens, int, snug::buffer_reference here, snug::buffer_reference) {
+        if (happens) mark(leaves, here);
+    }
+
+  private:
+    static void mark(std::array<bool, Buffers>& which, snug::buffer_reference buffer) {
+        if (buffer.id >= 0) which[static_cast<std::size_t>(buffer.id)] = true;
+    }
 };
 
 /// Buffers and parameters of repeated blocks: one name stands for all.
@@ -107,21 +140,31 @@ inline std::span<snug::lifetime::interval const> times_of(snug::declaration cons
 }
 
 /// The plan as rectangles. Tensors of one kind lie side by side and live as long as the trainer: one rectangle.
-template <std::size_t N>
-std::vector<rectangle> rectangles_of(snug::memory_plan<N> const& plan, int positions) {
+template <class Composition>
+std::vector<rectangle> rectangles_of(int positions) {
+    auto const& plan = Composition::plan;
+    marking_walker<Composition::buffers.size()> marks;
+    Composition::model::walk_training(marks);
     std::vector<rectangle> all;
-    for (std::size_t i = 0; i < N; ++i) {
+    for (std::size_t i = 0; i < plan.declarations.size(); ++i) {
         auto const& buffer = plan.declarations[i];
+        // Of another number where it is no buffer of the model.
+        auto const id = i - static_cast<std::size_t>(Composition::places.first_buffer);
+        bool const is_again = id < marks.again.size() && marks.again[id];
+        auto const looks = id < marks.leaves.size() && marks.leaves[id] ? offloaded : paint_of(buffer.line);
         auto const bottom = plan.offsets[i], top = bottom + buffer.size().count;
         if (top == bottom || buffer.where != snug::space::device_memory) continue;
         if (buffer.alive.forever) {
             auto const name = paint_of(buffer.line).label;
             if (!all.empty() && all.back().name == name) all.back().top = top;
-            else all.push_back({0, positions, bottom, top, 1, buffer.line, name});
+            else all.push_back({0, positions, bottom, top, 1, buffer.line, name, looks});
         } else {
-            for (auto const& alive : times_of(buffer))
+            // The first time is forward's.
+            auto const times = times_of(buffer);
+            for (auto const& alive : times)
                 all.push_back({alive.first, alive.last + 1, bottom, top, buffer.copies, buffer.line,
-                               without_blocks(buffer.name.view())});
+                               without_blocks(buffer.name.view()),
+                               is_again && &alive != times.data() ? computed_again : looks});
         }
     }
     return all;
@@ -161,9 +204,9 @@ void draw_memory(std::string const& folder) {
     std::ostringstream boxes, labels;
     boxes << "# x y x_from x_to y_from y_to colour (x: position in the step, y: MiB)\n" << std::fixed;
     labels << "\n\n# x y colour name\n" << std::fixed;
-    auto const rectangles = detail::rectangles_of(plan, positions);
+    auto const rectangles = detail::rectangles_of<composition>(positions);
     for (auto const& r : rectangles) {
-        auto const paint = detail::paint_of(r.line);
+        auto const& paint = r.looks;
         auto const height = (r.top - r.bottom) / r.copies;
         for (auto from = r.bottom; from < r.top; from += height)
             boxes << 0.5 * (r.first + r.last) << ' ' << mebibytes(from + height / 2) << ' ' << r.first << ' '
@@ -228,24 +271,26 @@ void draw_memory(std::string const& folder) {
     script << "plot \"memory.dat\" index 0 using 1:2:3:4:5:6:7 with boxxyerror lw 0.4 lc rgb variable "
               "notitle, \\\n"
               "     \"\" index 1 using 1:2:4:3 with labels font \",11\" textcolor rgb variable notitle";
-    // What a line of the bill holds at one time; what it declares can be more, because it is not all needed at once.
-    auto const most_at_once = [&](snug::role line) {
+    // What is held of a kind at one time; what is declared can be more, because it is not all needed at once.
+    auto const name_at_most = [&](detail::paint const& paint, std::string const& beside = {}) {
         snug::bytes most;
         for (int position = 0; position < positions; ++position) {
             snug::bytes now;
             for (auto const& r : rectangles)
-                if (r.line == line && r.first <= position && position < r.last) now.count += r.top - r.bottom;
+                if (r.looks.label == paint.label && r.first <= position && position < r.last)
+                    now.count += r.top - r.bottom;
             most = std::max(most, now);
         }
-        return most;
-    };
-    for (auto line = 8; line-- > 0;) {
-        auto const most = most_at_once(static_cast<snug::role>(line));
-        auto const paint = detail::paint_of(static_cast<snug::role>(line));
         if (most.count > 0)
             script << ", \\\n     NaN with boxes lc rgb \"#" << paint.colour << "\" title \"" << paint.label
-                   << "  " << snug::to_string(most) << '"';
-    }
+                   << "  " << snug::to_string(most) << beside << '"';
+    };
+    snug::bytes away;
+    for (auto const& buffer : composition::buffers)
+        if (buffer.where == snug::space::host_memory) away += buffer.size();
+    name_at_most(detail::computed_again);
+    name_at_most(detail::offloaded, ", of the host " + snug::to_string(away));
+    for (auto line = 8; line-- > 0;) name_at_most(detail::paint_of(static_cast<snug::role>(line)));
     script << '\n';
     write_whole(folder + "/memory.dat", boxes.str() + labels.str());
     write_whole(folder + "/memory.gnuplot", script.str());

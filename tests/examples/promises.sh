@@ -18,6 +18,14 @@ refused() {
     [ -z "${absent-}" ] || [ ! -e "$absent" ] || fail "$absent was made for: $*"
 }
 
+# in_pages PAGE...: every row of the tables on stdin stands in a page.
+in_pages() {
+    rows=$(grep '^|') || fail "it prints no table"
+    cat "$@" >pages
+    missing=$(printf '%s\n' "$rows" | grep -vxFf pages || true)
+    [ -z "$missing" ] || fail "not in $*: $missing"
+}
+
 # interrupted LINES [NUMBER]: waits until parts/metrics.csv has as many lines, and sends a signal (2, SIGINT) to the program in
 # $process, which says so.
 interrupted() {

@@ -13,8 +13,8 @@ constexpr bool plausible = [] {
         return fast == 0 || (fast > 1.5 * slow && fast < 2.5 * slow);
     };
     return D::memory > 7_GiB && D::memory.count % (1_MiB).count == 0 && D::reserve >= 256_MiB &&
-           D::reserve < 2_GiB && D::fp32_rate > 1 && D::bandwidth > 100 &&
-           twice(D::tf32_rate, D::bf16_rate) && twice(D::bf16_rate, D::fp8_rate);
+           D::reserve < 2_GiB && D::fp32_rate > 1 && D::bandwidth > 100 && D::host_link * 8 < D::bandwidth &&
+           D::host_link >= 16 && twice(D::tf32_rate, D::bf16_rate) && twice(D::bf16_rate, D::fp8_rate);
 }();
 
 static_assert(plausible<devices::rtx_3070>);

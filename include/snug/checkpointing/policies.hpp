@@ -30,6 +30,13 @@ concept keeps_within_budget = requires {
     requires memory_budget<typename P::budget>;
 };
 
+/// What such a policy finds may also offload inputs of blocks.
+template <class P>
+inline constexpr bool may_offload = false;
+template <class P>
+    requires requires { P::may_offload; }
+inline constexpr bool may_offload<P> = P::may_offload;
+
 template <class P>
 concept offloads_to_a_place = requires {
     typename P::place_of_offloaded;
@@ -112,8 +119,8 @@ struct what_is_offloaded_is_a_checkpointing {
     static_assert(holds,
                   "snug: checkpointing::offloaded takes a policy of the axis checkpointing, such as "
                   "checkpointing::every_block: what blocks keep beside their inputs, which are offloaded "
-                  "(see Inner). What "
-                  "checkpointing::within finds is not offloaded: take its checkpointing::chosen<T>::plan");
+                  "(see Inner). checkpointing::within is not one: within<Budget, checkpointing::offloading> "
+                  "looks for what to offload itself");
 };
 
 template <class Place>
@@ -130,6 +137,15 @@ struct a_value_that_is_offloaded_is_kept {
         IsKept,
         "snug: checkpointing::offloaded<Inner, \"attention.output\"> offloads a value that blocks keep by "
         "Inner, such as keep<\"attention.output\"> or none (see Inner and Name)");
+};
+
+template <class Given, bool IsOffloading>
+struct beside_its_budget_within_takes_offloading {
+    static_assert(
+        IsOffloading,
+        "snug: checkpointing::within<Budget> keeps all in the step's memory; the only other that it "
+        "takes is checkpointing::offloading, with which inputs of blocks may wait in the host's (see "
+        "Given)");
 };
 
 template <index_t K>
@@ -239,16 +255,25 @@ struct offloaded_to : offloaded<Inner, Values...> {
     using place_of_offloaded = Place;
 };
 
+/// Of `within`: what it may do beside computing again.
+struct offloading {};
+
 /// The cheapest recomputation with which the whole step fits `Budget`, a device of `snug::devices` or a
 /// `snug::budget<24_GiB>`: a `plan` of one or two groups, each `none` or a `keep` of some values. Plans are laid out in
 /// the order of what they cost by the device's rates, and the first that fits is taken; `checkpointing::chosen<T>` says
 /// which. What fits with nothing computed again is `none`; when nothing fits, the trainer does not compile, and the
-/// error is the bill of the least.
-template <class Budget>
+/// error is the bill of the least. `within<Budget, offloading>`: inputs of the blocks of a group may also be
+/// `offloaded`. That counts nothing where a block computes longer than its input travels over the device's `host_link`,
+/// forward and backward, and else the time by which it waits.
+template <class Budget, class... Offloading>
 struct within {
     static_assert(sizeof(refusal::this_is_not_a_budget<Budget>) > 0);
+    static_assert((sizeof(refusal::beside_its_budget_within_takes_offloading < Offloading,
+                          sizeof...(Offloading) == 1 && std::same_as < Offloading, offloading >>) *
+                   ... * 1) > 0);
     using axis = snug::axis::checkpointing;
     using budget = Budget;
+    static constexpr bool may_offload = sizeof...(Offloading) > 0;
 };
 
 }  // namespace checkpointing

@@ -10,13 +10,22 @@ namespace snug::SNUG_TARGET::detail {
 
 /// What one block costs that keeps a set of its values.
 struct keep_option {
-    unsigned mask = 0;      ///< bit v: the v-th value that backward reads is kept
-    index_t kept = 0;       ///< bytes from forward to backward, with the block's input
-    index_t transient = 0;  ///< bytes beside what is kept, at most, while one block runs
-    index_t cost = 0;       ///< picoseconds of what is computed again
+    unsigned mask = 0;         ///< bit v: the v-th value that backward reads is kept
+    index_t kept = 0;          ///< bytes from forward to backward, with the block's input
+    index_t transient = 0;     ///< bytes beside what is kept, at most, while one block runs
+    index_t cost = 0;          ///< picoseconds of what is computed again, and of waiting for what was away
+    index_t once = 0;          ///< bytes that a group of such blocks keeps beside that, whatever its length
+    index_t least_blocks = 1;  ///< in a group of them
+
+    /// In all of a group of so many.
+    constexpr index_t kept_in(index_t blocks) const { return blocks > 0 ? blocks * kept + once : 0; }
+    constexpr bool is_no_worse(keep_option const& o) const {
+        return kept <= o.kept && transient <= o.transient && cost <= o.cost && once <= o.once &&
+               least_blocks <= o.least_blocks;
+    }
 };
 
-/// Options of which none is better than another in all of kept, transient and cost.
+/// Options of which none is better than another in all that they say.
 struct option_front {
     static constexpr int capacity = 128;
     std::array<keep_option, capacity> options{};
@@ -28,8 +37,8 @@ struct option_front {
         int left = 0;
         for (int i = 0; i < size; ++i) {
             auto const& o = all[i];
-            if (o.kept <= given.kept && o.transient <= given.transient && o.cost <= given.cost) return;
-            if (given.kept <= o.kept && given.transient <= o.transient && given.cost <= o.cost) continue;
+            if (o.is_no_worse(given)) return;
+            if (given.is_no_worse(o)) continue;
             if (left != i) all[left] = o;
             ++left;
         }
@@ -101,9 +110,10 @@ constexpr option_list endings_of(block_chain const& chain, option_front const& f
     auto const taken = [&](int i) { return all[i].kept + std::max(all[i].transient, chain.between); };
     option_list result;
     for (int i = 0; i < front.size; ++i) {
-        bool is_beaten = false;
+        bool is_beaten = all[i].least_blocks > 1;
         for (int j = 0; j < front.size && !is_beaten; ++j)
-            is_beaten = j != i && taken(j) <= taken(i) && all[j].cost <= all[i].cost &&
+            is_beaten = j != i && all[j].least_blocks == 1 && taken(j) <= taken(i) &&
+                        all[j].cost <= all[i].cost &&
                         (taken(j) < taken(i) || all[j].cost < all[i].cost || j < i);
         if (!is_beaten) result.add(i);
     }
@@ -133,8 +143,8 @@ constexpr index_t bound_of(block_chain const& chain, option_front const& front, 
     auto const& a = front.options[static_cast<std::size_t>(plan.first)];
     auto const& b = front.options[static_cast<std::size_t>(plan.second)];
     auto const blocks = chain.blocks - (plan.ending < 0 ? 0 : 1);
-    auto const kept_first = plan.first_blocks * a.kept;
-    auto kept = kept_first + (blocks - plan.first_blocks) * b.kept;
+    auto const kept_first = a.kept_in(plan.first_blocks);
+    auto kept = kept_first + b.kept_in(blocks - plan.first_blocks);
     auto most = kept_first + a.transient;
     if (plan.first_blocks < blocks) most = std::max(most, kept + b.transient);
     if (plan.ending >= 0) {
@@ -172,14 +182,17 @@ struct plan_finder {
         // Compilers bound the steps of a constant: most options are left here.
         if (best.is_there() && length * std::min(a.cost, b.cost) + at_the_end > best.cost) return;
         if (length * std::max(a.cost, b.cost) + at_the_end < last.cost) return;
-        index_t low = i == j ? length : 1, high = i == j ? length : length - 1;
-        high = std::min(high, divided_down(room - a.transient, a.kept));
-        auto const rest = room - std::max(b.transient, beside) - length * b.kept;
+        index_t low = i == j ? length : a.least_blocks, high = i == j ? length : length - b.least_blocks;
+        auto const room_of_first = room - a.transient - a.once;
+        if (a.kept > 0) high = std::min(high, divided_down(room_of_first, a.kept));
+        else if (room_of_first < 0) return;
+        auto const once = a.once + (i == j ? 0 : b.once);
+        auto const rest = room - std::max(b.transient, beside) - once - length * b.kept;
         auto const more = a.kept - b.kept;
         if (more > 0) high = std::min(high, divided_down(rest, more));
         else if (more < 0) low = std::max(low, divided_up(-rest, -more));
         else if (rest < 0) return;
-        if (low > high) return;
+        if (low > high || length < a.least_blocks) return;
         group_plan plan{0, i, j, ending, 0};
         auto const least = last.cost + (last.is_before(plan) ? 0 : 1);
         auto const slope = a.cost - b.cost;
@@ -218,19 +231,25 @@ constexpr group_plan next_plan(block_chain const& chain, option_front const& fro
     return finder.best;
 }
 
-/// Of plans in which some blocks keep as little as they can, the one of the least bound, and of these the cheapest.
-constexpr group_plan least_plan(block_chain const& chain, option_front const& front) {
-    int smallest = 0;
-    for (int i = 1; i < front.size; ++i)
-        if (front.options[static_cast<std::size_t>(i)].kept <
-            front.options[static_cast<std::size_t>(smallest)].kept)
+/// Of plans in which some blocks keep as little as they can, the one of the least bound, and of these the cheapest;
+/// `offloads`: of those, too, whose options need groups of several blocks.
+constexpr group_plan least_plan(block_chain const& chain, option_front const& front, bool offloads = true) {
+    auto const may_be = [&](int i) {
+        return front.options[static_cast<std::size_t>(i)].least_blocks <= (offloads ? chain.blocks : 1);
+    };
+    int smallest = -1;
+    for (int i = 0; i < front.size; ++i) {
+        auto const& o = front.options[static_cast<std::size_t>(i)];
+        if (may_be(i) && (smallest < 0 || o.kept < front.options[static_cast<std::size_t>(smallest)].kept))
             smallest = i;
+    }
     group_plan best;
     index_t least = 0;
     auto const length = chain.blocks;
     auto const try_plan = [&](int i, int j, index_t n) {
         auto const& a = front.options[static_cast<std::size_t>(i)];
         auto const& b = front.options[static_cast<std::size_t>(j)];
+        if (n < a.least_blocks || (i != j && length - n < b.least_blocks)) return;
         group_plan const plan{n * a.cost + (length - n) * b.cost, i, j, -1, n};
         auto const bound = bound_of(chain, front, plan);
         if (!best.is_there() || bound < least || (bound == least && plan.cost < best.cost))
@@ -238,7 +257,7 @@ constexpr group_plan least_plan(block_chain const& chain, option_front const& fr
     };
     try_plan(smallest, smallest, length);
     for (int j = 0; j < front.size; ++j) {
-        if (j == smallest) continue;
+        if (j == smallest || !may_be(j)) continue;
         for (index_t n = 1; n < length; ++n) try_plan(std::min(smallest, j), std::max(smallest, j), n);
     }
     return best;

@@ -40,17 +40,21 @@ class executor : public in_order {
     }
 
     /// On its way beside the calls that follow. Where no backward comes, nothing waits for it.
-    void offload(offloading step, bool happens, int slot, buffer_reference here,
+    void offload(offload_step step, bool happens, int slot, buffer_reference here,
                  buffer_reference away) const {
         if constexpr (Composition::offloads)
             if (happens && trains_) {
                 slot += ops::page_slots;
                 auto const size = static_cast<std::size_t>(Composition::buffer(here.id).stride);
                 switch (step) {
-                case offloading::leaves: ops::page_out(on_, slot, address(away), address(here), size); break;
-                case offloading::has_left: ops::page_is_away(on_, slot); break;
-                case offloading::returns: ops::page_in(on_, slot, address(here), address(away), size); break;
-                case offloading::has_returned: ops::page_is_here(on_, slot); break;
+                case offload_step::leaves:
+                    ops::page_out(on_, slot, address(away), address(here), size);
+                    break;
+                case offload_step::has_left: ops::page_is_away(on_, slot); break;
+                case offload_step::returns:
+                    ops::page_in(on_, slot, address(here), address(away), size);
+                    break;
+                case offload_step::has_returned: ops::page_is_here(on_, slot); break;
                 }
             }
     }

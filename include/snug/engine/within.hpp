@@ -68,7 +68,7 @@ namespace detail {
 
 /// The picoseconds that calls take by a device's table, in integers, so that no plan depends on a compiler.
 struct call_rates {
-    index_t product = 1, attention = 1, memory = 1;  ///< 10^9 a second
+    index_t product = 1, attention = 1, memory = 1, link = 1;  ///< 10^9 a second
 
     template <class Device, class Element>
     static constexpr call_rates of() {
@@ -77,11 +77,16 @@ struct call_rates {
         auto const part = [](double rate, index_t thousands, index_t percent) {
             auto const tenths = static_cast<index_t>(rate * 10);
             index_t const rounded = tenths + (rate * 10 - static_cast<double>(tenths) < 0.5 ? 0 : 1);
-            return rounded * thousands / 10 * percent / 100;
+            return std::max<index_t>(1, rounded * thousands / 10 * percent / 100);
         };
         constexpr auto share = Device::attained;
+        // A device of one's own may not say how it is linked to the host.
+        auto const link = [&] {
+            if constexpr (requires { Device::host_link; }) return part(Device::host_link, 1, share.link);
+            else return static_cast<index_t>(devices::generic::host_link);
+        }();
         return {part(peak, 1000, share.product), part(peak, 1000, share.attention),
-                part(Device::bandwidth, 1, share.memory)};
+                part(Device::bandwidth, 1, share.memory), link};
     }
     static constexpr index_t time(index_t amount, index_t rate) {
         return amount / rate * 1000 + amount % rate * 1000 / rate;
@@ -91,6 +96,9 @@ struct call_rates {
                         time(one.bytes, memory));
     }
 };
+
+/// In the set of what a block keeps: its input, but not where the step runs.
+inline constexpr unsigned offloads_inputs = 1U << 31;
 
 struct logged_call {
     int at = 0;
@@ -234,6 +242,21 @@ struct block_study {
         index_t total = 0;
         for (auto const& leaf : leaf_facts) total += rates.of(leaf.work.forward);
         return total;
+    }
+
+    /// The same set where inputs wait in the host's memory: but for that of the group's first block and those in the
+    /// slots, which are there throughout. A block that is faster than its input waits, forward and backward.
+    static constexpr keep_option offloading_inputs(keep_option option, call_rates const& rates) {
+        auto const travels = call_rates::time(input, rates.link);
+        index_t backward = option.cost;
+        for (auto const& leaf : leaf_facts) backward += rates.of(leaf.work.backward);
+        option.mask |= offloads_inputs;
+        option.kept -= input;
+        option.cost +=
+            std::max<index_t>(0, travels - time_of_block(rates)) + std::max<index_t>(0, travels - backward);
+        option.once = (ops::offload_slots + 1) * input;
+        option.least_blocks = ops::offload_slots + 2;
+        return option;
     }
 
     /// Whether blocks can keep this set, and what that costs.
@@ -403,6 +426,8 @@ struct search_within {
     using device = typename device_with_rates<budget>::type;
     static constexpr index_t available = (budget::memory - budget::reserve).count;
     static constexpr auto rates = call_rates::of<device, typename study::setting::activation>();
+    static constexpr bool may_offload =
+        detail::may_offload<typename Chosen::checkpointing> && study::chain.blocks > ops::offload_slots + 1;
     static constexpr unsigned sets = 1U << study::values.second;
     static constexpr unsigned all_values = sets - 1;
     /// So many plans are laid out in the order of their cost; then less than the budget is looked for.
@@ -417,7 +442,9 @@ struct search_within {
             if constexpr (Piece > 0) front = front_to<Piece - 1>::value;
             for (unsigned mask = Piece * 16; mask < std::min(sets, Piece * 16 + 16); ++mask) {
                 auto const [can_be, option] = study::option(mask, rates);
-                if (can_be) front.add(option);
+                if (!can_be) continue;
+                front.add(option);
+                if constexpr (may_offload) front.add(study::offloading_inputs(option, rates));
             }
             return front;
         }();
@@ -447,18 +474,28 @@ struct search_within {
     template <unsigned Mask, std::size_t... I>
     static auto keep_of(std::index_sequence<I...>) -> checkpointing::keep<name_of<numbers<Mask>[I]>...>;
     template <unsigned Mask>
-    using keeps =
-        std::conditional_t<Mask == all_values, checkpointing::none,
-                           decltype(keep_of<Mask>(std::make_index_sequence<numbers<Mask>.size()>{}))>;
+    struct kept_by {
+        using type =
+            std::conditional_t<Mask == all_values, checkpointing::none,
+                               decltype(keep_of<Mask>(std::make_index_sequence<numbers<Mask>.size()>{}))>;
+    };
+    template <unsigned Mask>
+        requires((Mask & offloads_inputs) != 0)
+    struct kept_by<Mask> {
+        using type = checkpointing::offloaded<typename kept_by<Mask & ~offloads_inputs>::type>;
+    };
+    template <unsigned Mask>
+    using keeps = typename kept_by<Mask>::type;
     static constexpr unsigned mask_of(int option) { return front.options[std::size_t(option)].mask; }
 
     static constexpr option_list corners = corners_of(front);
     static constexpr option_list endings = endings_of(study::chain, front);
 
     /// What the step takes beside the buffers of the model, whatever blocks keep: one buffer for all that always lives,
-    /// first; behind the model's come others.
+    /// first; behind the model's come others. Where parameters are sharded nobody asks.
     static constexpr auto beside = [] {
         std::array<declaration, 4> all{};
+        if (everything::is_sharded) return std::pair{all, std::size_t{0}};
         std::size_t size = 1;
         auto const& declared = everything::plan.declarations;
         auto const first = std::size_t(everything::places.first_buffer);
@@ -520,10 +557,17 @@ struct search_within {
                  ending_of<Has>, mask_of(Has::plan.ending < 0 ? 0 : Has::plan.ending)>;
 
     /// Of all plans that keep little in most blocks the one whose bound is least.
-    struct least {
-        static constexpr group_plan plan = least_plan(study::chain, front);
-        static constexpr index_t total = layout_of<least>::total;
+    template <bool Offloads>
+    struct least_that {
+        static constexpr group_plan plan = least_plan(study::chain, front, Offloads);
+        static constexpr index_t total = layout_of<least_that>::total;
     };
+    /// What offloads has the lower bound, and may pack worse.
+    static constexpr bool least_offloads = [] {
+        if constexpr (may_offload) return least_that<true>::total < least_that<false>::total;
+        else return false;
+    }();
+    using least = least_that<least_offloads>;
 
     /// A plan, and what laying it out told.
     template <int Number>
@@ -578,6 +622,13 @@ struct search_within {
     using policy = typename layout_of<winner>::policy;
     using result = composed<policy>;
     static constexpr index_t found_total = layout_of<winner>::total;
+
+    static constexpr bytes away = [] {
+        bytes sum{};
+        for (auto const& buffer : result::buffers)
+            if (buffer.where == space::host_memory) sum += buffer.size();
+        return sum;
+    }();
 
     static constexpr double percent_of(double cost) { return 100.0 * cost / double(forward); }
     static constexpr double percent = percent_of(double(found.plan.cost));
@@ -730,8 +781,12 @@ struct chosen {
     static constexpr bool proven = search::found.is_proven;
     /// Plans that were laid out.
     static constexpr int attempts = search::found.attempts;
+    /// What waits in the host's memory from forward to backward.
+    static constexpr bytes offloaded = search::away;
     /// Of the budget.
     static constexpr bytes unused{search::available - search::found_total};
+    /// With so much memory or more there is a plan for this trainer, with every budget of these rates.
+    static constexpr bytes least{search::least::total};
 };
 
 }  // namespace checkpointing

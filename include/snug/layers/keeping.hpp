@@ -348,7 +348,7 @@ struct keeping : Block {
         constexpr void enter_block(index_t block) { walker.enter_block(block); }
         constexpr void release(int first, int last) { walker.release(first, last); }
         constexpr void carry(buffer_reference buffer) { walker.carry(buffer); }
-        constexpr void offload(offloading step, bool happens, int slot, buffer_reference here,
+        constexpr void offload(offload_step step, bool happens, int slot, buffer_reference here,
                                buffer_reference away) {
             walker.offload(step, happens, slot, here, away);
         }

@@ -46,7 +46,7 @@ struct recording_walker {
     constexpr void enter_block(index_t) {}
     constexpr void release(int first, int last) { record.release(first, last); }
     constexpr void carry(buffer_reference buffer) { record.call(buffer); }
-    constexpr void offload(offloading, bool, int, buffer_reference here, buffer_reference away) {
+    constexpr void offload(offload_step, bool, int, buffer_reference here, buffer_reference away) {
         record.call(here, away);
     }
     template <class... References>

@@ -295,21 +295,21 @@ struct repeat : detail::stretch_name<First, Blocks> {
     /// again.
     template <class Node, class Walker>
     static constexpr void before_forward(Walker& walker, index_t stretch) {
-        input_travels<Node>(walker, offloading::leaves, stretch - 1);
-        values_travel<Node>(walker, offloading::leaves, stretch - 1);
-        input_travels<Node>(walker, offloading::has_left, stretch - ops::offload_slots);
-        values_travel<Node>(walker, offloading::has_left, stretch - ops::offload_slots);
+        input_travels<Node>(walker, offload_step::leaves, stretch - 1);
+        values_travel<Node>(walker, offload_step::leaves, stretch - 1);
+        input_travels<Node>(walker, offload_step::has_left, stretch - ops::offload_slots);
+        values_travel<Node>(walker, offload_step::has_left, stretch - ops::offload_slots);
     }
     /// It returns when the backward of what had its slot is done, beside two stretches as well.
     template <class Node, class Walker>
     static constexpr void before_backward(Walker& walker, index_t stretch) {
-        values_travel<Node>(walker, offloading::returns, stretch + 1 - ops::offload_slots);
-        input_travels<Node>(walker, offloading::returns, stretch - ops::offload_slots);
-        values_travel<Node>(walker, offloading::has_returned, stretch);
-        input_travels<Node>(walker, offloading::has_returned, stretch - 1);
+        values_travel<Node>(walker, offload_step::returns, stretch + 1 - ops::offload_slots);
+        input_travels<Node>(walker, offload_step::returns, stretch - ops::offload_slots);
+        values_travel<Node>(walker, offload_step::has_returned, stretch);
+        input_travels<Node>(walker, offload_step::has_returned, stretch - 1);
     }
     template <class Node, class Walker>
-    static constexpr void input_travels(Walker& walker, offloading step, index_t input) {
+    static constexpr void input_travels(Walker& walker, offload_step step, index_t input) {
         if constexpr (offloaded_inputs > 0)
             walker.offload(
                 step, 0 <= input && input < offloaded_inputs, static_cast<int>(input % ops::offload_slots),
@@ -317,7 +317,7 @@ struct repeat : detail::stretch_name<First, Blocks> {
     }
     /// Those of a block.
     template <class Node, class Walker>
-    static constexpr void values_travel(Walker& walker, offloading step, index_t of) {
+    static constexpr void values_travel(Walker& walker, offload_step step, index_t of) {
         int away = Node::first_buffer + 3 + (offloaded_inputs > 0 ? 1 : 0);
         each_value([&]<int Value>() {
             walker.offload(step, 0 <= of && of < Blocks - ops::offload_slots,

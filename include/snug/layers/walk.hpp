@@ -107,7 +107,7 @@ struct loss {
 
 /// What happens to a value that waits in the host's memory for backward. It leaves after the calls before, and has left
 /// before those that follow; likewise it returns.
-enum class offloading { leaves, has_left, returns, has_returned };
+enum class offload_step { leaves, has_left, returns, has_returned };
 
 /// Goes through loops as a program does; derive from it and say what a leaf does.
 class in_order {
@@ -128,7 +128,7 @@ class in_order {
     constexpr void carry(buffer_reference) const {}
     /// A value that stands `here` in the step's memory, in a slot, and `away` in the host's, is on its way, unless the
     /// walk is where there is none.
-    constexpr void offload(offloading, bool, int, buffer_reference, buffer_reference) const {}
+    constexpr void offload(offload_step, bool, int, buffer_reference, buffer_reference) const {}
 
   protected:
     constexpr index_t block() const { return block_; }
@@ -160,7 +160,7 @@ concept walker = requires(W& given, buffer_reference buffer, detail::probe_body 
     given.enter_block(index_t{0});
     given.release(0, 0);
     given.carry(buffer);
-    given.offload(offloading::leaves, true, 0, buffer, buffer);
+    given.offload(offload_step::leaves, true, 0, buffer, buffer);
 };
 
 namespace layer {

@@ -71,7 +71,9 @@ std::string recomputation_found(bytes total) {
                 text << before << Search::names[v];
                 before = ", ";
             }
-        if (blocks.kept == 0) text << before << "no more than " << (is_one ? "its input" : "their inputs");
+        if (blocks.kept << 1 == 0)
+            text << before << "no more than " << (is_one ? "its input" : "their inputs");
+        if (blocks.kept >> 31 != 0) text << "; inputs are offloaded";
         text << '\n';
     }
     text << "  within the budget of " << to_string(bytes{Search::available}) << ", "

@@ -45,6 +45,7 @@ std::vector<std::tuple<index_t, int, int, int>> all_there_are(block_chain const&
                 auto const L = chain.blocks - (e < 0 ? 0 : 1);
                 for (index_t n = 1; n <= L; ++n) {
                     if ((i == j) != (n == L)) continue;
+                    if (n < at(i).least_blocks || (n < L && L - n < at(j).least_blocks)) continue;
                     group_plan const plan{n * at(i).cost + (L - n) * at(j).cost + (e < 0 ? 0 : at(e).cost), i,
                                           j, e, n};
                     if (bound_of(chain, front, plan) <= budget) result.emplace_back(plan.cost, i, j, e);
@@ -59,10 +60,16 @@ struct chance {
     std::mt19937 numbers{3};
     index_t below(index_t n) { return static_cast<index_t>(numbers() % static_cast<unsigned>(n)); }
 
+    /// In half of the cases each also with its input elsewhere.
     option_front front() {
         option_front result;
-        for (auto options = 1 + below(6); options > 0; --options)
-            result.add({static_cast<unsigned>(options), 1 + below(9), below(12), below(10)});
+        bool const offloads = below(2) == 1;
+        for (auto options = 1 + below(6); options > 0; --options) {
+            keep_option const given{static_cast<unsigned>(options), 1 + below(9), below(12), below(10)};
+            result.add(given);
+            if (offloads)
+                result.add({given.mask + 32, given.kept - 1, given.transient, given.cost + below(3), 4, 5});
+        }
         result.sort();
         return result;
     }
@@ -73,7 +80,7 @@ struct chance {
 
 TEST_CASE("plans come in the order of their cost, all that may fit and no other") {
     chance by_chance;
-    for (int i = 0; i < 3000; ++i) {
+    for (int i = 0; i < 10'000; ++i) {
         auto const front = by_chance.front();
         auto const chain = by_chance.chain();
         auto const budget = 12 + by_chance.below(60);
@@ -90,7 +97,7 @@ TEST_CASE("plans come in the order of their cost, all that may fit and no other"
 
 TEST_CASE("more memory never costs more, and no plan costs less than the bound of all") {
     chance by_chance;
-    for (int i = 0; i < 2000; ++i) {
+    for (int i = 0; i < 10'000; ++i) {
         auto const front = by_chance.front();
         auto const chain = by_chance.chain();
         auto const corners = corners_of(front), endings = endings_of(chain, front);
@@ -146,10 +153,11 @@ TEST_CASE("of two neighbours the one that passes more goes first") {
 
 namespace {
 
-/// Equal blocks x -> q -> m -> u -> the next x, with sizes 1, 3, 1, 8, where x costs 16 and q, m, u 6, 7, 16. Every
-/// step needs 1 beside what is alive. Backward reads u, m, q and x of each block, from the last.
+/// Equal blocks x -> q -> m -> u -> the next x, with sizes 1, 3, 1, 8 or others, where x costs 16 and q, m, u 6, 7, 16.
+/// Every step needs 1 beside what is alive. Backward reads u, m, q and x of each block, from the last.
 struct toy_chain {
-    static constexpr std::array<index_t, 3> size{3, 1, 8}, cost{6, 7, 16};
+    static constexpr std::array<index_t, 3> cost{6, 7, 16};
+    std::array<index_t, 3> size{3, 1, 8};
     index_t alive = 1, most = 0;
 
     void take(index_t amount) { most = std::max(most, (alive += amount) + 1); }
@@ -167,8 +175,8 @@ struct toy_chain {
     }
 
     /// The most that is alive when blocks keep these sets.
-    static index_t most_of(std::vector<unsigned> const& kept) {
-        toy_chain walk;
+    static index_t most_of(std::vector<unsigned> const& kept, std::array<index_t, 3> const& size) {
+        toy_chain walk{size};
         for (std::size_t i = 0; i < kept.size(); ++i) {
             unsigned set = 0;
             compute_and_drop(walk, set, kept[i], i + 1 < kept.size());
@@ -191,7 +199,7 @@ struct toy_chain {
     static void compute_and_drop(toy_chain& walk, unsigned& set, unsigned kept, bool has_next) {
         walk.compute(set, 1);
         if (!has(kept, 0)) walk.drop(set, 0);
-        walk.take(size[2]);
+        walk.take(walk.size[2]);
         set |= 4;
         if (has_next) walk.take(1);
         for (int value : {2, 1})
@@ -199,33 +207,65 @@ struct toy_chain {
     }
 };
 
-}  // namespace
-
-// As cheaply as by any schedule: the costs were found by a search over all of them, which may drop and compute anything
-// at any time.
-TEST_CASE("three blocks are recomputed as cheaply as by any schedule") {
+option_front options_of_toy_chain(std::array<index_t, 3> const& size) {
     option_front front;
     for (unsigned kept = 0; kept < 8; ++kept) {
         keep_option option{kept, 1, 0, 0};
         for (int v = 0; v < 3; ++v)
             (toy_chain::has(kept, v) ? option.kept : option.cost) +=
-                (toy_chain::has(kept, v) ? toy_chain::size : toy_chain::cost)[static_cast<std::size_t>(v)];
-        option.transient = toy_chain::most_of({kept}) - option.kept;
+                (toy_chain::has(kept, v) ? size : toy_chain::cost)[static_cast<std::size_t>(v)];
+        option.transient = toy_chain::most_of({kept}, size) - option.kept;
         front.add(option);
     }
     front.sort();
+    return front;
+}
+
+/// What each block keeps.
+std::vector<unsigned> sets_of(block_chain const& chain, option_front const& front, group_plan const& plan) {
+    std::vector<unsigned> kept;
+    for (index_t i = 0; i < chain.blocks; ++i) {
+        auto const option = plan.ending >= 0 && i + 1 == chain.blocks ? plan.ending
+                            : i < plan.first_blocks                   ? plan.first
+                                                                      : plan.second;
+        kept.push_back(front.options[static_cast<std::size_t>(option)].mask);
+    }
+    return kept;
+}
+
+}  // namespace
+
+TEST_CASE("the bound of a plan is never above what is alive, of 10,000 plans by chance") {
+    chance by_chance;
+    int exact = 0;
+    for (int i = 0; i < 10'000; ++i) {
+        std::array<index_t, 3> const size{1 + by_chance.below(9), 1 + by_chance.below(9),
+                                          1 + by_chance.below(9)};
+        auto const front = options_of_toy_chain(size);
+        block_chain const chain{3 + by_chance.below(10), 0, 1, 0};
+        auto const option = [&] { return static_cast<int>(by_chance.below(front.size)); };
+        group_plan const plan{0, option(), option(), by_chance.below(2) == 0 ? -1 : option(),
+                              1 + by_chance.below(chain.blocks - 2)};
+        auto const bound = bound_of(chain, front, plan);
+        auto const alive = toy_chain::most_of(sets_of(chain, front, plan), size);
+        if (bound > alive)
+            FAIL("plan " << i << " is said to need " << bound << ", and " << alive << " is enough");
+        exact += bound == alive;
+    }
+    CHECK(exact > 1000);
+}
+
+// As cheaply as by any schedule: the costs were found by a search over all of them, which may drop and compute anything
+// at any time.
+TEST_CASE("three blocks are recomputed as cheaply as by any schedule") {
+    std::array<index_t, 3> const size{3, 1, 8};
+    auto const front = options_of_toy_chain(size);
     block_chain const chain{3, 0, 1, 0};
     auto const cheapest = [&](index_t budget) -> index_t {
         for (auto const& plan : all_found(chain, front, budget)) {
-            std::vector<unsigned> kept;
-            for (index_t i = 0; i < chain.blocks; ++i) {
-                auto const option = plan.ending >= 0 && i + 1 == chain.blocks ? plan.ending
-                                    : i < plan.first_blocks                   ? plan.first
-                                                                              : plan.second;
-                kept.push_back(front.options[static_cast<std::size_t>(option)].mask);
-            }
-            CHECK(bound_of(chain, front, plan) <= toy_chain::most_of(kept));
-            if (toy_chain::most_of(kept) <= budget) return plan.cost;
+            auto const kept = sets_of(chain, front, plan);
+            CHECK(bound_of(chain, front, plan) <= toy_chain::most_of(kept, size));
+            if (toy_chain::most_of(kept, size) <= budget) return plan.cost;
         }
         return -1;
     };

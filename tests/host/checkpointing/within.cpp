@@ -24,8 +24,24 @@ constexpr bytes between = [] {
 template <template <class...> class Tested, index_t Percent>
 using on_the_way = Tested<checkpointing::within<budget<between<Tested, Percent>>>>;
 
+/// Less than there is a plan for unless inputs of blocks leave.
 template <template <class...> class Tested>
-using tested = meta::list<Tested<>, on_the_way<Tested, 10>, on_the_way<Tested, 60>>;
+constexpr bytes below_every_block{(footprint<Tested<checkpointing::offloaded<>>>.total.count +
+                                   footprint<Tested<checkpointing::every_block>>.total.count) /
+                                  2};
+template <template <class...> class Tested>
+using offloading =
+    Tested<checkpointing::within<budget<below_every_block<Tested>>, checkpointing::offloading>>;
+
+template <template <class...> class Tested>
+using tested = meta::list<Tested<>, on_the_way<Tested, 10>, on_the_way<Tested, 60>, offloading<Tested>>;
+
+template <template <class...> class Tested>
+constexpr bool offloads =
+    footprint<offloading<Tested>>.total <= below_every_block<Tested>&& footprint<offloading<Tested>>.paged >
+        bytes{} &&
+    checkpointing::chosen<offloading<Tested>>::offloaded == footprint<offloading<Tested>>.paged;
+static_assert(offloads<gpt2> && offloads<llama>);
 
 template <template <class...> class Tested, index_t Percent>
 constexpr bool is_within = footprint<on_the_way<Tested, Percent>>.total <=
