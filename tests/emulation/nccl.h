@@ -131,7 +131,8 @@ struct nccl_group {
     /// When its turn has come in its stream, and from then on.
     bool is_over() {
         auto& hub = *of->hub;
-        if (of->is_gone || is_lost) return of->is_gone;
+        // Of a rank that has given it up the memory may be gone.
+        if (of->is_gone || is_lost || hub.is_broken) return of->is_gone;
         auto const at = [&](int from, int to) { return static_cast<std::size_t>(from * hub.size + to); };
         if (!std::exchange(is_begun, true)) {
             if (device().messages_late && let_others_pass())

@@ -38,6 +38,26 @@ TEST_CASE("gradients that are added at the end, and replicas of shares, over NCC
     check_bits<moved<tiny_gpt2, replicas>>(train<staged<tiny_gpt2, replicas>>());
 }
 
+TEST_CASE("passes and their messages are a graph of each device, with the bits of those that are not") {
+    constexpr int steps = 5;
+    auto const expected = train<staged<tiny_gpt2, each<1>>>(false, {}, steps).losses;
+    auto const check = [&]<class Trainer>(std::type_identity<Trainer>) {
+        constexpr int ranks = Trainer::composition::ranks;
+        if (!has_devices(ranks)) return;
+        CHECK(on_all_ranks<Trainer>([&](Trainer& trainer, int rank) {
+                  trained result;
+                  trainer.options.learning_rate = snug::schedule::constant(1e-2);
+                  for (int step = 0; step < steps; ++step) add_step(result, trainer, step, rank, false);
+                  auto const passes = static_cast<std::size_t>(snug::engine::repeated::passes);
+                  if (trainer.store().recordings[passes].graph() == nullptr)
+                      throw std::runtime_error("passes are no graph");
+                  return result.losses;
+              }) == expected);
+    };
+    check(std::type_identity<moved<tiny_gpt2, zero<3, 1>>>{});
+    check(std::type_identity<moved<tiny_gpt2, each<2>>>{});
+}
+
 TEST_CASE("an adapter that reads its quantized base, of which shares come over NCCL") {
     using stored = snug::quantization::nf4<64>;
     using adapter = snug::adapters::dora<snug::rank<4>>;

@@ -227,7 +227,8 @@ class nccl_beside {
     /// Runs `operations` and the messages in them, as `ops::run_recorded`: always the same ones. From the second run on
     /// the device does all of it by itself, messages in a stream beside that of `on`. Returns when the messages are
     /// over: other ranks are waited for here, with the deadline, and nowhere later. All ranks call it for the same
-    /// operations, as often: NCCL wants a message captured on each of its ranks or on none.
+    /// operations, as often: NCCL wants a message captured on each of its ranks or on none. `its` keeps what this rank was
+    /// doing at each message, but not the texts.
     template <class Operations>
     void repeat(snug::cuda on, backend::cuda::recording& recording, repeated_messages& its,
                 Operations const& operations) {
@@ -277,6 +278,7 @@ class nccl_beside {
             choose_device(mine);
             stream_ = backend::cuda::detail::make_stream();
             reached_ = arena(bytes{sizeof(progress)}, backend::cuda::pinned_memory_calls());
+            say_reached(0);  // a kernel is loaded when it first runs, which is not for a capture to do
             int version = 0;
             refuse(ncclGetVersion(&version), "ncclGetVersion");
             mine.version = version;
