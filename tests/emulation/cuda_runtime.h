@@ -245,6 +245,7 @@ struct stream {
     work waiting;
     std::size_t done = 0;  ///< of all its tasks; the first of `waiting` is number `done`
     capture* captured = nullptr;
+    mutable int asked = 0;    ///< so often is its first task asked just now whether it may run
     int device = 0;           ///< its number
     bool runs_early = false;  ///< all of it as early as copies
 };
@@ -324,13 +325,20 @@ inline void run(std::function<void()> const& f) {
 
 /// The first task that was put off in a stream may run: it waits for no other stream or rank.
 inline bool may_do_next(stream const& s) {
-    return !s.waiting.empty() && (!s.waiting.front().may_run || s.waiting.front().may_run());
+    if (s.waiting.empty()) return false;
+    if (!s.waiting.front().may_run) return true;
+    ++s.asked;
+    bool const may = s.waiting.front().may_run();
+    --s.asked;
+    return may;
 }
+inline void run_early_copies();
 inline void do_next(stream& s) {
     auto const next = std::move(s.waiting.front());
     s.waiting.erase(s.waiting.begin());
     ++s.done;
     run(next.run);
+    if (device().copies_early) run_early_copies();
 }
 
 /// Copies, and waiting for what is over, that nothing of their own stream comes before.
@@ -339,9 +347,14 @@ inline void run_early_copies() {
         auto const& t = s.waiting.front();
         return t.after ? t.after->done >= t.count : t.is_copy || s.runs_early;
     };
+    static bool is_here = false;
+    if (std::exchange(is_here, true)) return;
+    struct left {
+        ~left() { is_here = false; }
+    } const when_it_is;
     for (bool again = true; std::exchange(again, false);)
         for (auto* s : device().streams)
-            while (!s->waiting.empty() && may_run(*s) && may_do_next(*s)) {
+            while (s->asked == 0 && !s->waiting.empty() && may_run(*s) && may_do_next(*s)) {
                 do_next(*s);
                 again = true;
             }
