@@ -97,9 +97,9 @@ void add_step(trained& result, Trainer& trainer, int step, int rank, bool is_pac
     result.counted.push_back(done.tokens);
 }
 
-/// Three steps by as many ranks as Trainer is for, some of the parameters in `groups`. Every rank must say the same.
+/// Steps by as many ranks as Trainer is for, some of the parameters in `groups`. Every rank must say the same.
 template <class Trainer>
-trained train(bool is_packed = false, std::vector<snug::parameter_group> const& groups = {}) {
+trained train(bool is_packed = false, std::vector<snug::parameter_group> const& groups = {}, int steps = 3) {
     constexpr int ranks = Trainer::composition::ranks;
     std::vector<trained> all(ranks);
     temporary_file file;
@@ -108,7 +108,7 @@ trained train(bool is_packed = false, std::vector<snug::parameter_group> const& 
             Trainer trainer(world, 3);
             trainer.options.learning_rate = snug::schedule::constant(1e-2);
             trainer.options.groups = groups;
-            for (int step = 0; step < 3; ++step)
+            for (int step = 0; step < steps; ++step)
                 add_step(all[static_cast<std::size_t>(world.rank())], trainer, step, world.rank(), is_packed);
             trainer.save(file.path);
         });

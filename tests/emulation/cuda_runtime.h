@@ -87,6 +87,7 @@ T atomicAdd(T* p, T value) {
 }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
+inline void __threadfence_system() {}
 [[noreturn]] inline void __trap() { emulation::multiprocessor::instance().fail("trapped"); }
 
 inline void __syncthreads() { emulation::multiprocessor::instance().block_barrier(); }
@@ -189,6 +190,7 @@ struct task {
     std::function<bool()> may_run{};  ///< asked when its turn has come; empty: it may
     stream* after = nullptr;          ///< of which so many have to be done before
     std::size_t count = 0;
+    std::function<task(stream*)> anew{};  ///< of a graph that is launched: what it does then, in this stream
 };
 using work = std::vector<task>;
 
@@ -241,15 +243,17 @@ struct capture {
 
 struct stream {
     work waiting;
-    std::size_t done = 0;  ///< of those that ever waited; the first of `waiting` is number `done`
+    std::size_t done = 0;  ///< of all its tasks; the first of `waiting` is number `done`
     capture* captured = nullptr;
-    int device = 0;  ///< its number
+    mutable int asked = 0;    ///< so often is its first task asked just now whether it may run
+    int device = 0;           ///< its number
+    bool runs_early = false;  ///< all of it as early as copies
 };
 
 /// What the tests may change: how many devices there are (which differ by their number only, and have one memory) and
 /// what they say of themselves; whether work waits until the host synchronises, which shows where the host does not;
-/// whether then copies run as early as their stream and the events that it waits for allow, which shows where one
-/// stream does not wait for another; whether then messages to other devices come last, behind all that other streams
+/// whether then copies, and what a graph does beside its first stream, run as early as their stream and the events that
+/// it waits for allow, which shows where one stream does not wait for another; whether then messages to other devices come last, behind all that other streams
 /// can do.
 struct device_state {
     int count = 1;
@@ -321,21 +325,36 @@ inline void run(std::function<void()> const& f) {
 
 /// The first task that was put off in a stream may run: it waits for no other stream or rank.
 inline bool may_do_next(stream const& s) {
-    return !s.waiting.empty() && (!s.waiting.front().may_run || s.waiting.front().may_run());
+    if (s.waiting.empty()) return false;
+    if (!s.waiting.front().may_run) return true;
+    ++s.asked;
+    bool const may = s.waiting.front().may_run();
+    --s.asked;
+    return may;
 }
+inline void run_early_copies();
 inline void do_next(stream& s) {
     auto const next = std::move(s.waiting.front());
     s.waiting.erase(s.waiting.begin());
     ++s.done;
     run(next.run);
+    if (device().copies_early) run_early_copies();
 }
 
 /// Copies, and waiting for what is over, that nothing of their own stream comes before.
 inline void run_early_copies() {
-    auto const may_run = [](task const& t) { return t.after ? t.after->done >= t.count : t.is_copy; };
+    auto const may_run = [](stream const& s) {
+        auto const& t = s.waiting.front();
+        return t.after ? t.after->done >= t.count : t.is_copy || s.runs_early;
+    };
+    static bool is_here = false;
+    if (std::exchange(is_here, true)) return;
+    struct left {
+        ~left() { is_here = false; }
+    } const when_it_is;
     for (bool again = true; std::exchange(again, false);)
         for (auto* s : device().streams)
-            while (!s->waiting.empty() && may_run(s->waiting.front()) && may_do_next(*s)) {
+            while (s->asked == 0 && !s->waiting.empty() && may_run(*s) && may_do_next(*s)) {
                 do_next(*s);
                 again = true;
             }
@@ -354,6 +373,7 @@ inline void enqueue(stream* s, task t) {
     } else if (!target.waiting.empty() || (t.may_run && !t.may_run())) {
         target.waiting.push_back(std::move(t));
     } else {
+        ++target.done;
         run(t.run);
     }
 }
@@ -403,14 +423,18 @@ inline task wait_for(stream* s, std::size_t last) {
 struct executable_graph {
     graph nodes;
     std::vector<std::unique_ptr<stream>> beside;
+    stream* launched_in = nullptr;
+    std::size_t last = 0;  ///< of the tasks of the last launch there
 
     explicit executable_graph(graph const& captured) : nodes(captured) {
         for (std::size_t lane = 1; lane < nodes.lanes; ++lane) {
             beside.push_back(std::make_unique<stream>());
+            beside.back()->runs_early = true;
             device().streams.push_back(beside.back().get());
         }
     }
     ~executable_graph() {
+        if (launched_in) (void)catch_up(*launched_in, last);
         for (auto const& s : beside) {
             (void)synchronize(*s);
             std::erase(device().streams, s.get());
@@ -419,13 +443,18 @@ struct executable_graph {
     void launch(stream& in) {
         std::vector<stream*> lanes{&in};
         for (auto const& s : beside) {
+            s->device = in.device;
             enqueue(s.get(), wait_for(&in, in.done + in.waiting.size()));
             lanes.push_back(s.get());
         }
         std::vector<std::size_t> before;
         for (auto const* s : lanes) before.push_back(s->done + s->waiting.size());
         for (auto const& n : nodes.nodes)
-            enqueue(lanes[n.lane], n.waits ? wait_for(lanes[n.after], before[n.after] + n.count) : n.what);
+            enqueue(lanes[n.lane], n.waits       ? wait_for(lanes[n.after], before[n.after] + n.count)
+                                   : n.what.anew ? n.what.anew(lanes[n.lane])
+                                                 : n.what);
+        launched_in = &in;
+        last = in.done + in.waiting.size();
     }
 };
 

@@ -38,7 +38,8 @@ struct ncclConfig_t {
 
 namespace emulation {
 
-/// What goes wrong in NCCL, for tests: in call `call`, from 0, of those of `rank` that send, receive or gather.
+/// What goes wrong in NCCL, for tests: in call `call`, from 0, of those of `rank` that send, receive or gather, each
+/// launch of a graph counting as all that were captured; none of its calls is refused any more.
 struct nccl_fault {
     enum class kind { none, is_refused, fails_later, is_lost };
     kind what = kind::none;
@@ -49,7 +50,7 @@ inline nccl_fault& fault_of_nccl() {
     static nccl_fault only;
     return only;
 }
-/// Calls that send, receive or gather, and those that began a group of them, of all ranks since the program began; and
+/// Calls that send, receive or gather, of a graph when it was captured, and those that began a group of them, of all ranks since the program began; and
 /// groups that came last (see `device_state`) and let some work of their device that was begun later go before them.
 struct nccl_counts {
     std::int64_t sends = 0, receives = 0, gathers = 0, groups = 0;
@@ -101,12 +102,37 @@ struct nccl_group {
     stream* in;
     std::vector<nccl_part> parts{};
     std::vector<std::function<void()>> copies{};  // of the own part of a gather
+    int calls = 0;
     bool gathers = false, is_begun = false, is_lost = false;
+
+    /// Has made so many calls: whether one of them goes wrong.
+    static bool meets_fault(nccl_communicator& its, int calls) {
+        auto const& wrong = fault_of_nccl();
+        auto const first = std::exchange(its.calls, its.calls + calls);
+        bool const is_wrong = wrong.what != nccl_fault::kind::none && wrong.rank == its.rank &&
+                              first <= wrong.call && wrong.call < its.calls;
+        if (is_wrong && wrong.what == nccl_fault::kind::fails_later) its.error = ncclSystemError;
+        return is_wrong;
+    }
+    task as_task() const {
+        auto const its = std::make_shared<nccl_group>(*this);
+        return {[] {}, true, [its] { return its->is_over(); }};
+    }
+    /// The same messages as one launch of a graph sends them.
+    task launched(stream* lane) const {
+        auto its = *this;
+        its.in = lane;
+        for (auto& p : its.parts)
+            p.message = std::make_shared<nccl_message>(nccl_message{p.message->bytes, p.message->size});
+        its.is_lost = meets_fault(*of, calls) || is_lost;
+        return its.as_task();
+    }
 
     /// When its turn has come in its stream, and from then on.
     bool is_over() {
         auto& hub = *of->hub;
-        if (of->is_gone || is_lost) return of->is_gone;
+        // Of a rank that has given it up the memory may be gone.
+        if (of->is_gone || is_lost || hub.is_broken) return of->is_gone;
         auto const at = [&](int from, int to) { return static_cast<std::size_t>(from * hub.size + to); };
         if (!std::exchange(is_begun, true)) {
             if (device().messages_late && let_others_pass())
@@ -231,8 +257,9 @@ inline ncclResult_t ncclGroupEnd() {
     if (--emulation::open_nccl_calls > 0) return ncclSuccess;
     for (auto& its : std::exchange(emulation::open_groups, {})) {
         ++emulation::counted_of_nccl().groups;
-        auto const group = std::make_shared<emulation::nccl_group>(std::move(its));
-        emulation::enqueue(group->in, emulation::task{[] {}, true, [group] { return group->is_over(); }});
+        auto one = its.as_task();
+        one.anew = [its](emulation::stream* lane) { return its.launched(lane); };
+        emulation::enqueue(its.in, std::move(one));
     }
     return ncclInProgress;
 }
@@ -246,16 +273,13 @@ ncclResult_t add_to_group(ncclComm_t c, stream* s, void const* bytes, std::size_
     auto& its = **c;
     if (!is_device_memory(bytes, size)) return ncclInvalidArgument;
     if (open_nccl_calls == 0) throw failure("a call of NCCL outside a group");
-    auto const& wrong = fault_of_nccl();
-    bool const is_wrong =
-        wrong.what != nccl_fault::kind::none && wrong.rank == its.rank && its.calls == wrong.call;
-    ++its.calls;
-    if (is_wrong && wrong.what == nccl_fault::kind::is_refused) return ncclInternalError;
-    if (is_wrong && wrong.what == nccl_fault::kind::fails_later) its.error = ncclSystemError;
+    bool const is_wrong = nccl_group::meets_fault(its, 1);
+    if (is_wrong && fault_of_nccl().what == nccl_fault::kind::is_refused) return ncclInternalError;
     auto found =
         std::find_if(open_groups.begin(), open_groups.end(), [&](auto const& g) { return g.in == s; });
     if (found == open_groups.end()) found = open_groups.insert(found, nccl_group{*c, s});
     found->is_lost = found->is_lost || is_wrong;
+    ++found->calls;
     f(*found);
     return ncclSuccess;
 }

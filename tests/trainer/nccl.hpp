@@ -1,27 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trainers of several ranks whose devices talk over NCCL: each rank a thread with a device of its own. The bits are
-// those of messages that are staged in the program's memory, for which one device is enough.
+// Trainers of several ranks whose devices talk over NCCL. The bits are those of messages that are staged in the program's
+// memory, for which one device is enough.
 #pragma once
 
-#include "place.hpp"
-
-#include <catch2/catch.hpp>
-#include <distributed/acts.hpp>
-#include <snug/distributed/nccl.cuh>
-
-using namespace snug_test;
-namespace sharding = snug::sharding;
+#include "moved.hpp"
 
 namespace {
-
-using snug::distributed::threads;
-using nccl_world = snug::distributed::nccl_beside<threads>;
-
-// Four micro-batches of a step over all ranks.
-template <class Model, class Sharding, class... Policies>
-using moved = job_over<nccl_world, Model, Sharding, 4 / Sharding::ranks, place, Policies...>;
-template <class Model, class Sharding, class... Policies>
-using staged = job<Model, Sharding, 4 / Sharding::ranks, place, Policies...>;
 
 /// Whether so many ranks can have a device each; says so where they cannot.
 bool has_devices(int ranks) {
@@ -52,6 +36,26 @@ TEST_CASE("gradients that are added at the end, and replicas of shares, over NCC
     check_bits<moved<tiny_gpt2, sharding::data_parallel<snug::ranks<2>>>>(expected);
     using replicas = sharding::mesh<sharding::data_parallel<snug::ranks<2>>, zero<3, 2>>;
     check_bits<moved<tiny_gpt2, replicas>>(train<staged<tiny_gpt2, replicas>>());
+}
+
+TEST_CASE("passes and their messages are a graph of each device, with the bits of those that are not") {
+    constexpr int steps = 5;
+    auto const expected = train<staged<tiny_gpt2, each<1>>>(false, {}, steps).losses;
+    auto const check = [&]<class Trainer>(std::type_identity<Trainer>) {
+        constexpr int ranks = Trainer::composition::ranks;
+        if (!has_devices(ranks)) return;
+        CHECK(on_all_ranks<Trainer>([&](Trainer& trainer, int rank) {
+                  trained result;
+                  trainer.options.learning_rate = snug::schedule::constant(1e-2);
+                  for (int step = 0; step < steps; ++step) add_step(result, trainer, step, rank, false);
+                  auto const passes = static_cast<std::size_t>(snug::engine::repeated::passes);
+                  if (trainer.store().recordings[passes].graph() == nullptr)
+                      throw std::runtime_error("passes are no graph");
+                  return result.losses;
+              }) == expected);
+    };
+    check(std::type_identity<moved<tiny_gpt2, zero<3, 1>>>{});
+    check(std::type_identity<moved<tiny_gpt2, each<2>>>{});
 }
 
 TEST_CASE("an adapter that reads its quantized base, of which shares come over NCCL") {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -14,11 +15,14 @@
 #include <exception>
 #include <memory>
 #include <snug/backend/cuda/context.cuh>
+#include <snug/backend/cuda/memory.cuh>
+#include <snug/backend/cuda/run_recorded.cuh>
 #include <snug/distributed/agree.hpp>
 #include <snug/distributed/collectives.hpp>
 #include <snug/distributed/deadline.hpp>
 #include <snug/distributed/names.hpp>
 #include <snug/distributed/transport.hpp>
+#include <snug/memory/arena.hpp>
 #include <span>
 #include <string>
 #include <thread>
@@ -40,6 +44,17 @@ struct nccl_stands_beside_a_world_that_is_in_this_file {
 
 namespace distributed {
 
+namespace detail {
+
+/// Tells the program, in memory of its own, how far a stream has come.
+template <class Number>
+__global__ void say_reached(Number volatile* where, Number number) {
+    *where = number;
+    __threadfence_system();
+}
+
+}  // namespace detail
+
 /// NCCL between the devices of ranks, of which each has its own, beside a world of the same ranks for the program's
 /// memory, which outlives it: `distributed::nccl` is that beside `distributed::mpi`.
 ///
@@ -51,7 +66,8 @@ namespace distributed {
 /// as do the deadline and what is said when it passes. Those of a device's memory have transfers of their own: `send`,
 /// `receive` and `all_gather` note a message, `depart` puts those noted on their way behind what the device has to do
 /// until then, and the program waits for them, so nothing that a device does waits for another rank but these messages.
-/// All ranks that a departure concerns call it for the same messages, in the same order of departures.
+/// All ranks that a departure concerns call it for the same messages, in the same order of departures. In what is
+/// repeated (`repeat`) the device waits for them itself, and tells the program at which of them it is.
 ///
 /// A message that does not come within the deadline, and an error of NCCL's, end everybody's run with one line. Errors
 /// of NCCL's are looked for whenever this rank waits.
@@ -69,6 +85,12 @@ class nccl_beside {
         kind what;
     };
     using event = backend::cuda::detail::owned<cudaEvent_t>;
+    using progress = std::uint32_t;
+    // Messages on their way together, in what is repeated.
+    struct departure {
+        std::vector<message> messages;
+        activity doing;
+    };
 
     // What a transfer refers to, at an address that does not change.
     struct state {
@@ -78,7 +100,8 @@ class nccl_beside {
         nccl_beside* world;
         std::vector<message> messages;
         std::size_t departed = 0;  // of the messages
-        bool is_begun = false;     // the device has come to the last departure
+        cudaStream_t behind = nullptr;
+        bool is_begun = false;  // the device has come to the last departure
         event begun = backend::cuda::detail::make_event(), done = backend::cuda::detail::make_event();
     };
 
@@ -106,6 +129,14 @@ class nccl_beside {
       private:
         friend nccl_beside;
         std::unique_ptr<state> state_;
+    };
+
+    /// What is kept of messages that a device repeats.
+    class repeated_messages {
+        friend nccl_beside;
+        std::vector<departure> departures_{};
+        progress seen_ = 0;
+        event end_ = backend::cuda::detail::make_event();
     };
 
     /// All ranks construct it. Rank r of a machine takes its device number r, modulo how many it sees, for the calling
@@ -171,12 +202,14 @@ class nccl_beside {
         auto& s = *in.state_;
         if (s.departed == s.messages.size()) return;
         require_communicator();
-        auto const behind = backend::cuda::stream(on);
-        backend::cuda::check(cudaEventRecord(s.begun.get(), behind), "cudaEventRecord");
+        s.behind = backend::cuda::stream(on);
+        backend::cuda::check(cudaEventRecord(s.begun.get(), s.behind), "cudaEventRecord");
         backend::cuda::check(cudaStreamWaitEvent(stream_.get(), s.begun.get(), 0), "cudaStreamWaitEvent");
+        if (recorded_ != nullptr) record_departure(s);
         require(ncclGroupStart(), "ncclGroupStart");
         for (; s.departed < s.messages.size(); ++s.departed) begin(s.messages[s.departed]);
         settle(ncclGroupEnd(), "ncclGroupEnd");
+        if (recorded_ != nullptr) say_reached(2 * recorded_->departures_.size());
         backend::cuda::check(cudaEventRecord(s.done.get(), stream_.get()), "cudaEventRecord");
         s.is_begun = false;
     }
@@ -186,8 +219,40 @@ class nccl_beside {
         auto& s = *t.state_;
         if (s.departed != s.messages.size())
             throw error({.rank = rank()}, "a wait for messages that have not departed", "");
+        if (recorded_ != nullptr) return wait_on_device(s);
         detail::yielding_wait([&] { return advance(s); }, deadline,
-                              [&](seconds waited) { end_late(s, waited); });
+                              [&](seconds waited) { end_late(s.messages, waited); });
+    }
+
+    /// Runs `operations` and the messages in them, as `ops::run_recorded`: always the same ones. From the second run on
+    /// the device does all of it by itself, messages in a stream beside that of `on`. Returns when the messages are
+    /// over: other ranks are waited for here, with the deadline, and nowhere later. All ranks call it for the same
+    /// operations, as often: NCCL wants a message captured on each of its ranks or on none. `its` keeps what this rank was
+    /// doing at each message, but not the texts.
+    template <class Operations>
+    void repeat(snug::cuda on, backend::cuda::recording& recording, repeated_messages& its,
+                Operations const& operations) {
+        require_communicator();
+        // The program waits in the first run, in which NCCL makes its connections.
+        if (recording.runs == 0) return backend::cuda::run_recorded_on(on, recording, operations);
+        reached().store(0, std::memory_order_relaxed);
+        backend::cuda::run_recorded_on(on, recording, [&] {
+            struct recorded_for_now {
+                recorded_for_now(nccl_beside& in, repeated_messages& its) : world(in) {
+                    world.recorded_ = &its;
+                }
+                ~recorded_for_now() { world.recorded_ = nullptr; }
+                nccl_beside& world;
+            } const here(*this, its);
+            its.departures_.clear();
+            operations();
+        });
+        if (its.departures_.empty()) return;
+        backend::cuda::check(cudaEventRecord(its.end_.get(), backend::cuda::stream(on)), "cudaEventRecord");
+        its.seen_ = 0;
+        auto const step = doing.step;
+        detail::yielding_wait([&] { return advance(its, step); }, deadline,
+                              [&](seconds waited) { end_late(at(its).messages, waited); });
     }
 
     seconds& deadline;  ///< of the world beside it
@@ -212,6 +277,8 @@ class nccl_beside {
         guarded(world_, talk, std::span(room).first(count * sizeof(statement)), states, [&] {
             choose_device(mine);
             stream_ = backend::cuda::detail::make_stream();
+            reached_ = arena(bytes{sizeof(progress)}, backend::cuda::pinned_memory_calls());
+            say_reached(0);  // a kernel is loaded when it first runs, which is not for a capture to do
             int version = 0;
             refuse(ncclGetVersion(&version), "ncclGetVersion");
             mine.version = version;
@@ -303,6 +370,48 @@ class nccl_beside {
         return -1;
     }
 
+    // In what is repeated: 2n + 1 when the device has come to departure n, and 2n + 2 when its messages are over.
+    std::atomic_ref<progress> reached() const {
+        return std::atomic_ref<progress>(*reinterpret_cast<progress*>(reached_.data()));
+    }
+    void say_reached(std::size_t number) const {
+        cudaLaunchConfig_t config{};
+        config.gridDim = config.blockDim = dim3(1);
+        config.stream = stream_.get();
+        backend::cuda::check(
+            cudaLaunchKernelEx(&config, detail::say_reached<progress>,
+                               static_cast<progress volatile*>(reinterpret_cast<progress*>(reached_.data())),
+                               static_cast<progress>(number)),
+            "cudaLaunchKernelEx");
+    }
+    void record_departure(state const& s) {
+        auto const first = s.messages.begin() + static_cast<std::ptrdiff_t>(s.departed);
+        recorded_->departures_.push_back({{first, s.messages.end()}, doing});
+        say_reached(2 * recorded_->departures_.size() - 1);
+    }
+    // What comes after it on the device comes after the messages.
+    static void wait_on_device(state& s) {
+        if (s.departed == 0) return;
+        backend::cuda::check(cudaStreamWaitEvent(s.behind, s.done.get(), 0), "cudaStreamWaitEvent");
+        s.messages.clear();
+        s.departed = 0;
+    }
+    // The departure that the device is at, or will come to next.
+    static departure const& at(repeated_messages const& its) {
+        return its.departures_[std::min<std::size_t>(its.seen_ / 2, its.departures_.size() - 1)];
+    }
+    // -1: all messages are over; 0: the device waits for some of them. Its own work before them is no waiting for others.
+    int advance(repeated_messages& its, std::int64_t step) {
+        require_communicator();
+        auto const before = std::exchange(its.seen_, reached().load(std::memory_order_acquire));
+        if (its.seen_ == 2 * its.departures_.size()) return -1;
+        doing = at(its).doing;
+        doing.step = step;
+        require(error_of_others(), "NCCL");
+        (void)is_over(its.end_.get());  // for errors of the device's
+        return its.seen_ != before || its.seen_ % 2 == 0 ? 1 : 0;
+    }
+
     static bool is_over(cudaEvent_t e) {
         auto const result = cudaEventQuery(e);
         if (result == cudaErrorNotReady) (void)cudaGetLastError();
@@ -348,12 +457,12 @@ class nccl_beside {
             });
     }
 
-    [[noreturn]] void end_late(state const& s, seconds waited) {
+    [[noreturn]] void end_late(std::vector<message> const& messages, seconds waited) {
         // NCCL says no more than that some have not come.
         std::string others;
         int count = 0;
         auto const add = [&](int other) { (others += count++ ? ", " : "") += std::to_string(other); };
-        for (auto const& m : s.messages) {
+        for (auto const& m : messages) {
             if (m.what == kind::receive) add(m.other);
             if (m.what != kind::gather) continue;
             others.clear(), count = 0;
@@ -363,7 +472,7 @@ class nccl_beside {
         }
         bool const receiving = count > 0;
         if (!receiving)
-            for (auto const& m : s.messages) add(m.other);
+            for (auto const& m : messages) add(m.other);
         char time[32];
         std::snprintf(time, sizeof time, " for %.1f s", waited.count());
         end((receiving ? "nothing from " : "nothing taken by ") +
@@ -395,15 +504,17 @@ class nccl_beside {
         if (std::uncaught_exceptions() > exceptions_) return abort();
         try {
             detail::yielding_wait([&] { return advance(s); }, deadline,
-                                  [&](seconds waited) { end_late(s, waited); });
+                                  [&](seconds waited) { end_late(s.messages, waited); });
         } catch (...) {
             abort();
         }
     }
 
     World& world_;
+    arena reached_;  // one number, in pinned memory
     backend::cuda::detail::owned<cudaStream_t> stream_;
     ncclComm_t communicator_ = nullptr;
+    repeated_messages* recorded_ = nullptr;  // while operations are captured
     int exceptions_;
 };
 

@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <snug/data/token_batch.hpp>
 #include <snug/engine/executor.hpp>
+#include <snug/engine/messages.hpp>
 #include <snug/engine/options.hpp>
 #include <snug/engine/results.hpp>
 #include <snug/engine/store.hpp>
 #include <snug/engine/units.hpp>
 #include <snug/engine/verdicts.hpp>
 #include <snug/ops/copy.hpp>
-#include <snug/ops/run_recorded.hpp>
 #include <snug/random.hpp>
 
 /// The first half of a step: forward and backward of all micro-batches.
@@ -52,20 +52,26 @@ template <class C>
 step_result begin_passes(store<C>& s, training_options<typename C::optimizer> const& options,
                          token_batch const& batch, [[maybe_unused]] char const* what) {
     step_result result;
+    // What a device repeats it repeats on all ranks or on none.
+    bool is_everybodys = true;
     result.tokens = [&] {
         auto const check = [&] {
             result.learning_rate =
                 options.checked_learning_rate(s.done.steps + 1, C::parameter_table.entries);
         };
         if constexpr (C::is_sharded) {
-            // A rank of whose tokens none is counted takes part all the same.
-            auto const of_all = agree_on(s, what, [&](distributed::statement& mine) {
+            // One number travels: at most every rank has several examples in a row. A rank of whose tokens none is
+            // counted takes part all the same.
+            constexpr index_t unit = C::ranks + 1;
+            auto const sum = agree_on(s, what, [&](distributed::statement& mine) {
                 check();
                 mine.options = hash_of(options, result.learning_rate);
-                mine.counted = count_targets(batch, shape_of_batch<C>);
+                mine.counted =
+                    count_targets(batch, shape_of_batch<C>) * unit + (batch.starts.empty() ? 0 : 1);
             });
-            require_counted(of_all);
-            return of_all;
+            require_counted(sum / unit);
+            is_everybodys = sum % unit == 0 || sum % unit == C::ranks;
+            return sum / unit;
         } else {
             check();
             return require_batch(batch, shape_of_batch<C>);
@@ -81,13 +87,13 @@ step_result begin_passes(store<C>& s, training_options<typename C::optimizer> co
         stage(s, batch, m, walker);
         auto const key = dropout_key(s, options.dropout_seed, m);
         ops::copy_in(s.on(), &s.numbers()->dropout_key, &key, sizeof key);
-        if constexpr (C::is_sharded) {
+        auto const passes = [&] {
             with_rooms(s, walker, walk::training, [&] { C::model::walk_training(walker); });
-            set_aside_loss(s, m);
-        } else {
-            ops::run_recorded(s.on(), s.recordings[batch.starts.empty() ? 0 : 1],
-                              [&] { C::model::walk_training(walker); });
-        }
+        };
+        if (is_everybodys)
+            repeat(s, batch.starts.empty() ? repeated::passes : repeated::passes_of_examples, passes);
+        else passes();
+        if constexpr (C::is_sharded) set_aside_loss(s, m);
     }
     s.done.accumulated = result.tokens;
     ++s.done.accumulated_batches;

@@ -4,6 +4,7 @@
 #include <snug/distributed/collectives.hpp>
 #include <snug/engine/store.hpp>
 #include <snug/ops/copy.hpp>
+#include <snug/ops/run_recorded.hpp>
 #include <span>
 
 /// Messages of a trainer's own memory to other ranks. Where that is a device's, a world moves it there, in the order of
@@ -92,6 +93,19 @@ void wait(store<C> const& s, Transfer& transfer) {
         transfer.arrivals.clear();
         transfer.used = 0;
     }
+}
+
+/// Runs operations and their messages, always the same ones with the same arguments; all ranks call it for the same
+/// ones. A device that sends its own messages repeats them at once, as does one that has none to send; elsewhere the
+/// program has a part in each message, and runs them as they come.
+template <class C, class Operations>
+void repeat(store<C>& s, repeated which, Operations const& operations) {
+    auto& recording = s.recordings[static_cast<std::size_t>(which)];
+    if constexpr (C::sends_device_memory)
+        s.ranks.world->repeat(s.on(), recording, s.ranks.under_way->repeated[static_cast<std::size_t>(which)],
+                              operations);
+    else if constexpr (C::is_sharded) operations();
+    else ops::run_recorded(s.on(), recording, operations);
 }
 
 }  // namespace snug::SNUG_TARGET::engine

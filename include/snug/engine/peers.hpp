@@ -28,6 +28,12 @@ struct the_world_of_this_trainer_is_not_in_this_file {
 
 namespace engine {
 
+/// What a trainer does again and again with the same arguments, so that a device can repeat it at once: what differs
+/// lies in memory. Passes of a micro-batch without and with several examples in a row; the additions at the end of
+/// a step; the gathering of weights after an update.
+enum class repeated { passes, passes_of_examples, reduction, gathering };
+inline constexpr std::size_t kinds_of_repeated = 4;
+
 /// What a trainer has of other ranks: nothing, when it is alone.
 template <class C>
 struct peers {
@@ -44,6 +50,14 @@ template <class World>
     requires moves_device_memory<World>
 struct device_messages<World> : World::device_transfer {
     using World::device_transfer::device_transfer;
+};
+
+/// What a world that moves a device's memory keeps of messages that the device repeats.
+template <class World>
+struct repeated_messages {};
+template <class World>
+    requires moves_device_memory<World>
+struct repeated_messages<World> : World::repeated_messages {
 };
 
 /// Messages that are waited for together, and where they are staged, if they are.
@@ -82,6 +96,7 @@ struct messages {
         exchanges;  ///< pieces of gradients, of which one is added while the next travels
     std::vector<transfer<World>> gatherings{};  ///< weights of units
     transfer<World> talk;                       ///< everything that is waited for at once
+    std::array<repeated_messages<World>, kinds_of_repeated> repeated{};
 };
 
 /// Its world, and the messages under way.

@@ -138,7 +138,7 @@ void finish_exchange(store<C> const& s, exchange<C> const& of) {
 
 /// f(group, its places) for every group whose parameters train.
 template <class C, class F>
-void for_each_trained_group(F const& f) {
+constexpr void for_each_trained_group(F const& f) {
     for (std::size_t g = 0; g < C::groups.size; ++g)
         if (C::groups.groups[g].is_trained()) f(g, C::places.groups[g]);
 }
@@ -158,6 +158,11 @@ void gather_shares(store<C> const& s, std::size_t group, region where, std::stri
     for (index_t copy = 0; copy < g.copies; ++copy)
         gather_parts(s, group, copy, s.ranks.of_model(), s.template at<T>(where, copy), g.count, what);
 }
+
+/// Whether a step has gradients left to add, or to give back, when its passes are over.
+template <class C>
+inline constexpr bool adds_at_the_end =
+    !C::reduces_each_micro_batch || C::replicas > 1 || C::sharding::stage == 0;
 
 /// What was accumulated becomes the sum over all ranks: of a rank's share or, where it updates all weights, of all of
 /// them. First over the ranks of a model, unless they have added already, then over its replicas. The gradients of
@@ -194,6 +199,16 @@ void reduce_gradients(store<C> const& s) {
             gather_shares<gradient>(s, g, at.gradient, "gather of gradients");
     });
 }
+
+/// Whether weights that are whole on every rank are updated in shares.
+template <class C>
+inline constexpr bool gathers_after_update = [] {
+    bool result = false;
+    for_each_trained_group<C>([&](std::size_t g, auto const&) {
+        result = result || (C::updates_share && (!C::gathers_weights || C::groups.groups[g].is_kept));
+    });
+    return result;
+}();
 
 /// After an update of shares: every rank has all weights again that are whole on each.
 template <class C>

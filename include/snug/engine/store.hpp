@@ -199,8 +199,7 @@ class store {
   public:
     peers<C> ranks;
     progress done{};
-    /// The passes of a micro-batch, as a device replays them: without and with several examples in a row.
-    std::array<ops::recording<backend>, 2> recordings{};
+    std::array<ops::recording<backend>, kinds_of_repeated> recordings{};
     std::vector<typename C::precision::activation> logits{};  ///< copied from a device
 };
 

@@ -183,7 +183,8 @@ void clip_gradients(store<C>& s, double largest_norm, [[maybe_unused]] losses ar
 template <class C>
 void begin_update(store<C>& s, training_options<typename C::optimizer> const& options, double learning_rate,
                   losses are) {
-    if constexpr (C::is_sharded) reduce_gradients(s);
+    if constexpr (C::is_sharded)
+        if constexpr (adds_at_the_end<C>) repeat(s, repeated::reduction, [&] { reduce_gradients(s); });
     clip_gradients(s, options.largest_gradient_norm, are);
     if constexpr (!runs_ahead<typename C::backend>)
         if (!std::isfinite(s.numbers()->gradient_scale)) return;
@@ -201,7 +202,8 @@ void begin_update(store<C>& s, training_options<typename C::optimizer> const& op
             });
     }
     if constexpr (C::has_pages) ops::pages_are_away(s.on());
-    if constexpr (C::is_sharded) gather_weights(s);
+    if constexpr (C::is_sharded)
+        if constexpr (gathers_after_update<C>) repeat(s, repeated::gathering, [&] { gather_weights(s); });
     refresh_derived(s);
 }
 
