@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected-error: snug::trains names blocks that the model does not have
-// expected-error: the_blocks_that_train_are_in_the_model
+// expected-error: blocks are named that the model does not have
+// expected-error: named_blocks_are_in_the_model
 #include <snug/plan.hpp>
 
 #ifdef REFUSED

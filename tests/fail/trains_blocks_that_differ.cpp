@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // expected-error: a model that repeats blocks of one kind
-// expected-error: blocks_that_train_are_of_one_kind
+// expected-error: named_blocks_are_of_one_kind
 #include <snug/plan.hpp>
 
 #ifdef REFUSED

@@ -48,6 +48,12 @@ CASES = {
         "target_modules": ["c_attn"], "modules_to_save": ["wte", "wpe", "lm_head"], "ensure_weight_tying": True}),
     # A Conv1D, stored [in, out], and square.
     "lora_gpt2_projection": (runs.GPT2(), {"target_modules": ["c_attn"], "modules_to_save": ["attn.c_proj"]}),
+    # Some blocks only.
+    "lora_last_block": (runs.Llama(), {
+        "target_modules": ["q_proj", "v_proj", "down_proj"], "layers_to_transform": [plain.LAYERS - 1]}),
+    "dora_first_block_gpt2": (runs.GPT2(), {
+        "target_modules": ["c_attn"], "use_dora": True, "layers_to_transform": [0],
+        "modules_to_save": ["ln_1", "ln_2", "ln_f"]}),
 }
 
 

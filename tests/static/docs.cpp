@@ -410,6 +410,25 @@ struct of_chain : snug::trainer<chained, snug::batch<1, 4>,
 static_assert(of_chain::composition::parameter_table.entries[1].name.view() == "low.up.weight");
 static_assert(!of_chain::composition::parameter_table.entries[1].is_trained());
 
+template <class... Options>
+using of_queries = snug::trainer<snug::models::gpt2_124m, snug::batch<4, 256>,
+                                 snug::adapters::lora<snug::rank<8>, snug::targets<"c_attn">, Options...>>;
+using in_all = of_queries<>;
+using in_three = of_queries<snug::only_in<snug::last_blocks<3>>>;
+constexpr snug::index_t of_a_block = 8 * (768 + 3 * 768);
+static_assert(snug::trainable_parameter_count<in_all> == 12 * of_a_block);
+static_assert(snug::trainable_parameter_count<in_three> == 3 * of_a_block);
+static_assert(snug::footprint<in_three>.gradients.count == 3 * of_a_block * 4);
+static_assert(snug::footprint<in_three>.optimizer_state.count == 2 * 3 * of_a_block * 4);
+static_assert(snug::footprint<in_all>.weights.count - snug::footprint<in_three>.weights.count ==
+              9 * of_a_block * 4);
+// Nine blocks without backward keep nothing.
+static_assert(snug::footprint<in_all>.activations.count == 422'715'392);
+static_assert(snug::footprint<in_three>.activations.count == 113'549'312);
+// Behind the adapted blocks the gradient goes through.
+static_assert(snug::footprint<of_queries<snug::only_in<snug::block_range<0, 2>>>>.activations.count >
+              2 * snug::footprint<in_three>.activations.count);
+
 }  // namespace documented_adapters
 
 // docs/host.md -----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include <ratio>
 #include <snug/adapters/adapter.hpp>
+#include <snug/adapters/blocks.hpp>
 #include <snug/adapters/low_rank_linear.hpp>
 #include <snug/layers/embedding.hpp>
 #include <snug/layers/head_with_loss.hpp>
@@ -19,6 +20,7 @@ struct dropout_option : adapter_option {};
 struct targets_option : adapter_option {};
 struct stabilized_option : adapter_option {};
 struct also_train_option : adapter_option {};
+struct only_in_option : adapter_option {};
 
 constexpr double square_root(double x) {
     double root = x > 1 ? x : 1;
@@ -97,6 +99,23 @@ struct also_train {
     using option = detail::also_train_option;
 };
 
+/// The blocks that are adapted, `block_range<First, Last>` or `last_blocks<N>`: PEFT's `layers_to_transform`. Linear layers
+/// outside of blocks are not. Blocks before these have no backward, unless something in them trains. Default: all, and all outside.
+template <class Blocks>
+struct only_in {
+    using option = detail::only_in_option;
+    using blocks = meta::list<Blocks>;
+};
+
+namespace detail {
+
+/// Without `only_in`.
+struct everywhere {
+    using blocks = meta::list<>;
+};
+
+}  // namespace detail
+
 struct norms {
     static std::true_type is(layer::norm const*);
     static std::false_type is(void const*);
@@ -124,7 +143,7 @@ struct this_is_not_an_option_of_an_adapter {
     };
     static_assert(holds,
                   "snug: an option of an adapter is rank<N>, alpha<N>, dropout<std::ratio<...>>, "
-                  "targets<...>, rank_stabilized or also_train<...> (see Given)");
+                  "targets<...>, rank_stabilized, only_in<...> or also_train<...> (see Given)");
 };
 
 template <class Option, int Times>
@@ -152,6 +171,14 @@ struct what_an_adapter_also_trains_is_a_kind_of_layer {
         holds,
         "snug: also_train takes snug::norms, snug::embeddings, snug::head, or a struct of your own with "
         "their functions 'is' (see Given)");
+};
+
+template <class Given>
+struct what_an_adapter_is_only_in_are_blocks {
+    static constexpr bool holds = snug::detail::part_in_blocks<Given>;
+    static_assert(holds,
+                  "snug: only_in of an adapter takes snug::block_range<First, Last> or snug::last_blocks<N> "
+                  "(see Given)");
 };
 
 template <class Dropout>
@@ -186,6 +213,17 @@ struct adapter_options {
                                                                     get<alpha_option, alpha<1>>::value>>,
         snug::detail::accepted<
             refusal::dropout_is_a_part_below_1<get<dropout_option, dropout<std::ratio<0>>>>>>;
+};
+
+template <class Blocks>
+struct adapted_blocks {
+    using type = meta::list<>;
+};
+template <class Range>
+struct adapted_blocks<meta::list<Range>> {
+    using type = std::conditional_t<
+        snug::detail::accepted<refusal::what_an_adapter_is_only_in_are_blocks<Range>>::value,
+        meta::list<Range>, meta::list<>>;
 };
 
 template <class Kinds>
@@ -236,12 +274,27 @@ struct low_rank_adapter {
     static constexpr bool adapts_linear(linear<In, Out, Bias, Initial, parts<Parts...>> const*) {
         return sizeof...(Parts) == 0 ? selects(Name.view()) : (selects(Parts::name.view()) || ... || false);
     }
+    /// The one range of blocks that is adapted; empty: all of the model is.
+    using blocks =
+        typename adapted_blocks<typename options::template get<only_in_option, everywhere>::blocks>::type;
     template <text Name, class Linear>
-    static constexpr bool adapts = adapts_linear<Name>(static_cast<Linear const*>(nullptr));
+    static constexpr bool adapts = meta::size<blocks> == 0 &&
+                                   adapts_linear<Name>(static_cast<Linear const*>(nullptr));
     template <text, class L>
     static constexpr bool trains = trained::template match<L>;
     template <class Linear, class Scheme>
     using layer = low_rank_linear<Linear, Scheme, low_rank_adapter>;
+
+    /// What Policy, this one or one derived from it, decides of those blocks.
+    template <class Policy>
+    struct in_blocks {
+        template <text Name, class Linear>
+        static constexpr bool adapts = adapts_linear<Name>(static_cast<Linear const*>(nullptr));
+        template <text Path, class L>
+        static constexpr bool trains = Policy::template trains<Path, L>;
+        template <class Linear, class Scheme>
+        using layer = typename Policy::template layer<Linear, Scheme>;
+    };
 };
 
 }  // namespace detail
@@ -249,7 +302,7 @@ struct low_rank_adapter {
 namespace adapters {
 
 /// LoRA (Hu et al., arXiv 2106.09685): options `rank<N>` (required), `alpha<N>`, `targets<...>`, `dropout<...>`,
-/// `rank_stabilized`, `also_train<...>`.
+/// `rank_stabilized`, `only_in<...>`, `also_train<...>`.
 template <class... Options>
 struct lora : snug::detail::low_rank_adapter<false, Options...> {};
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <snug/adapters/blocks.hpp>
 #include <snug/engine/collect.hpp>
 #include <snug/engine/executor.hpp>
 #include <snug/engine/finite.hpp>
@@ -191,6 +192,17 @@ inline constexpr io::tensor_type type_in_files = std::is_same_v<T, double>  ? io
                                                  : std::is_same_v<T, fp16>  ? io::tensor_type::f16
                                                                             : io::tensor_type::bf16;
 
+/// The numbers of the blocks that are adapted; none where the adapter is not in some blocks only.
+template <class C>
+std::set<index_t> blocks_of_adapter(store<C> const& s) {
+    std::set<index_t> blocks;
+    if constexpr (meta::size < typename C::adapters::blocks >> 0)
+        for_each_adapted(s, [&]<class L>(int first_parameter, index_t copy, auto const&) {
+            blocks.insert(C::entry(first_parameter).block(copy));
+        });
+    return blocks;
+}
+
 /// The text of `adapter_config.json`, keys in order.
 template <class C>
 std::string adapter_config(store<C> const& s, std::string const& base_model) {
@@ -217,6 +229,9 @@ std::string adapter_config(store<C> const& s, std::string const& base_model) {
     bool is_transposed = false;
     if constexpr (models::of_a_family<typename C::chosen::model>)
         is_transposed = io::has_transposed_weights(C::chosen::model::family);
+    std::string blocks;
+    for (auto const block : blocks_of_adapter(s))
+        blocks += (blocks.empty() ? "" : ", ") + std::to_string(block);
     auto const word = [](bool flag) { return std::string(flag ? "true" : "false"); };
     std::vector<std::pair<std::string, std::string>> members{
         {"alpha_pattern", "{}"},
@@ -227,7 +242,7 @@ std::string adapter_config(store<C> const& s, std::string const& base_model) {
         {"inference_mode", "true"},
         {"init_lora_weights", "true"},
         {"layers_pattern", "null"},
-        {"layers_to_transform", "null"},
+        {"layers_to_transform", blocks.empty() ? "null" : "[" + blocks + "]"},
         {"lora_alpha", std::to_string(adapter::alpha)},
         {"lora_dropout", io::json_number(adapter::dropout)},
         {"modules_to_save", saved.empty() ? "null" : json_list(saved)},
@@ -258,8 +273,10 @@ adapter_numbers numbers_of_adapter(store<C> const& s) {
                             adapter::has_magnitude};
     if constexpr (models::of_a_family<typename C::chosen::model>)
         numbers.blocks_name = C::chosen::model::family.blocks;
-    for_each_adapted(s, [&]<class L>(int first_parameter, index_t copy, auto const& modules) {
-        numbers.blocks = std::max(numbers.blocks, C::entry(first_parameter).block(copy) + 1);
+    numbers.adapted_blocks = blocks_of_adapter(s);
+    for (int p = 0; p < C::parameters; ++p)
+        numbers.blocks = std::max(numbers.blocks, C::entry(p).block(C::entry(p).copies - 1) + 1);
+    for_each_adapted(s, [&]<class L>(int, index_t, auto const& modules) {
         numbers.modules.insert(numbers.modules.end(), modules.begin(), modules.end());
     });
     return numbers;

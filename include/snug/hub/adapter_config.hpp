@@ -85,9 +85,10 @@ struct adapter_numbers {
     index_t alpha = 0;
     bool is_rank_stabilized = false;
     bool has_magnitude = false;
-    index_t blocks = 0;
+    index_t blocks = 0;                 ///< of the model
     std::string_view blocks_name = {};  ///< of the model's list of blocks, "layers"; empty where nobody knows
     std::vector<std::string> modules{};  ///< the adapted ones: "model.layers.0.self_attn.q_proj"
+    std::set<index_t> adapted_blocks{};  ///< `only_in`; empty: all of them
 };
 
 /// PEFT's rule for lists of names: the module, or the end of its name after a dot.
@@ -246,17 +247,27 @@ inline void check_targets(io::json const& config, std::vector<std::string> const
     }
 }
 
-/// Blocks: all of them, or nothing is said.
+/// Which blocks are adapted. Where nothing is said, and by an empty list, all are.
 inline void check_blocks(io::json const& config, adapter_numbers const& compiled) {
-    char const* const every = "null, or all blocks: every block is adapted alike";
-    if (config.has("layers_to_transform")) {
-        auto const& value = config.at("layers_to_transform");
-        std::set<index_t> named;
-        if (value.is_array())
-            for (auto const& block : value.elements()) named.insert(block.integer());
-        else named.insert(value.integer());
-        for (index_t block = 0; block < compiled.blocks && !named.empty(); ++block)
-            if (!named.contains(block)) value.refuse("a list without block " + std::to_string(block), every);
+    std::set<index_t> named;
+    auto const* const value = config.has("layers_to_transform") ? &config.at("layers_to_transform") : nullptr;
+    if (value != nullptr && value->is_array())
+        for (auto const& block : value->elements()) named.insert(block.integer());
+    else if (value != nullptr) named.insert(value->integer());
+    auto const& adapted = compiled.adapted_blocks;
+    for (index_t block = 0; block < compiled.blocks; ++block) {
+        bool const is_named = named.empty() || named.contains(block);
+        bool const is_adapted = adapted.empty() || adapted.contains(block);
+        if (is_named == is_adapted) continue;
+        auto const expected = adapted.empty() ? std::string("null, or all blocks: every block is adapted")
+                                              : "blocks " + std::to_string(*adapted.begin()) + " to " +
+                                                    std::to_string(*adapted.rbegin()) +
+                                                    ", which this trainer was compiled to adapt (only_in)";
+        if (named.empty())
+            throw error(value != nullptr ? value->where() : config.where(),
+                        "no blocks in layers_to_transform, so all of them", expected);
+        value->refuse((is_named ? "a list with block " : "a list without block ") + std::to_string(block),
+                      expected);
     }
     for (auto const name : names_of(config, "layers_pattern"))
         if (!name.empty() && name != compiled.blocks_name)

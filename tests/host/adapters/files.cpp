@@ -140,6 +140,40 @@ TEST_CASE("DoRA goes to and from PEFT's files") {
     exchange_both<gpt2, dora<rank<4>, alpha<8>, targets<"c_attn", "c_proj">>>("gpt2_tiny", "dora_gpt2");
 }
 
+TEST_CASE("an adapter of some blocks goes to and from PEFT's files") {
+    exchange_both<llama,
+                  lora<rank<4>, alpha<8>, targets<"q_proj", "v_proj", "down_proj">, only_in<last_blocks<1>>>>(
+        "llama_tiny", "lora_last_block");
+    exchange_both<gpt2,
+                  dora<rank<4>, alpha<8>, targets<"c_attn">, only_in<block_range<0, 0>>, also_train<norms>>>(
+        "gpt2_tiny", "dora_first_block_gpt2");
+}
+
+TEST_CASE("an adapter of other blocks is refused by name, and nothing has changed") {
+    auto const base = fixture_named("llama_tiny");
+    auto const said = [&]<class Where>(Where const&, char const* name) -> std::string {
+        fine_tuning<float, llama, lora<rank<4>, alpha<8>, targets<"q_proj", "v_proj", "down_proj">, Where>>
+            run;
+        load_base(run, base);
+        auto const before = logits_of(run, base);
+        std::string words;
+        try {
+            run.load_adapter(folder_of(name));
+        } catch (error const& refused) {
+            words = refused.what();
+        }
+        CHECK((logits_of(run, base) == before));
+        return words;
+    };
+    CHECK_THAT(said(only_in<block_range<0, 0>>{}, "lora_last_block"),
+               Catch::Contains("layers_to_transform") && Catch::Contains("a list without block 0") &&
+                   Catch::Contains("blocks 0 to 0, which this trainer was compiled to adapt"));
+    CHECK_THAT(said(only_in<last_blocks<1>>{}, "lora_q_v"),
+               Catch::Contains("no blocks in layers_to_transform, so all of them"));
+    CHECK_THAT(said(only_in<block_range<0, 1>>{}, "lora_last_block"),
+               Catch::Contains("a list without block 0"));
+}
+
 namespace {
 
 /// What PEFT saved, with the tensors and the configuration that `change` makes of it; what is said of it.
