@@ -2,6 +2,7 @@
 // Who gets which sequence of a data set, and programs for several numbers of ranks.
 #include <catch2/catch.hpp>
 #include <distributed/trained.hpp>
+#include <snug/data/mixture.hpp>
 #include <snug/distributed/for_ranks.hpp>
 
 using namespace snug_test;
@@ -20,12 +21,16 @@ using four_sequences =
                   snug::batch<2, 8>, snug::accumulation::micro_batches<12 / Ranks>, each<Ranks>>;
 
 /// All tokens that the ranks see in three steps from a position on, in the order of the global batch.
-template <int Ranks>
-std::vector<std::int32_t> seen(snug::io::token_file const& file, std::int64_t from) {
-    using trainer = four_sequences<Ranks>;
-    std::vector<snug::io::token_batches<trainer>> all;
+template <int Ranks, template <class> class Batches = snug::io::token_batches, class Data>
+std::vector<std::int32_t> seen(Data const& data, std::int64_t from) {
+    std::vector<Batches<four_sequences<Ranks>>> all;
     for (int rank = 0; rank < Ranks; ++rank) {
-        all.emplace_back(file, rank_of{rank}, 5);
+        if constexpr (std::is_same_v<Data, snug::io::token_file>) all.emplace_back(data, rank_of{rank}, 5);
+        else
+            all.emplace_back(
+                std::vector<typename Batches<four_sequences<Ranks>>::share>{{{data.first}, 3},
+                                                                            {{data.second, data.first}, 2}},
+                rank_of{rank}, 5);
         all.back().resume_at(from);
     }
     std::vector<std::int32_t> result;
@@ -57,6 +62,11 @@ TEST_CASE("a step sees the same sequences in the same order on any number of ran
         CHECK(seen<2>(data, from) == expected);
         CHECK(seen<3>(data, from) == expected);
         CHECK(seen<4>(data, from) == expected);
+        std::pair const two{data, data.part(1000, 2000)};
+        auto const mixed = seen<1, snug::io::mixed_batches>(two, from);
+        CHECK(mixed != expected);
+        CHECK(seen<2, snug::io::mixed_batches>(two, from) == mixed);
+        CHECK(seen<4, snug::io::mixed_batches>(two, from) == mixed);
     }
 }
 

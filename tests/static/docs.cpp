@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <iostream>
+#include <snug/data/mixture.hpp>
 #include <snug/snug.hpp>
 #include <string>
 #include <string_view>
@@ -257,6 +258,27 @@ void resume(my_trainer& run, snug::io::token_batches<my_trainer>& batches) {
     for (auto const& [key, value] : run.resume("run.snapshot"))
         if (key == "position") batches.resume_at(std::stoll(value));
 }
+
+snug::io::mixed_batches<my_trainer> mixture_of(std::vector<std::string> const& web, std::string const& code,
+                                               std::string const& books) {
+    auto const open = [](std::vector<std::string> const& paths) {
+        return snug::io::token_file::open_all(paths, my_trainer::model::vocabulary);
+    };
+    return {{{.files = open(web), .parts = 7}, {.files = open({code}), .parts = 2}, {.files = open({books})}},
+            /* seed */ 7};
+}
+
+struct squares {
+    void fill(std::int64_t number, std::int64_t count, std::int32_t* inputs, std::int32_t* targets) const {
+        constexpr auto tokens = my_trainer::composition::batch::tokens;
+        for (std::int64_t i = 0; i < count * tokens; ++i) {
+            auto const n = number + i / tokens + i % tokens;
+            inputs[i] = static_cast<std::int32_t>(n * n % 251);
+            targets[i] = static_cast<std::int32_t>((n + 1) * (n + 1) % 251);
+        }
+    }
+};
+using batches_of_squares = snug::io::numbered_batches<my_trainer, squares>;
 
 }  // namespace documented_data
 

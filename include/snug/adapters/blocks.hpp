@@ -56,7 +56,8 @@ struct is_part_in_blocks : std::bool_constant<part_in_blocks<Part>> {};
 template <class... Parts>
 using blocks_among = meta::mp::mp_copy_if<meta::list<Parts...>, is_part_in_blocks>;
 
-/// A policy says one thing of the blocks in the one range of its list `blocks`, by the policy `in_blocks<Policy>`, and another of the rest.
+/// A policy says one thing of the blocks in the one range of its list `blocks`, by the policy `in_blocks<Policy>`, and another of
+/// the rest.
 template <class Policy>
 concept names_blocks = requires {
     typename Policy::blocks;

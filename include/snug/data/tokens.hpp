@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
@@ -72,6 +73,14 @@ class token_file {
         if (guessed && header == 0) tokens.check_width(vocabulary);
         tokens.check_vocabulary(vocabulary);
         return tokens;
+    }
+
+    /// Each of `paths` so, in their order: a data set in several files.
+    static std::vector<token_file> open_all(std::vector<std::string> const& paths, std::int64_t vocabulary,
+                                            format as = format::automatic) {
+        std::vector<token_file> files;
+        for (auto const& path : paths) files.push_back(open(path, vocabulary, as));
+        return files;
     }
 
     std::string const& path() const noexcept { return file_->path(); }
@@ -290,33 +299,29 @@ inline split_tokens split(token_file const& all, double fraction, std::int64_t s
 /// The data is cut into windows of `tokens` inputs and one more for the last target. An epoch visits each of
 /// its windows once, in an order drawn from (seed, epoch); the grid of the windows is shifted anew in each
 /// epoch, so that sequences do not always begin at the same tokens. For the shift to have room, an epoch has
-/// one window less than fit (unless only one fits).
+/// one window less than fit (unless only one fits). Of several files each has a grid of its own: no sequence goes
+/// from one into the next, and the order is one of all windows.
 class batch_order {
   public:
-    /// Throws when the data is shorter than one window.
+    /// Throws when there is no data, or a file is shorter than one window.
     batch_order(token_file data, std::int64_t tokens, std::uint64_t seed)
-        : batch_order(std::move(data), tokens, seed, true) {}
+        : batch_order(std::vector{std::move(data)}, tokens, seed) {}
+    batch_order(std::vector<token_file> files, std::int64_t tokens, std::uint64_t seed)
+        : batch_order(std::move(files), tokens, seed, true) {}
 
     /// Every window that fits, first to last: for validation.
     static batch_order sequential(token_file data, std::int64_t tokens) {
-        return batch_order(std::move(data), tokens, 0, false);
+        return sequential(std::vector{std::move(data)}, tokens);
+    }
+    static batch_order sequential(std::vector<token_file> files, std::int64_t tokens) {
+        return batch_order(std::move(files), tokens, 0, false);
     }
 
     /// Sequences in one epoch.
     std::int64_t windows() const noexcept { return windows_; }
 
-    /// Where in the data sequence number `counter` begins.
-    std::int64_t start(std::int64_t counter) const noexcept {
-        auto const epoch = counter / windows_, window = counter % windows_;
-        if (!shuffled_) return window * tokens_;
-        auto const unsigned_epoch = static_cast<std::uint64_t>(epoch);
-        auto const room = static_cast<std::uint64_t>(data_.size() - windows_ * tokens_);
-        auto const shift = random::bits(seed_, shift_stream, unsigned_epoch) % room;
-        auto const key = random::bits(seed_, order_stream, unsigned_epoch);
-        auto const visited = random::permuted(key, 0, static_cast<std::uint64_t>(window),
-                                              static_cast<std::uint64_t>(windows_));
-        return static_cast<std::int64_t>(shift + visited * static_cast<std::uint64_t>(tokens_));
-    }
+    /// Where in its file sequence number `counter` begins.
+    std::int64_t start(std::int64_t counter) const noexcept { return find(counter).second; }
 
     /// Sequences counter, counter + 1, ..., `sequences` of them, to `inputs` and `targets`, each (sequences x
     /// tokens); a target is the token after its input. Allocates nothing; throws when the counter is negative
@@ -325,32 +330,60 @@ class batch_order {
               std::int32_t* targets) const {
         (void)(checked(counter) + sequences).index();
         for (std::int64_t row = 0; row < sequences; ++row) {
-            auto const first = start(counter + row);
-            data_.copy(first, tokens_, inputs + row * tokens_);
-            data_.copy(first + 1, tokens_, targets + row * tokens_);
+            auto const [data, first] = find(counter + row);
+            data->copy(first, tokens_, inputs + row * tokens_);
+            data->copy(first + 1, tokens_, targets + row * tokens_);
+            // Pages of the file that were touched would pile up in the resident memory of a long run.
+            if (row == sequences - 1 || files_.size() > 1) data->forget();
         }
-        // Pages of the file that were touched would pile up in the resident memory of a long run.
-        data_.forget();
     }
 
   private:
     // Far from the small numbers that name the streams of weights.
     static constexpr std::uint64_t order_stream = 0x6f72646572000000;
-    static constexpr std::uint64_t shift_stream = order_stream + 1;
+    static constexpr std::uint64_t shift_stream = order_stream + 1;  // of the first file; the others' follow
 
-    batch_order(token_file data, std::int64_t tokens, std::uint64_t seed, bool shuffled)
-        : data_(std::move(data)), tokens_(tokens), seed_(seed), shuffled_(shuffled) {
-        if (tokens < 1)
-            throw error({data_.path()}, std::to_string(tokens) + " tokens per sequence", "at least 1");
-        if (data_.size() <= tokens)
-            throw error({data_.path()}, std::to_string(data_.size()) + " tokens",
-                        "at least " + std::to_string(checked(tokens).value() + 1) +
-                            ", one sequence and its last target");
-        auto const fit = (data_.size() - 1) / tokens;
-        windows_ = shuffled && fit > 1 ? fit - 1 : fit;
+    struct file_windows {
+        token_file data;
+        std::int64_t before;  // windows of the files before it
+        std::int64_t count;
+    };
+
+    batch_order(std::vector<token_file> files, std::int64_t tokens, std::uint64_t seed, bool shuffled)
+        : tokens_(tokens), seed_(seed), shuffled_(shuffled) {
+        if (files.empty()) throw error({}, "no token file", "one at least");
+        for (auto& data : files) {
+            if (tokens < 1)
+                throw error({data.path()}, std::to_string(tokens) + " tokens per sequence", "at least 1");
+            if (data.size() <= tokens)
+                throw error({data.path()}, std::to_string(data.size()) + " tokens",
+                            "at least " + std::to_string(checked(tokens).value() + 1) +
+                                ", one sequence and its last target");
+            auto const fit = (data.size() - 1) / tokens;
+            auto const count = shuffled && fit > 1 ? fit - 1 : fit;
+            files_.push_back({std::move(data), windows_, count});
+            windows_ = (checked(windows_) + count).index();
+        }
     }
 
-    token_file data_;
+    std::pair<token_file const*, std::int64_t> find(std::int64_t counter) const noexcept {
+        auto const epoch = static_cast<std::uint64_t>(counter / windows_);
+        auto window = counter % windows_;
+        if (shuffled_)
+            window = static_cast<std::int64_t>(random::permuted(random::bits(seed_, order_stream, epoch), 0,
+                                                                static_cast<std::uint64_t>(window),
+                                                                static_cast<std::uint64_t>(windows_)));
+        auto const in = std::ranges::upper_bound(files_, window, {}, &file_windows::before) - 1;
+        auto start = (window - in->before) * tokens_;
+        if (shuffled_) {
+            auto const room = static_cast<std::uint64_t>(in->data.size() - in->count * tokens_);
+            auto const stream = shift_stream + static_cast<std::uint64_t>(in - files_.begin());
+            start += static_cast<std::int64_t>(random::bits(seed_, stream, epoch) % room);
+        }
+        return {&in->data, start};
+    }
+
+    std::vector<file_windows> files_;
     std::int64_t tokens_ = 0;
     std::int64_t windows_ = 0;
     std::uint64_t seed_ = 0;

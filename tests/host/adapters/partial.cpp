@@ -112,6 +112,16 @@ TEST_CASE("what trains has the gradients that it has where all trains") {
     CHECK(left_out<llama<>, llama<trains<block_range<0, depth - 1>>>>().size() == 3);
 }
 
+TEST_CASE("an adapter of some blocks has the gradients that it has where all are adapted") {
+    // A new adapter adds zero: what the others begin with changes nothing.
+    auto const others =
+        left_out<llama<adapters::lora<rank<3>>>,
+                 llama<adapters::lora<rank<3>, only_in<block_range<1, 2>>>, quantization::none>>();
+    CHECK(others.size() == (depth - 2) * 2 * 2);
+    for (auto const& name : others)
+        CHECK_FALSE((name.starts_with("blocks.1.") || name.starts_with("blocks.2.")));
+}
+
 TEST_CASE("the bill of a part: no gradient, states and activations of what does not train") {
     using all = gpt2<>;
     using part = gpt2<trains<last_blocks<2>>>;

@@ -319,6 +319,56 @@ TEST_CASE("the sequential order is the file's") {
     CHECK(order.start(3) == 0);
 }
 
+TEST_CASE("of several files an epoch visits each window once, and none goes from one file into the next") {
+    test::scratch directory;
+    std::vector<std::string> paths;
+    std::vector<std::int64_t> const sizes{17, 500, 33, 90};
+    std::int64_t first = 0, windows = 0;
+    for (auto const size : sizes) {
+        std::vector<std::uint16_t> tokens(static_cast<std::size_t>(size));
+        std::iota(tokens.begin(), tokens.end(), static_cast<std::uint16_t>(first));
+        paths.push_back(directory / ("shard_" + std::to_string(paths.size()) + ".bin"));
+        test::write_file(paths.back(), raw(tokens));
+        first += 1000;
+        windows += std::max<std::int64_t>(1, (size - 1) / 16 - 1);
+    }
+    auto const files = token_file::open_all(paths, 10000);
+    batch_order const order(files, 16, 5);
+    REQUIRE(order.windows() == windows);
+    std::vector<std::int32_t> inputs(16), targets(16);
+    for (std::int64_t epoch = 0; epoch < 5; ++epoch) {
+        std::set<std::int32_t> begins;
+        std::vector<std::int32_t> of_files;
+        for (std::int64_t i = 0; i < windows; ++i) {
+            order.fill(epoch * windows + i, 1, inputs.data(), targets.data());
+            begins.insert(inputs[0]);
+            of_files.push_back(inputs[0] / 1000);
+            for (int t = 0; t < 16; ++t) {
+                REQUIRE(inputs[static_cast<std::size_t>(t)] == inputs[0] + t);
+                REQUIRE(targets[static_cast<std::size_t>(t)] == inputs[0] + t + 1);
+            }
+            auto const file = static_cast<std::size_t>(inputs[0] / 1000);
+            REQUIRE(targets[15] <
+                    1000 * static_cast<std::int32_t>(file) + static_cast<std::int32_t>(sizes[file]));
+        }
+        CHECK(static_cast<std::int64_t>(begins.size()) == windows);
+        CHECK_FALSE(std::is_sorted(of_files.begin(), of_files.end()));
+    }
+    // One file in a list is that file.
+    batch_order const alone(files[1], 16, 5), listed(std::vector{files[1]}, 16, 5);
+    for (std::int64_t i = 0; i < 100; ++i) REQUIRE(alone.start(i) == listed.start(i));
+    auto const straight = batch_order::sequential(files, 16);
+    for (std::int64_t i = 0, last = -1; i < straight.windows(); ++i) {
+        straight.fill(i, 1, inputs.data(), targets.data());
+        CHECK(inputs[0] > last);
+        last = inputs[0];
+    }
+    CHECK_THAT(test::refusal([&] { batch_order(std::vector<token_file>{}, 16, 0); }),
+               Contains("no token file"));
+    CHECK_THAT(test::refusal([&] { batch_order(files, 20, 0); }),
+               Contains("shard_0.bin") && Contains("17 tokens"));
+}
+
 TEST_CASE("whichever call fails, no token file is opened") {
     test::scratch directory;
     test::write_file(directory / "a.bin", raw({1, 2, 3}));
