@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -10,12 +11,12 @@
 #include <map>
 #include <optional>
 #include <snug/snug.hpp>
+#include <snug/training.hpp>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include "metrics.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "world.hpp"
@@ -160,8 +161,15 @@ inline bool validation_is_due(settings const& set, pace const& often, std::int64
 template <class Run, class Batches>
 void learn(world& all, Run& run, settings& set, Batches& batches, Batches& validation, pace const& often,
            std::string const& out, double seconds) {
-    std::optional<metrics_file> metrics;
-    all.on_root([&] { metrics.emplace(out + "/metrics.csv", run.steps()); });
+    std::optional<snug::training::metrics_file> metrics;
+    double seconds_before = 0;
+    all.on_root([&] {
+        metrics.emplace(out + "/metrics.csv",
+                        std::vector<std::string>{"loss", "validation_loss", "gradient_norm", "learning_rate",
+                                                 "tokens", "tokens_per_second", "seconds"},
+                        run.steps());
+        seconds_before = metrics->last("seconds").value_or(0);
+    });
     progress_line line(all.size() == 1);
     progress now;
     auto const start = clock::now();
@@ -194,8 +202,10 @@ void learn(world& all, Run& run, settings& set, Batches& batches, Batches& valid
         now.mebibytes = here.mebibytes;
         now.seconds_left = per_step * static_cast<double>(set.total_steps - run.steps());
         all.on_root([&] {
-            metrics->write(run.steps(), result, validation_loss, now.tokens_per_second,
-                           metrics->seconds_before() + elapsed);
+            metrics->write(run.steps(),
+                           {result.loss, validation_loss, result.gradient_norm, result.learning_rate,
+                            static_cast<double>(result.tokens), std::round(now.tokens_per_second),
+                            std::round(1000 * (seconds_before + elapsed)) / 1000});
             line.show(now, validation_loss.has_value() || done == 1);
         });
 

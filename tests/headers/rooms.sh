@@ -11,7 +11,7 @@ BEGIN {
     # In order of dependency; a name that ends in a slash is a folder.
     rooms = "version.hpp target.hpp units.hpp utf8.hpp error.hpp meta.hpp random.hpp diagnose/ policy.hpp batch.hpp precision/ quantization/ memory/ kernels/ " \
             "ops/ backend/ layers/ models/ adapters/ checkpointing/ accumulation/ sharding/ " \
-            "optimizers/ distributed/ io/ hub/ data/ engine/ trainer.hpp search/ plan.hpp snug.hpp snug.cuh"
+            "optimizers/ distributed/ io/ hub/ data/ engine/ training.hpp trainer.hpp search/ plan.hpp snug.hpp snug.cuh"
     room_count = split(rooms, room)
     cuda = "^(cuda|cub/|cublas|cudnn|curand|cusparse|cusolver|cutlass|cute/|nccl|nvrtc|mma\\.h|thrust/system/cuda)"
     # Types without a function that runs, of which messages are made, and what a process has one of.

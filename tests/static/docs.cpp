@@ -9,6 +9,7 @@
 #include <iostream>
 #include <snug/data/mixture.hpp>
 #include <snug/snug.hpp>
+#include <snug/training.hpp>
 #include <string>
 #include <string_view>
 
@@ -355,12 +356,31 @@ void set_groups(Run& run) {
                           {.where = "*norm*", .weight_decay = 0.01}};
 }
 
+template <class Run, class Batches>
+void train_and_watch(Run& run, Batches& batches, Batches& validation, snug::index_t steps) {
+    snug::training::metrics_file metrics("metrics.jsonl", {"loss", "validation_loss"}, run.steps());
+    snug::training::best_loss best;
+    while (run.steps() < steps && best.since < 5) {  // five validations without a better one end it
+        auto const result = run.step(batches.next());
+        std::optional<double> loss;
+        if (run.steps() % 100 == 0) {
+            validation.resume_at(0);
+            loss = run.evaluate(validation).loss;
+            if (best.is_improved_by(*loss)) run.save("best.snapshot");
+        }
+        metrics.write(run.steps(), {result.loss, loss});
+    }
+}
+
 struct documented : snug::trainer<small_llama, snug::batch<1, 64>> {};
 static_assert(snug::parameters<documented>[0].name.view() == "embedding.table" &&
               snug::parameters<documented>[0].dimensions[0] == 32000);
 [[maybe_unused]] double (*const used)(documented&) = &largest_weight<documented>;
 [[maybe_unused]] void (*const set)(documented&) = &set_learning_rate<documented>;
 [[maybe_unused]] void (*const grouped)(documented&) = &set_groups<documented>;
+using documented_batches = snug::io::token_batches<documented>;
+[[maybe_unused]] void (*const watched)(documented&, documented_batches&, documented_batches&,
+                                       snug::index_t) = &train_and_watch<documented, documented_batches>;
 
 }  // namespace documented_models
 
