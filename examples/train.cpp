@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains a small GPT on the bytes of a text, on all cores of this computer. `./snug train` builds and runs it; with
-// `--ranks N`, compiled for N processes that share the sequences of a step.
+// `--composition NAME` another of those below, with `--ranks N` for N processes that share the sequences of a step.
 #include <snug/snug.hpp>
 
 #include <algorithm>
@@ -20,14 +20,51 @@ namespace {
 
 using namespace snug;
 
-/// The whole trainer, as a type: a token is a byte, so the vocabulary has 256 of them. What it takes is known here.
-struct byte_gpt : example::trainer<batch<4, 256>,
-                                   models::llama<layers<4>, heads<4>, width<128>, mlp<352>, vocabulary<256>,
-                                                 context<256>, tied_head<1>>,
-                                   precision::mixed<bf16>, optimizers::adamw<>> {
+/// A token is a byte, so the vocabulary has 256 of them.
+template <index_t Layers, index_t Heads, index_t Width, index_t Inner>
+using bytes_model = models::llama<layers<Layers>, heads<Heads>, width<Width>, mlp<Inner>, vocabulary<256>,
+                                  context<256>, tied_head<1>>;
+
+/// Sizes and optimizers are types: what there is to choose from, each with what it takes at most and its usual rate.
+namespace compositions {
+
+struct small : example::trainer<batch<4, 256>, bytes_model<4, 4, 128, 352>, precision::mixed<bf16>,
+                                optimizers::adamw<>> {
     using trainer::trainer;
+    using most = budget<128_MiB>;
+    static constexpr double learning_rate = 3e-3;
 };
-static_assert(fits<byte_gpt, budget<128_MiB>>);
+
+/// Lion keeps one state for AdamW's two, and wants a smaller rate.
+struct lion : example::trainer<batch<4, 256>, bytes_model<4, 4, 128, 352>, precision::mixed<bf16>,
+                               optimizers::lion<>> {
+    using trainer::trainer;
+    using most = budget<128_MiB>;
+    static constexpr double learning_rate = 5e-4;
+};
+
+struct wide : example::trainer<batch<4, 256>, bytes_model<8, 6, 384, 1024>, precision::mixed<bf16>,
+                               optimizers::adamw<>> {
+    using trainer::trainer;
+    using most = budget<448_MiB>;
+    static constexpr double learning_rate = 1e-3;
+};
+
+/// The same in less memory: blocks compute again what is cheap, states have 8 bits.
+struct lean : example::trainer<batch<4, 256>, bytes_model<8, 6, 384, 1024>, precision::mixed<bf16>,
+                               checkpointing::selective, optimizers::adamw<optimizers::states<int8>>> {
+    using trainer::trainer;
+    using most = budget<288_MiB>;
+    static constexpr double learning_rate = 1e-3;
+};
+
+}  // namespace compositions
+
+#ifndef SNUG_EXAMPLE_COMPOSITION
+#define SNUG_EXAMPLE_COMPOSITION small
+#endif
+using byte_gpt = compositions::SNUG_EXAMPLE_COMPOSITION;
+static_assert(fits<byte_gpt, byte_gpt::most>);
 
 constexpr std::int64_t context_length = byte_gpt::composition::batch::tokens;
 constexpr std::int64_t sequences_per_step = io::rows_of_rank<byte_gpt>::in_step;
@@ -78,7 +115,7 @@ int train(example::world& world, example::train_options const& given) {
         example::require_no_snapshot(snapshot, given);
         return example::settings{{{"data", example::describe({given.data})}},
                                  given.seed.value_or(0),
-                                 given.learning_rate.value_or(example::usual_training.learning_rate)};
+                                 given.learning_rate.value_or(byte_gpt::learning_rate)};
     });
     byte_gpt run(world, set.seed);
     if (given.resume) example::resume(run, snapshot, given, set);
@@ -107,7 +144,7 @@ int train(example::world& world, example::train_options const& given) {
     auto validation = io::token_batches<byte_gpt>::in_order(data.validation, world);
     example::on_stop_signals(example::ask_to_stop);
     example::learn(world, run, set, batches, validation, often, given.out,
-                   60 * given.minutes.value_or(example::usual_training.minutes));
+                   60 * given.minutes.value_or(example::usual_training_minutes));
     run.save(snapshot, set.notes());
     if (example::is_asked_to_stop(world)) {
         std::cout << "Stopped after step " << run.steps() << "; " << harmless(snapshot)
@@ -128,6 +165,6 @@ int train(example::world& world, example::train_options const& given) {
 
 int main(int argc, char** argv) {
     return example::program("train", [&](example::world& world) {
-        return train(world, example::parse_train_options(argc, argv));
+        return train(world, example::parse_train_options(argc, argv, byte_gpt::learning_rate));
     });
 }

@@ -89,11 +89,11 @@ void parse(CLI::App& app, int argc, char** argv) {
 
 }  // namespace
 
-train_options parse_train_options(int argc, char** argv) {
+train_options parse_train_options(int argc, char** argv, double usual_learning_rate) {
     train_options given;
     CLI::App app("Trains a small GPT on the bytes of a text and lets it write some of its own.", "train");
     app.add_option("--data", given.data, "text to learn from, or a .bin file of tokens")->required();
-    add_run_options(app, given, usual_training);
+    add_run_options(app, given, {usual_training_minutes, usual_learning_rate});
     app.add_option("--sample", given.prompts, "begin the text written at the end with this (may be repeated)")
         ->take_all()
         ->check(some_text("a text needs a beginning"));

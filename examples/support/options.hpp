@@ -14,7 +14,7 @@ struct usual {
     double learning_rate;
 };
 
-inline constexpr usual usual_training{3, 3e-3};
+inline constexpr double usual_training_minutes = 3;
 inline constexpr usual usual_fine_tuning{10, 1e-3};
 
 /// What the command line of a training program says. Without a value: not given.
@@ -43,7 +43,7 @@ struct fine_tune_options : run_options {
 };
 
 /// Read the command line. Throw `end_of_program` after --help, and after a mistake, which is one sentence and status 2.
-train_options parse_train_options(int argc, char** argv);
+train_options parse_train_options(int argc, char** argv, double usual_learning_rate);
 fine_tune_options parse_fine_tune_options(int argc, char** argv);
 
 }  // namespace example
