@@ -79,6 +79,7 @@ class token_file {
     static std::vector<token_file> open_all(std::vector<std::string> const& paths, std::int64_t vocabulary,
                                             format as = format::automatic) {
         std::vector<token_file> files;
+        files.reserve(paths.size());
         for (auto const& path : paths) files.push_back(open(path, vocabulary, as));
         return files;
     }
