@@ -7,7 +7,7 @@
 #include <exception>
 
 [[gnu::weak]] void train_for_v2(char const* who, char const* folder);
-[[gnu::weak]] void train_for_v4(char const* who, char const* folder);
+[[gnu::weak]] void train_for_v3(char const* who, char const* folder);
 
 namespace {
 
@@ -18,7 +18,7 @@ bool trains_in_a_child(char const* folder) {
     if (child == 0) {
         alarm(60);
         bool const is_quiet = std::freopen("/dev/null", "w", stdout) != nullptr;
-        train_for_v4("v4", folder);
+        train_for_v3("v3", folder);
         _exit(is_quiet ? 0 : 1);
     }
     int status = 1;
@@ -29,15 +29,14 @@ bool trains_in_a_child(char const* folder) {
 
 int main(int, char** argv) try {
     if (train_for_v2 != nullptr) train_for_v2("v2", argv[1]);
-    bool const has_v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vl");
-    if (train_for_v4 == nullptr || !has_v4) return 0;
+    bool const has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    if (train_for_v3 == nullptr || !has_v3) return 0;
     if (train_for_v2 != nullptr && !trains_in_a_child(argv[1])) {
         std::printf("no training after a fork\n");
         return 1;
     }
-    train_for_v4("v4", argv[1]);
+    train_for_v3("v3", argv[1]);
     return 0;
 } catch (std::exception const& problem) {
     std::printf("%s\n", problem.what());
