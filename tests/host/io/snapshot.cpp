@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
@@ -412,7 +413,12 @@ TEST_CASE("a process killed at any time leaves a good snapshot") {
         out.tensor("content", "int64", {size}, content.data(), 8 * size);
         out.commit();
     };
+    // Between no save and several: a slow machine takes longer for one than any number that could stand here.
+    auto const before = std::chrono::steady_clock::now();
     save_all(0);
+    auto const took =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - before);
+    auto const longest = std::max<std::uint64_t>(8000, 4 * static_cast<std::uint64_t>(took.count()));
     std::int64_t latest = 0;
     for (int kill = 0; kill < 30; ++kill) {
         auto const child = ::fork();
@@ -420,8 +426,8 @@ TEST_CASE("a process killed at any time leaves a good snapshot") {
         if (child == 0) {
             for (auto step = latest + 1;; ++step) save_all(step);
         }
-        ::usleep(
-            static_cast<unsigned>(200 + snug::random::bits(1, 2, static_cast<std::uint64_t>(kill)) % 8000));
+        ::usleep(static_cast<unsigned>(200 +
+                                       snug::random::bits(1, 2, static_cast<std::uint64_t>(kill)) % longest));
         ::kill(child, SIGKILL);
         int status = 0;
         REQUIRE(::waitpid(child, &status, 0) == child);
