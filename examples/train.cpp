@@ -20,39 +20,41 @@ namespace {
 
 using namespace snug;
 
-/// A token is a byte, so the vocabulary has 256 of them.
+/// Of two sizes. A token is a byte, so the vocabulary has 256 of them.
 template <index_t Layers, index_t Heads, index_t Width, index_t Inner>
 using bytes_model = models::llama<layers<Layers>, heads<Heads>, width<Width>, mlp<Inner>, vocabulary<256>,
                                   context<256>, tied_head<1>>;
+using small_model = bytes_model<4, 4, 128, 352>;
+using wide_model = bytes_model<8, 6, 384, 1024>;
+
+/// What the compositions have in common.
+template <class... Policies>
+using composed = example::trainer<batch<4, 256>, precision::mixed<bf16>, Policies...>;
 
 /// Sizes and optimizers are types: what there is to choose from, each with what it takes at most and its usual rate.
 namespace compositions {
 
-struct small : example::trainer<batch<4, 256>, bytes_model<4, 4, 128, 352>, precision::mixed<bf16>,
-                                optimizers::adamw<>> {
+struct small : composed<small_model, optimizers::adamw<>> {
     using trainer::trainer;
     using most = budget<128_MiB>;
     static constexpr double learning_rate = 3e-3;
 };
 
 /// Lion keeps one state for AdamW's two, and wants a smaller rate.
-struct lion : example::trainer<batch<4, 256>, bytes_model<4, 4, 128, 352>, precision::mixed<bf16>,
-                               optimizers::lion<>> {
+struct lion : composed<small_model, optimizers::lion<>> {
     using trainer::trainer;
     using most = budget<128_MiB>;
     static constexpr double learning_rate = 5e-4;
 };
 
-struct wide : example::trainer<batch<4, 256>, bytes_model<8, 6, 384, 1024>, precision::mixed<bf16>,
-                               optimizers::adamw<>> {
+struct wide : composed<wide_model, optimizers::adamw<>> {
     using trainer::trainer;
     using most = budget<448_MiB>;
     static constexpr double learning_rate = 1e-3;
 };
 
 /// The same in less memory: blocks compute again what is cheap, states have 8 bits.
-struct lean : example::trainer<batch<4, 256>, bytes_model<8, 6, 384, 1024>, precision::mixed<bf16>,
-                               checkpointing::selective, optimizers::adamw<optimizers::states<int8>>> {
+struct lean : composed<wide_model, checkpointing::selective, optimizers::adamw<optimizers::states<int8>>> {
     using trainer::trainer;
     using most = budget<288_MiB>;
     static constexpr double learning_rate = 1e-3;

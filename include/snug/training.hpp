@@ -11,6 +11,7 @@
 #include <optional>
 #include <snug/error.hpp>
 #include <snug/io/file.hpp>
+#include <snug/kernels/elements.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,7 +44,9 @@ class metrics_file {
     /// `step`: one that was killed had written more of them than its last snapshot knew. Throws `snug::error` when the file
     /// that is there has other names, or is none that one can append to.
     metrics_file(std::string const& path, std::vector<std::string> names, std::int64_t step = 0)
-        : names_(std::move(names)), is_json_(path.ends_with(".jsonl")), file_(prepare(path, step)) {}
+        : names_(checked_names(std::move(names))),
+          is_json_(path.ends_with(".jsonl")),
+          file_(prepare(path, step)) {}
 
     /// In the order of the names. A number that is not there is an empty field, or null.
     void write(std::int64_t step, std::span<number const> numbers) {
@@ -70,6 +73,14 @@ class metrics_file {
     }
 
   private:
+    static std::vector<std::string> checked_names(std::vector<std::string> names) {
+        for (auto const& name : names)
+            if (name.empty() || name.find_first_of(",\"\\\r\n") != name.npos)
+                throw error({}, "a metric called \"" + name + "\"",
+                            "a name without commas, quotes, backslashes and ends of lines");
+        return names;
+    }
+
     std::string header() const {
         std::string text = "step";
         for (auto const& name : names_) text += "," + name;
@@ -159,8 +170,7 @@ template <class Values>
 double norm_of(Values const& values, Values const* before = nullptr) {
     double sum = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
-        auto const value = static_cast<double>(static_cast<float>(values[i])) -
-                           (before ? static_cast<double>(static_cast<float>((*before)[i])) : 0);
+        auto const value = kernels::as_double(values[i]) - (before ? kernels::as_double((*before)[i]) : 0);
         sum += value * value;
     }
     return std::sqrt(sum);

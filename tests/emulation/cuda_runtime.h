@@ -253,8 +253,8 @@ struct stream {
 /// What the tests may change: how many devices there are (which differ by their number only, and have one memory) and
 /// what they say of themselves; whether work waits until the host synchronises, which shows where the host does not;
 /// whether then copies, and what a graph does beside its first stream, run as early as their stream and the events that
-/// it waits for allow, which shows where one stream does not wait for another; whether then messages to other devices come last, behind all that other streams
-/// can do.
+/// it waits for allow, which shows where one stream does not wait for another; whether then messages to other devices
+/// come last, behind all that other streams can do.
 struct device_state {
     int count = 1;
     cudaDeviceProp properties;

@@ -50,8 +50,8 @@ inline nccl_fault& fault_of_nccl() {
     static nccl_fault only;
     return only;
 }
-/// Calls that send, receive or gather, of a graph when it was captured, and those that began a group of them, of all ranks since the program began; and
-/// groups that came last (see `device_state`) and let some work of their device that was begun later go before them.
+/// Calls that send, receive or gather, of a graph when it was captured, and those that began a group of them, of all
+/// ranks since the program began; and groups that came last (see `device_state`) and let some work of their device that was begun later go before them.
 struct nccl_counts {
     std::int64_t sends = 0, receives = 0, gathers = 0, groups = 0;
     std::int64_t passed_gathers = 0, passed_exchanges = 0;

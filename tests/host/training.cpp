@@ -49,6 +49,8 @@ TEST_CASE("metrics are a line for each step, with all digits") {
                    file.write(1, {1.0, 2.0});
                }),
                Contains("2 numbers") && Contains("1, as many"));
+    for (std::string const name : {"", "a,b", "a\"b", "a\nb"})
+        CHECK_THAT(test::refusal([&] { metrics_file(json, {name}); }), Contains("a metric called"));
 }
 
 TEST_CASE("metrics go on behind the step that a snapshot has, whatever a killed run left") {
